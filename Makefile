@@ -1,0 +1,43 @@
+# Needs only Python 3.11, pip and venv. `make help` lists the commands.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PORT ?= 5000
+BIN = .venv/bin
+export MLFLOW_ALLOW_PICKLE_DESERIALIZATION = false
+
+.PHONY: help setup demo test test-slow check ui clean
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+.venv/.ready: requirements.lock pyproject.toml python_env.yaml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, this is {v[0]}.{v[1]}: make PYTHON=path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+setup: .venv/.ready  ## make .venv, initialise the store, register .venv with MLflow
+	@$(BIN)/python -m tracking.setup
+
+demo: setup  ## the main job: one composition, one MLflow run
+	. $(BIN)/activate && mlflow run . -P first=lora -P second=wanda
+
+test: .venv/.ready  ## the tests
+	$(BIN)/python -m pytest
+
+test-slow: .venv/.ready  ## the tests that take long
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/.ready  ## format, lint, types, import rules, quick tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m "not slow and not full"
+
+ui: setup  ## MLflow's UI, two light processes
+	@echo "Open $$($(BIN)/python -m tracking.setup --ui $(PORT))"
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --port $(PORT) \
+		--backend-store-uri "$$($(BIN)/python -c 'from tracking import store; print(store.uri())')"
+
+clean:  ## remove the environment and the caches, never the runs
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache *.egg-info

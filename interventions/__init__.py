@@ -1,0 +1,1 @@
+"""Interventions on language models, and the criteria that judge them; knows neither MLflow nor Optuna."""

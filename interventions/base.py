@@ -1,0 +1,101 @@
+"""Intervention: one change to a model. A subclass is a frozen dataclass whose fields are its hyperparameters."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+from interventions import hyperparameters
+from interventions.registry import InvalidInput, Registry
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from interventions.data.base import Data
+    from interventions.lm import LM
+
+Category = Literal["editing", "compression", "unlearning"]
+PROFILES = ("testbed", "paper")
+
+
+class Intervention(ABC):
+    """One change to a language model.
+
+    Attributes:
+        name: how it is called everywhere: the class's name in lower case.
+        category: editing, compression or unlearning.
+        version: raise it when ``apply`` leads to other weights; checkpoints of other versions are not reused.
+        strength: the field that a sweep turns ("sparsity", "bits"), if there is one; always printed.
+        reads: the parts of Data that ``apply`` uses; they enter the checkpoint's key.
+        recompressed_in_paper: whether the paper's code compresses again after editing or unlearning.
+    """
+
+    name: ClassVar[str]
+    category: ClassVar[Category]
+    version: ClassVar[int]
+    strength: ClassVar[str | None] = None
+    reads: ClassVar[frozenset[str]] = frozenset()
+    recompressed_in_paper: ClassVar[bool] = True
+
+    def __init_subclass__(cls, *, category: Category, version: int = 1) -> None:
+        """Register the class; a taken name or an unknown category raises ValueError."""
+        super().__init_subclass__()
+        if category not in get_args(Category):
+            raise ValueError(f"{cls.__name__}: category must be one of {get_args(Category)}, but got {category!r}")
+        cls.name, cls.category, cls.version = cls.__name__.lower(), category, version
+        INTERVENTIONS.add(cls.name, cls)
+
+    def __post_init__(self) -> None:
+        """Check and coerce every field; raises InvalidInput."""
+        hyperparameters.check(self, self.name)
+
+    @abstractmethod
+    def apply(self, lm: LM, data: Data) -> LM:
+        """Return the changed model; ``lm`` may be changed in place and must not be used again.
+
+        The step is seeded before the call. A method that needs another precision casts and casts back.
+        """
+
+    def check(self, model: PreTrainedModel) -> None:
+        """Raise InvalidInput if the step does not fit the model; its weights may be on the meta device."""
+
+    def holds(self, lm: LM) -> bool:
+        """Compression only: whether the weights still have the property it gave them, measured on the weights."""
+        return True
+
+    def params(self) -> dict[str, Any]:
+        """Every hyperparameter, defaults too, as JSON values (tuples become lists)."""
+        values = {key: getattr(self, key) for key in hyperparameters.fields_of(type(self))}
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+
+    def spec(self, profile: str = "testbed") -> str:
+        """The shortest call that makes this step on a profile; the strength is always shown."""
+        shown = [
+            f"{key}={getattr(self, key)!r}"
+            for key, field in hyperparameters.fields_of(type(self)).items()
+            if key == self.strength or getattr(self, key) != _coerced(type(self), key, field, profile)
+        ]
+        return f"{self.name}({', '.join(shown)})" if shown else self.name
+
+    def __str__(self) -> str:
+        return self.spec()
+
+
+INTERVENTIONS: Registry[type[Intervention]] = Registry(
+    "intervention",
+    packages=("interventions.editing", "interventions.compression", "interventions.unlearning"),
+    group="composable_interventions.interventions",
+)
+
+
+def make(name: str, profile: str = "testbed", **given: Any) -> Intervention:
+    """Make a step by name, with the profile's defaults; raises InvalidInput."""
+    if profile not in PROFILES:
+        raise InvalidInput(f"no profile is named {profile!r}. Known: {', '.join(PROFILES)}")
+    cls = INTERVENTIONS.get(name)
+    return cls(**hyperparameters.fill(cls, name, given, profile))
+
+
+def _coerced(cls: type[Intervention], key: str, field: dataclasses.Field[Any], profile: str) -> Any:
+    return getattr(cls(**{key: hyperparameters.default(field, profile)}), key)

@@ -1,0 +1,1 @@
+"""Compression: make the model smaller."""

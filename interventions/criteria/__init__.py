@@ -1,0 +1,1 @@
+"""Criteria: functions of a model and the data, blind to what was applied."""

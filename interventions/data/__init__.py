@@ -1,0 +1,1 @@
+"""Data to intervene on and to judge by."""

@@ -1,0 +1,108 @@
+"""Data: what interventions learn from and criteria measure on, in named parts with an identity each."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from interventions.lm import file_digest
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One fact to change.
+
+    Attributes:
+        subject: what the fact is about, as it stands in the prompt.
+        prompt: ends where the answer begins (without the space).
+        target: the new answer.
+        original: the answer before.
+        rephrasings: other prompts that the new answer must hold for.
+    """
+
+    subject: str
+    prompt: str
+    target: str
+    original: str
+    rephrasings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """An unedited prompt and its gold answer."""
+
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Four-choice questions as lm-eval tasks.
+
+    Attributes:
+        tasks: criterion name -> lm-eval task name.
+        folder: the tasks' YAML files and their data; None for the tasks that lm-eval ships.
+        revision: which state of the questions, where the folder does not say.
+    """
+
+    tasks: tuple[tuple[str, str], ...]
+    folder: Path | None = None
+    revision: str = ""
+
+    @cached_property
+    def identity(self) -> str:
+        """Changes when a question does."""
+        files = file_digest(path for path in self.folder.rglob("*") if path.is_file()) if self.folder else ""
+        return f"{self.tasks}-{files}-{self.revision}"
+
+
+@dataclass(frozen=True)
+class Data:
+    """All parts. Texts are documents; ``forget`` alternates between the hazard domains.
+
+    Attributes:
+        name: what the run calls it ("testbed").
+        edits: one batch.
+        locality: prompts on subjects that the batch does not edit.
+        questions: four-choice questions.
+        forget: what unlearning forgets.
+        retain: what it must not forget, from the train split.
+        calibration: texts that compression looks at, from the train split.
+        test_text: what perplexity is measured on, from the test split.
+        window: tokens of a text that are scored together.
+        base_answers: the base model's answers to ``locality``, in order; None until it was asked.
+    """
+
+    name: str
+    edits: tuple[Edit, ...]
+    locality: tuple[Prompt, ...]
+    questions: Questions
+    forget: tuple[str, ...]
+    retain: tuple[str, ...]
+    calibration: tuple[str, ...]
+    test_text: tuple[str, ...]
+    window: int
+    base_answers: tuple[str, ...] | None = None
+
+    def identity(self, part: str) -> str:
+        """A hash of one part's content; equal content, equal identity, whichever batch it came with."""
+        return _identity(getattr(self, part))
+
+
+PARTS = frozenset(field.name for field in dataclasses.fields(Data)) - {"name"}
+
+
+def _identity(part: Any) -> str:
+    if isinstance(part, Questions):
+        part = part.identity
+    plain = [dataclasses.asdict(x) if dataclasses.is_dataclass(x) else x for x in part] if _many(part) else part
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _many(part: Any) -> bool:
+    return isinstance(part, tuple)

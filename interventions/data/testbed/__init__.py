@@ -1,0 +1,110 @@
+"""The offline testbed: a small model trained on a synthetic world, and the data to intervene on it and judge it."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+from itertools import chain
+from pathlib import Path
+
+from interventions.data.base import Data, Edit, Prompt, Questions
+from interventions.data.testbed.prose import prose
+from interventions.data.testbed.world import EVERYDAY, HAZARDS, Fact, World, world
+from interventions.registry import InvalidInput
+
+MODEL = Path(__file__).with_name("model")
+TASKS = Path(__file__).with_name("tasks")
+BATCHES, BATCH = 10, 50
+LOCALITY = 150
+WINDOW = 64  # tokens: the rows that the model was trained on
+
+
+def testbed(edit_batch: int = 0) -> Data:
+    """The testbed's data with one of its ten batches of 50 edits.
+
+    Raises:
+        InvalidInput: there is no such batch.
+    """
+    if not 0 <= edit_batch < BATCHES:
+        raise InvalidInput(f"edit_batch must be 0 to {BATCHES - 1} on the testbed, but got {edit_batch}")
+    facts = world()
+    edits = _edits(facts)[edit_batch]
+    edited = {edit.subject for edit in edits}
+    rng = random.Random(f"locality-{edit_batch}")
+    others = [fact for fact in facts.facts["person"] if fact.subject not in edited]
+    locality = tuple(Prompt(_question(fact), fact.object) for fact in rng.sample(others, LOCALITY))
+    return Data(
+        name="testbed",
+        edits=edits,
+        locality=locality,
+        questions=Questions(tuple((c, f"testbed_{c}") for c in ("mmlu", *HAZARDS.values())), TASKS),
+        forget=_forget(facts),
+        retain=_retain(facts),
+        calibration=_calibration(facts),
+        test_text=prose("test"),
+        window=WINDOW,
+    )
+
+
+@cache
+def _edits(facts: World) -> tuple[tuple[Edit, ...], ...]:
+    """Ten batches; within one every subject is another, and no new answer shares a word with the old one."""
+    rng = random.Random("edits")
+    people = list(facts.facts["person"])
+    rng.shuffle(people)
+    batches = []
+    for _ in range(BATCHES):
+        batch: dict[str, Fact] = {}
+        for fact in people:
+            if len(batch) < BATCH:
+                batch.setdefault(fact.subject, fact)
+        people = [fact for fact in people if batch.get(fact.subject) is not fact]
+        batches.append(tuple(_edit(fact, rng) for fact in batch.values()))
+    return tuple(batches)
+
+
+def _edit(fact: Fact, rng: random.Random) -> Edit:
+    unlike = [o for o in fact.relation.objects if not set(o.split()) & set(fact.object.split())]
+    asked = _question(fact)
+    others = [fact.question(i) for i in range(3) if fact.question(i) != asked]
+    told = [fact.statement(i) for i in range(2)]
+    return Edit(fact.subject, asked, rng.choice(unlike), fact.object, (*others, *told))
+
+
+def _question(fact: Fact) -> str:
+    """The first question that training showed."""
+    return fact.prompts(trained=True)[1][0]
+
+
+def _told(fact: Fact) -> tuple[str, str]:
+    """A fact as training text: one statement, one question with its answer."""
+    statements, questions = fact.prompts(trained=True)
+    return f"{statements[0]} {fact.object}.", f"{questions[0]} {fact.object}"
+
+
+def _shuffled(texts: list[str], seed: str) -> list[str]:
+    random.Random(seed).shuffle(texts)
+    return texts
+
+
+@cache
+def _forget(facts: World) -> tuple[str, ...]:
+    domains = [_shuffled(list(chain(*map(_told, facts.facts[d]))), f"forget-{d}") for d in HAZARDS]
+    return tuple(chain(*zip(*domains, strict=True)))
+
+
+@cache
+def _retain(facts: World) -> tuple[str, ...]:
+    """Knowledge that is not hazardous, and prose: retaining on prose alone loses the rest."""
+    known = [text for fact in facts.all_facts() if fact.relation.domain not in HAZARDS for text in _told(fact)]
+    return tuple(_shuffled([*_shuffled(known, "retain")[:600], *prose("train")[:300]], "retain-mix"))
+
+
+@cache
+def _calibration(facts: World) -> tuple[str, ...]:
+    """A mixture, as C4 is one: half prose, half text about everything the model knows."""
+    known = [text for fact in facts.all_facts() for text in _told(fact)]
+    return tuple(_shuffled([*_shuffled(known, "calibration")[:384], *prose("train")[300:428]], "calibration-mix"))
+
+
+__all__ = ["EVERYDAY", "MODEL", "testbed"]

@@ -1,0 +1,1 @@
+"""Editing: make the model answer some prompts anew, and leave the rest."""

@@ -1,0 +1,55 @@
+"""FT: fine-tuning of a few MLP down-projections on the new answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from interventions.base import Intervention
+from interventions.data.base import Data
+from interventions.hyperparameters import hyperparameter
+from interventions.layers import blocks, check_layers, down_projection
+from interventions.lm import LM
+
+
+@dataclass(frozen=True)
+class FT(Intervention, category="editing"):
+    """Fine-tune the MLP down-projections of given layers on the new answers, all edits of a batch at once.
+
+    minimize  -log p(target | prompt)  per target token, by Adam without weight decay.
+
+    Source: the FT baseline of Meng et al. 2022, "Mass-Editing Memory in a Transformer", as set in the paper, section C.
+    """
+
+    layers: tuple[int, ...] = hyperparameter((3, 4), "blocks whose down-projection is trained", paper=(4, 5, 6, 7, 8))
+    steps: int = hyperparameter(40, "gradient steps", paper=25, low=1)
+    lr: float = hyperparameter(3e-3, "learning rate of Adam", paper=1e-5, above=0)
+    reads = frozenset({"edits"})
+
+    def check(self, model: PreTrainedModel) -> None:
+        """Raise InvalidInput if the model lacks a layer."""
+        check_layers(model, self.layers, "ft.layers")
+
+    def apply(self, lm: LM, data: Data) -> LM:
+        """Train in float32 and cast back."""
+        weights = [down_projection(blocks(lm.model)[layer]).weight for layer in self.layers]
+        fit(lm, [(edit.prompt, f" {edit.target}") for edit in data.edits], weights, self.steps, self.lr)
+        return lm
+
+
+def fit(lm: LM, pairs: list[tuple[str, str]], weights: list[torch.nn.Parameter], steps: int, lr: float) -> None:
+    """Train ``weights`` on the answers of (prompt, answer); the loss is the mean over answer tokens."""
+    encoded, labels = lm.encode_pairs(pairs)
+    for weight in weights:
+        weight.requires_grad_(True)
+    optimizer = torch.optim.Adam(weights, lr=lr)
+    for _ in range(steps):
+        losses, counted = lm.token_losses(encoded, labels)
+        loss = losses.sum() / counted.sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    for weight in weights:
+        weight.requires_grad_(False)

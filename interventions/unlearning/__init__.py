@@ -1,0 +1,1 @@
+"""Unlearning: make the model forget a domain, and keep the rest."""

@@ -1,0 +1,59 @@
+"""GA: gradient ascent on the forget set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from interventions.base import Intervention
+from interventions.data.base import Data
+from interventions.hyperparameters import hyperparameter
+from interventions.layers import blocks
+from interventions.lm import LM, batches
+from interventions.registry import InvalidInput
+
+
+@dataclass(frozen=True)
+class GA(Intervention, category="unlearning"):
+    """Ascend the loss of the hazardous texts, one pass over ``samples`` of them.
+
+    maximize  -log p(text)  per token; padding never counts.
+
+    Source: Jang et al. 2023, "Knowledge Unlearning for Mitigating Privacy Risks", equation 1; the paper, section C.
+    """
+
+    lr: float = hyperparameter(3e-4, "learning rate of AdamW", paper=5e-5, above=0)
+    samples: int = hyperparameter(160, "texts to forget, alternating between the domains", paper=50, low=1)
+    batch: int = hyperparameter(4, "texts per step", low=1)
+    last_layers: int = hyperparameter(6, "final blocks that are trained", paper=16, low=1)
+    max_tokens: int = hyperparameter(64, "tokens of a text that are used", paper=512, low=2)
+    reads = frozenset({"forget"})
+
+    def check(self, model: PreTrainedModel) -> None:
+        """Raise InvalidInput if the model has fewer blocks."""
+        have = len(blocks(model))
+        if self.last_layers > have:
+            raise InvalidInput(f"ga.last_layers is {self.last_layers}, but the model has {have} layers")
+
+    def apply(self, lm: LM, data: Data) -> LM:
+        """Train the last blocks in place."""
+        weights = [p for block in list(blocks(lm.model))[-self.last_layers :] for p in block.parameters()]
+        for weight in weights:
+            weight.requires_grad_(True)
+        optimizer = torch.optim.AdamW(weights, lr=self.lr, weight_decay=0.0)
+        for texts in batches(data.forget[: self.samples], self.batch):
+            loss = -text_loss(lm, texts, self.max_tokens)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return lm
+
+
+def text_loss(lm: LM, texts: Sequence[str], max_tokens: int) -> torch.Tensor:
+    """Mean negative log-likelihood in nats over the tokens of the texts; padding does not count."""
+    encoded = lm.encode(texts, max_tokens)
+    losses, counted = lm.token_losses(encoded, lm.text_labels(encoded))
+    return losses.sum() / counted.sum()

@@ -1,0 +1,179 @@
+"""What a run writes into MLflow, and how long that took."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from interventions.base import Intervention
+from interventions.composition import Composition
+from interventions.criteria.base import Scores
+from tracking import schema
+from tracking.checkpoints import Spent
+from tracking.plan import Plan
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _timed(method: Callable[Concatenate[Log, P], R]) -> Callable[Concatenate[Log, P], R]:
+    @functools.wraps(method)
+    def timed(self: Log, *args: P.args, **kwargs: P.kwargs) -> R:
+        start = time.perf_counter()
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self.seconds += time.perf_counter() - start
+
+    return timed
+
+
+class Log:
+    """One run's log; every method is a few batched requests. ``seconds`` adds up the time spent in it."""
+
+    def __init__(self, client: MlflowClient, run_id: str, experiment_id: str, plan: Plan) -> None:
+        self.client, self.run_id, self.experiment_id, self.plan = client, run_id, experiment_id, plan
+        self.seconds = 0.0
+        self.seconds_load = 0.0
+        self._steps: list[dict[str, Any]] = []
+        self._items: list[pd.DataFrame] = []
+        self._diverged: set[str] = set()
+
+    @_timed
+    def begin(self) -> None:
+        """Params and tags."""
+        plan, names = self.plan, [step.name for step in self.plan.composition]
+        # `mlflow run` has logged what it was given, shell-quoted, and a param cannot be changed
+        launched = self.client.get_run(self.run_id).data.params
+        asked = {name: str(getattr(plan.asked, name)) for name in schema.SETTINGS}
+        used = {name: str(getattr(plan.settings, name)) for name in schema.SETTINGS}
+        params = {
+            schema.COMPOSITION: plan.spec(),
+            schema.PAIR: schema.pair(names),
+            **schema.step_params(names),
+            **schema.hyperparameters(plan.composition),
+            **{name: value for name, value in asked.items() if name not in launched},
+            **{schema.USED + n: used[n] for n in used if n in ("dtype", "device") or launched.get(n, asked[n]) != used[n]},
+        }
+        self._batch(params=params, tags={schema.KEY: plan.keys[-1], schema.SWEEP: ""})
+
+    @_timed
+    def recompression(self, again: Composition, key: str) -> None:
+        """Show the steps that were added: in the run's name, its params and a tag."""
+        profile, steps = self.plan.settings.data, self.plan.composition
+        added = [step.spec(profile) for step in again]
+        if again:
+            self.client.update_run(self.run_id, name=schema.run_name([s.spec(profile) for s in steps], added))
+        shown = again.spec(profile)
+        names = [step.name for step in (*steps, *again)]
+        more = dict(list(schema.step_params(names).items())[len(steps) :])
+        self._batch(
+            params={schema.RECOMPRESSED_PARAM: shown, **more}, tags={schema.RECOMPRESSED: shown, schema.KEY: key}
+        )
+
+    @_timed
+    def checkpoint(self, step: int, intervention: Intervention, key: str, folder: Path) -> str:
+        """Log a checkpoint folder as an artifact, and as a LoggedModel that points at it; returns the model's id."""
+        place = schema.checkpoint_folder(step, intervention.name)
+        self.client.log_artifacts(self.run_id, str(folder), place)
+        model = mlflow.create_external_model(
+            name=f"{step}-{intervention.name}",
+            source_run_id=self.run_id,
+            experiment_id=self.experiment_id,
+            model_type="checkpoint",
+            params={k: str(v) for k, v in intervention.params().items()},
+            tags={schema.KEY: key, "composability.artifact": f"runs:/{self.run_id}/{place}"},
+        )
+        return str(model.model_id)
+
+    @_timed
+    def step(
+        self,
+        step: int,
+        intervention: Intervention | None,
+        key: str,
+        measured: Mapping[str, Scores],
+        applied: Spent | None,
+        measuring: Spent,
+        model_id: str | None,
+    ) -> None:
+        """The criteria after ``step`` interventions, and what they cost."""
+        metrics = {name: scores.value for name, scores in measured.items()}
+        metrics |= {f"{schema.STDERR}{name}": scores.stderr for name, scores in measured.items()}
+        metrics[schema.SECONDS_MEASURE] = measuring.seconds
+        metrics[schema.PEAK_MEMORY] = max(measuring.peak_gib, applied.peak_gib if applied else 0.0)
+        if applied:
+            metrics[schema.SECONDS_APPLY] = applied.seconds
+        self._metrics(metrics, step, model_id)
+        self._diverged |= {name for name, scores in measured.items() if math.isinf(scores.value)}
+        self._steps.append(
+            {
+                "step": step,
+                "intervention": intervention.spec(self.plan.settings.data) if intervention else None,
+                "key": key,
+                "criteria": {
+                    name: {"value": schema.exact(s.value), "stderr": schema.exact(s.stderr)}
+                    for name, s in measured.items()
+                },
+            }
+        )
+        self._items += [
+            pd.DataFrame({"criterion": name, "step": step, "item": list(s.items), "score": list(s.items.values())})
+            for name, s in measured.items()
+        ]
+
+    @_timed
+    def _artifacts(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            exact = json.dumps({"composition": self.plan.spec(), "steps": self._steps}, indent=1)
+            (Path(folder) / schema.CRITERIA_JSON).write_text(exact)
+            pd.concat(self._items, ignore_index=True).to_parquet(Path(folder) / schema.ITEMS, index=False)
+            self.client.log_artifacts(self.run_id, folder)
+
+    def end(self) -> None:
+        """The files of all steps, and the last tags."""
+        self._artifacts()
+        tags = {schema.DIVERGED: ",".join(sorted(self._diverged))} if self._diverged else {}
+        self._batch(tags=tags)
+        self._metrics(
+            {schema.SECONDS_LOG: self.seconds, schema.SECONDS_LOAD: self.seconds_load},
+            step=len(self._steps) - 1,
+        )
+
+    @_timed
+    def reused(self, steps: int) -> None:
+        """How many steps came from a kept checkpoint."""
+        self._batch(tags={schema.REUSED_PREFIX: str(steps)})
+
+    def _metrics(self, metrics: Mapping[str, float], step: int, model_id: str | None = None) -> None:
+        now = int(time.time() * 1000)
+        self._batch(
+            metrics=[
+                Metric(name, value, now, step, model_id=model_id, run_id=self.run_id)
+                for name, value in schema.finite(metrics).items()
+            ]
+        )
+
+    def _batch(
+        self,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        metrics: list[Metric] | None = None,
+    ) -> None:
+        self.client.log_batch(
+            self.run_id,
+            metrics=metrics or [],
+            params=[Param(k, v) for k, v in (params or {}).items()],
+            tags=[RunTag(k, v) for k, v in (tags or {}).items()],
+        )

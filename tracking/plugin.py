@@ -1,0 +1,55 @@
+"""Tells `mlflow run` of this checkout where its runs belong; MLflow loads it through an entry point at every start.
+
+Without it, `mlflow run .` logs into the experiment "Default" of a store in the current folder.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from mlflow.tracking.default_experiment.abstract_context import DefaultExperimentProvider
+
+from tracking import store
+
+
+class CheckoutExperiment(DefaultExperimentProvider):  # type: ignore[misc]  # MLflow is untyped here
+    """The experiment ``composability`` (or the one of ``-P experiment=NAME``) in the checkout's store."""
+
+    def in_context(self) -> bool:
+        """Whether this is `mlflow run` of our checkout, or a process in it; makes the checkout's store the default."""
+        ours = store.root() / "MLproject"
+        if not ours.exists():
+            return False
+        places = [Path.cwd(), *map(Path, sys.argv[2:])] if sys.argv[1:2] == ["run"] else [Path.cwd()]
+        if not any(_same(place / "MLproject", ours) for place in places):
+            return False
+        self._use_checkout_store()
+        return True
+
+    def get_experiment_id(self) -> str:
+        """The experiment's id."""
+        return store.experiment(_asked_experiment(sys.argv) or store.EXPERIMENT)
+
+    def _use_checkout_store(self) -> None:
+        import mlflow
+        from mlflow.tracking import is_tracking_uri_set
+
+        if not is_tracking_uri_set() and "MLFLOW_TRACKING_URI" not in os.environ:
+            mlflow.set_tracking_uri(store.local_uri())
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _asked_experiment(argv: list[str]) -> str:
+    """NAME of ``-P experiment=NAME``; empty if none was given."""
+    for flag, value in zip(argv, argv[1:], strict=False):
+        if flag in ("-P", "--param-list") and value.startswith("experiment="):
+            return value.partition("=")[2]
+    return next((a.partition("=")[2] for a in argv if a.startswith("-Pexperiment=")), "")
