@@ -9,12 +9,10 @@ import os
 import sys
 from pathlib import Path
 
-from mlflow.tracking.default_experiment.abstract_context import DefaultExperimentProvider
-
 from tracking import store
 
 
-class CheckoutExperiment(DefaultExperimentProvider):  # type: ignore[misc]  # MLflow is untyped here
+class CheckoutExperiment:  # MLflow's DefaultExperimentProvider, which cannot be imported while MLflow imports us
     """The experiment ``composability`` (or the one of ``-P experiment=NAME``) in the checkout's store."""
 
     def in_context(self) -> bool:
@@ -22,15 +20,19 @@ class CheckoutExperiment(DefaultExperimentProvider):  # type: ignore[misc]  # ML
         ours = store.root() / "MLproject"
         if not ours.exists():
             return False
-        places = [Path.cwd(), *map(Path, sys.argv[2:])] if sys.argv[1:2] == ["run"] else [Path.cwd()]
+        launch = _is_mlflow(sys.argv[0]) and sys.argv[1:2] == ["run"]
+        places = list(map(Path, sys.argv[2:])) if launch else [Path.cwd()]
         if not any(_same(place / "MLproject", ours) for place in places):
             return False
         self._use_checkout_store()
         return True
 
     def get_experiment_id(self) -> str:
-        """The experiment's id."""
-        return store.experiment(_asked_experiment(sys.argv) or store.EXPERIMENT)
+        """The experiment's id; ends the process where there can be none, as MLflow would fall back to "Default"."""
+        try:
+            return store.experiment(_asked_experiment(sys.argv) or store.EXPERIMENT)
+        except ValueError as error:
+            raise SystemExit(f"error: {error}") from error
 
     def _use_checkout_store(self) -> None:
         import mlflow
@@ -47,9 +49,15 @@ def _same(one: Path, other: Path) -> bool:
         return False
 
 
+def _is_mlflow(program: str) -> bool:
+    path = Path(program)
+    return path.name == "mlflow" or path.parts[-2:] == ("mlflow", "__main__.py")
+
+
 def _asked_experiment(argv: list[str]) -> str:
     """NAME of ``-P experiment=NAME``; empty if none was given."""
     for flag, value in zip(argv, argv[1:], strict=False):
         if flag in ("-P", "--param-list") and value.startswith("experiment="):
             return value.partition("=")[2]
-    return next((a.partition("=")[2] for a in argv if a.startswith("-Pexperiment=")), "")
+    glued = ("-Pexperiment=", "--param-list=experiment=")
+    return next((arg.removeprefix(flag) for arg in argv for flag in glued if arg.startswith(flag)), "")

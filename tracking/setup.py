@@ -40,18 +40,13 @@ def register(prefix: Path) -> Path:
 
 
 def initialise_store() -> str:
-    """Make or upgrade the tables of the checkout's store (processes that race for it crash); returns its URI."""
+    """Make or upgrade the tables of the checkout's store, and its experiment; returns the store's URI."""
     from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine_with_retry
 
+    store.prepare()
     if store.uri() == store.local_uri():
-        fresh = not (store.root() / "mlflow.db").exists()
         engine = create_sqlalchemy_engine_with_retry(store.uri())
-        if fresh:
-            from mlflow.store.db.utils import _initialize_tables
-
-            _initialize_tables(engine)
-        else:
-            _upgrade_db(engine)
+        _upgrade_db(engine)
         engine.dispose()
     store.experiment()
     return store.uri()

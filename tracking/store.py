@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,6 +50,26 @@ def uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or local_uri()
 
 
+def prepare() -> None:
+    """Make the tables of a SQLite store that is not there yet; processes that race for it take turns."""
+    database = _sqlite_file()
+    if database is None or database.exists():
+        return
+    from filelock import FileLock
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock"):
+        if database.exists():
+            return
+        aside = database.with_name(f".{database.name}.new")
+        aside.unlink(missing_ok=True)
+        engine = create_sqlalchemy_engine_with_retry(f"sqlite:///{aside}")
+        _initialize_tables(engine)
+        engine.dispose()
+        aside.rename(database)  # whole or not at all
+
+
 def experiment(name: str = EXPERIMENT) -> str:
     """The id of an experiment, made with its description if it is missing; two processes may race for it.
 
@@ -58,21 +79,35 @@ def experiment(name: str = EXPERIMENT) -> str:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    prepare()
     client = MlflowClient(tracking_uri=uri())
     found = client.get_experiment_by_name(name)
     if found is None:
-        local = uri() == local_uri()
         with suppress(MlflowException):  # another process made it meanwhile
             client.create_experiment(
                 name,
-                artifact_location=(root() / "mlruns" / name).as_uri() if local else None,
+                artifact_location=_artifacts(name),
                 tags={"mlflow.note.content": DESCRIPTION, "mlflow.experimentKind": "custom_model_development"},
             )
         found = client.get_experiment_by_name(name)
-    if found is None or found.lifecycle_stage == "deleted":
-        state = "was deleted" if found else "cannot be made"
+    if found is None:
+        raise ValueError(f"experiment {name!r} could not be made in {uri()}")
+    if found.lifecycle_stage == "deleted":
         raise ValueError(
-            f"experiment {name!r} {state} in {uri()}; restore it with `mlflow experiments restore -x ID`"
-            " (`mlflow experiments search --view deleted_only` lists the ids) or choose another name"
+            f"experiment {name!r} was deleted from {uri()}: restore it with"
+            f" mlflow experiments restore -x {found.experiment_id}, or name another"
         )
     return str(found.experiment_id)
+
+
+def _sqlite_file() -> Path | None:
+    prefix = "sqlite:///"
+    return Path(uri().removeprefix(prefix)) if uri().startswith(prefix) else None
+
+
+def _artifacts(name: str) -> str | None:
+    """Beside a SQLite store; a server knows its own place."""
+    database = _sqlite_file()
+    if database is None:
+        return None
+    return (database.resolve().parent / "mlruns" / re.sub(r"[^\w-]", "_", name)).as_uri()

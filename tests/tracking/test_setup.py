@@ -47,16 +47,16 @@ def test_the_experiment_is_made_once_and_describes_every_criterion(local_store: 
     assert store.experiment() == made
     found = MlflowClient(local_store).get_experiment(made)
     assert found.name == "composability"
-    assert found.artifact_location == str(tmp_path / "mlruns" / "composability")
-    from interventions.criteria import criteria
+    assert found.artifact_location == (tmp_path / "mlruns" / "composability").as_uri()
+    from interventions.criteria.base import CRITERIA
 
-    for name in criteria():
+    for name in CRITERIA.all():
         assert f"`{name}`" in found.tags["mlflow.note.content"]
 
 
 def test_an_experiments_name_cannot_lead_its_artifacts_elsewhere(local_store: str, tmp_path: Path) -> None:
     found = MlflowClient(local_store).get_experiment(store.experiment("../../a b"))
-    assert found.artifact_location == str(tmp_path / "mlruns" / "______a_b")
+    assert found.artifact_location == (tmp_path / "mlruns" / "______a_b").as_uri()
 
 
 @pytest.mark.full
@@ -74,7 +74,7 @@ def test_processes_that_make_store_and_experiment_at_once_get_one_id(local_store
 def test_a_deleted_experiment_says_how_to_restore_it(local_store: str) -> None:
     made = store.experiment()
     MlflowClient(local_store).delete_experiment(made)
-    with pytest.raises(ValueError, match=f"has been deleted: .* mlflow experiments restore -x {made}"):
+    with pytest.raises(ValueError, match=f"was deleted .* mlflow experiments restore -x {made}"):
         store.experiment()
 
 
@@ -127,7 +127,7 @@ def test_a_launch_lands_in_the_experiment_that_it_names(
 def test_a_launch_into_a_deleted_experiment_stops(local_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     MlflowClient(local_store).delete_experiment(store.experiment())
     monkeypatch.setattr(sys, "argv", ["mlflow", "run", str(ROOT)])
-    with pytest.raises(SystemExit, match="has been deleted"):
+    with pytest.raises(SystemExit, match="was deleted"):
         plugin.CheckoutExperiment().get_experiment_id()
 
 

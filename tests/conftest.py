@@ -1,0 +1,84 @@
+"""Shared by all tests: no hub, no progress bars, the testbed's model and data, a store of the test's own."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TQDM_DISABLE"] = "1"
+
+import pytest
+import torch
+
+from interventions.criteria.editing import locality_answers
+from interventions.data.base import Data
+from interventions.data.testbed import MODEL, testbed
+from interventions.lm import LM
+from tracking import store
+from tracking.checkpoints import Checkpoints
+
+torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture
+def lm() -> LM:
+    """A fresh copy of the testbed's model."""
+    return LM.load(MODEL)
+
+
+@pytest.fixture(scope="session")
+def data() -> Data:
+    """The testbed's data, with the base model's answers."""
+    made = testbed()
+    return dataclasses.replace(made, base_answers=locality_answers(LM.load(MODEL), made))
+
+
+@pytest.fixture(scope="session")
+def small(data: Data) -> Data:
+    """The same with few of everything, for tests of mechanics."""
+    return dataclasses.replace(
+        data,
+        edits=data.edits[:4],
+        locality=data.locality[:8],
+        base_answers=data.base_answers and data.base_answers[:8],
+        forget=data.forget[:8],
+        calibration=data.calibration[:16],
+        test_text=data.test_text[:4],
+    )
+
+
+@pytest.fixture
+def local_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A fresh SQLite store; nothing of the checkout's is touched."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    monkeypatch.chdir(tmp_path)
+    store.experiment()
+    return uri
+
+
+@pytest.fixture(scope="session")
+def kept_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the session: what one test computed, another need not."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def kept(kept_folder: Path) -> Checkpoints:
+    """The session's cache."""
+    return Checkpoints(kept_folder)
+
+
+@pytest.fixture
+def weights() -> Callable[[LM], dict[str, torch.Tensor]]:
+    """A function that copies all weights."""
+    return lambda lm: {name: tensor.clone() for name, tensor in lm.model.state_dict().items()}
+
+
+@pytest.fixture(autouse=True)
+def _no_run_of_ours(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tests may themselves run inside `mlflow run`."""
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    yield
