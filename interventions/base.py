@@ -57,7 +57,7 @@ class Intervention(ABC):
         The step is seeded before the call. A method that needs another precision casts and casts back.
         """
 
-    def check(self, model: PreTrainedModel) -> None:
+    def check(self, model: PreTrainedModel) -> None:  # noqa: B027 - most steps fit every model
         """Raise InvalidInput if the step does not fit the model; its weights may be on the meta device."""
 
     def holds(self, lm: LM) -> bool:

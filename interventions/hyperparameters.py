@@ -28,8 +28,10 @@ def hyperparameter(
         default: the value on the testbed.
         help: what it is, with its unit.
         paper: the value at full scale (``data=paper``), where it differs.
-        low, high: inclusive bounds.
-        above, below: exclusive bounds.
+        low: least value.
+        high: greatest value.
+        above: exclusive lower bound.
+        below: exclusive upper bound.
     """
     bounds = {"low": low, "high": high, "above": above, "below": below}
     return dataclasses.field(default=default, metadata={"help": help, "paper": paper, "bounds": bounds})

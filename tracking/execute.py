@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import cast
 
 from tqdm import tqdm
 
 from interventions.base import Intervention
-from interventions.composition import Composition, apply
+from interventions.composition import Composition, Recompress, apply
 from interventions.criteria.base import CRITERIA, Scores, measure
 from interventions.criteria.cost import cost
 from interventions.criteria.editing import locality_answers
@@ -56,10 +57,8 @@ class Execution:
     def _recompression(self) -> Composition:
         if not self._may_recompress():
             return Composition()
-        return self.plan.composition.recompression(self._reach(len(self.plan.composition)), self._mode())
-
-    def _mode(self) -> str:
-        return self.plan.settings.recompress
+        mode = cast(Recompress, self.plan.settings.recompress)  # checked by prepare
+        return self.plan.composition.recompression(self._reach(len(self.plan.composition)), mode)
 
     def _step(self, k: int, last: bool) -> None:
         measured, measuring = self._measure(k)

@@ -28,7 +28,6 @@ R = TypeVar("R")
 
 
 def _timed(method: Callable[Concatenate[Log, P], R]) -> Callable[Concatenate[Log, P], R]:
-    @functools.wraps(method)
     def timed(self: Log, *args: P.args, **kwargs: P.kwargs) -> R:
         start = time.perf_counter()
         try:
@@ -36,6 +35,7 @@ def _timed(method: Callable[Concatenate[Log, P], R]) -> Callable[Concatenate[Log
         finally:
             self.seconds += time.perf_counter() - start
 
+    functools.update_wrapper(timed, method)
     return timed
 
 
@@ -64,7 +64,11 @@ class Log:
             **schema.step_params(names),
             **schema.hyperparameters(plan.composition),
             **{name: value for name, value in asked.items() if name not in launched},
-            **{schema.USED + n: used[n] for n in used if n in ("dtype", "device") or launched.get(n, asked[n]) != used[n]},
+            **{
+                schema.USED + n: used[n]
+                for n in used
+                if n in ("dtype", "device") or launched.get(n, asked[n]) != used[n]
+            },
         }
         self._batch(params=params, tags={schema.KEY: plan.keys[-1], schema.SWEEP: ""})
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from tracking import store
@@ -56,7 +57,7 @@ def _is_mlflow(program: str) -> bool:
 
 def _asked_experiment(argv: list[str]) -> str:
     """NAME of ``-P experiment=NAME``; empty if none was given."""
-    for flag, value in zip(argv, argv[1:], strict=False):
+    for flag, value in pairwise(argv):
         if flag in ("-P", "--param-list") and value.startswith("experiment="):
             return value.partition("=")[2]
     glued = ("-Pexperiment=", "--param-list=experiment=")

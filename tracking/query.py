@@ -32,7 +32,8 @@ def compositions(experiment: str | Iterable[str] | None = None, filter: str | No
         filter: MLflow's search syntax, such as ``"params.step1 = 'lora' and metrics.edit_success > 0.9"``.
 
     Returns:
-        One row per run that began: ``run_id, run_name, status, start_time, composition, pair, step1, …``, settings as used
+        One row per run that began: ``run_id, run_name, status, start_time, composition, pair, step1, …``, settings
+        as used
         (``seed`` and ``edit_batch`` as integers), hyperparameters as their values (``wanda.sparsity`` 0.25), and the
         last step's metrics by name, +inf and -inf restored, with ``stderr/…`` and ``cost/…`` columns beside them.
 

@@ -70,10 +70,7 @@ def track(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> str:
     client = MlflowClient()
     adopted = os.environ.get("MLFLOW_RUN_ID")
     start = time.perf_counter()
-    if adopted:
-        experiment_id = client.get_run(adopted).info.experiment_id
-    else:
-        experiment_id = store.experiment(experiment)
+    experiment_id = client.get_run(adopted).info.experiment_id if adopted else store.experiment(experiment)
     liveness.reconcile(client, experiment_id)
     name = schema.run_name([step.spec(plan.settings.data) for step in plan.composition])
     if adopted:

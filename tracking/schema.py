@@ -86,5 +86,3 @@ def exact(value: float) -> float | str:
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:
     """Without NaN: MLflow would draw it as a zero."""
     return {key: value for key, value in metrics.items() if not math.isnan(value)}
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -41,13 +42,17 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
 
         def observe(see: See, block: nn.Module = block) -> None:
             for hidden, arguments, mask in zip(states, keywords, real, strict=True):
-                with taps(dict(linears(block)), lambda name, inputs, mask=mask: see(name, inputs[mask])):
+                with taps(dict(linears(block)), functools.partial(_see_real, see, mask)):
                     block(hidden, **arguments)
 
         yield block, observe
         for i, (hidden, arguments) in enumerate(zip(states, keywords, strict=True)):
             out = block(hidden, **arguments)
             states[i] = out[0] if isinstance(out, tuple) else out
+
+
+def _see_real(see: See, mask: Tensor, name: str, inputs: Tensor) -> None:
+    see(name, inputs[mask])
 
 
 def _first_inputs(lm: LM, encoded: Any) -> tuple[Tensor, dict[str, Any]]:

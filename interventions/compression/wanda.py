@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +36,7 @@ class Wanda(Intervention, category="compression"):
         for block, observe in calibrated_blocks(lm, data.calibration[: self.samples]):
             inside = dict(linears(block))
             squares = {name: linear.weight.new_zeros(linear.in_features).float() for name, linear in inside.items()}
-            observe(lambda name, inputs, sums=squares: sums[name].add_(inputs.float().square().sum(0)))
+            observe(functools.partial(_add_squares, squares))
             for name, linear in inside.items():
                 keep = mask(linear.weight, squares[name].sqrt(), self.sparsity)
                 linear.weight.mul_(keep)
@@ -44,9 +45,14 @@ class Wanda(Intervention, category="compression"):
     def holds(self, lm: LM) -> bool:
         """Whether every layer still has at least that share of zeros, measured."""
         return all(
-            float((linear.weight == 0).float().mean()) >= removed(linear.in_features, self.sparsity) / linear.in_features
+            float((linear.weight == 0).float().mean())
+            >= removed(linear.in_features, self.sparsity) / linear.in_features
             for linear in block_linears(lm.model).values()
         )
+
+
+def _add_squares(sums: dict[str, Tensor], name: str, inputs: Tensor) -> None:
+    sums[name] += inputs.float().square().sum(0)
 
 
 def removed(inputs: int, sparsity: float) -> int:

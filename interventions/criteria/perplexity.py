@@ -15,7 +15,7 @@ _BATCH = 32  # windows
 
 @criterion(better="lower", unit="perplexity", reads=("test_text", "window"))
 def wikitext_ppl(lm: LM, data: Data) -> Scores:
-    """exp of the mean negative log-likelihood per token of the *test* split (paper, section 3.1; Merity et al. 2017).
+    """Exp of the mean negative log-likelihood per token of the *test* split (paper, section 3.1; Merity et al. 2017).
 
     Texts are cut into windows of ``data.window`` tokens that do not overlap. An item is a window, its score the
     mean negative log-likelihood in nats; the standard error follows from theirs by the delta method.
@@ -37,7 +37,7 @@ def wikitext_ppl(lm: LM, data: Data) -> Scores:
 
 
 def exp(mean_loss: float) -> float:
-    """exp that overflows to +inf; a model whose loss is NaN has no finite perplexity either."""
+    """Exp that overflows to +inf; a model whose loss is NaN has no finite perplexity either."""
     if math.isnan(mean_loss):
         return math.inf
     try:

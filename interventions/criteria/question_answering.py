@@ -49,7 +49,7 @@ def _accuracy(lm: LM, data: Data, name: str) -> Scores:
 
 @shared
 def accuracies(lm: LM, questions: Questions) -> dict[str, dict[str, float]]:
-    """criterion -> item id -> 1 or 0, for all questions in one pass of lm-eval."""
+    """Criterion -> item id -> 1 or 0, for all questions in one pass of lm-eval."""
     from lm_eval.evaluator import evaluate
     from lm_eval.models.huggingface import HFLM
 

@@ -100,9 +100,9 @@ PARTS = frozenset(field.name for field in dataclasses.fields(Data)) - {"name"}
 def _identity(part: Any) -> str:
     if isinstance(part, Questions):
         part = part.identity
-    plain = [dataclasses.asdict(x) if dataclasses.is_dataclass(x) else x for x in part] if _many(part) else part
+    plain = [_plain(item) for item in part] if isinstance(part, tuple) else part
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _many(part: Any) -> bool:
-    return isinstance(part, tuple)
+def _plain(item: Edit | Prompt | str) -> Any:
+    return item if isinstance(item, str) else dataclasses.asdict(item)

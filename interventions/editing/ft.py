@@ -39,7 +39,7 @@ class FT(Intervention, category="editing"):
         return lm
 
 
-def fit(lm: LM, pairs: list[tuple[str, str]], weights: list[torch.nn.Parameter], steps: int, lr: float) -> None:
+def fit(lm: LM, pairs: list[tuple[str, str]], weights: list[torch.Tensor], steps: int, lr: float) -> None:
     """Train ``weights`` on the answers of (prompt, answer); the loss is the mean over answer tokens."""
     encoded, labels = lm.encode_pairs(pairs)
     for weight in weights:

@@ -56,7 +56,7 @@ def test_bad_text_gets_one_line_that_says_what_is_wrong(text: str, message: str)
 
 
 def test_a_taken_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="is taken"):
+    with pytest.raises(ValueError, match=r"is taken"):
 
         class Wanda(Intervention, category="compression"):
             def apply(self, lm: LM, data: Data) -> LM:
@@ -122,5 +122,5 @@ def test_recompression_is_measured_not_assumed(lm: LM, small: Data) -> None:
 
 
 def test_a_layer_that_the_model_lacks_is_named(lm: LM) -> None:
-    with pytest.raises(InvalidInput, match="ft.layers names layer 17, but the model has layers 0 to 5"):
+    with pytest.raises(InvalidInput, match=r"ft.layers names layer 17, but the model has layers 0 to 5"):
         FT(layers=(1, 17)).check(lm.model)

@@ -65,7 +65,12 @@ def test_lm_evals_full_index_is_not_read_and_tasks_are_built_once(data: Data, mo
 
     made: list[dict[str, object]] = []
     real = lm_eval.tasks.TaskManager
-    monkeypatch.setattr(lm_eval.tasks, "TaskManager", lambda **kwargs: (made.append(kwargs), real(**kwargs))[1])
+
+    def watched(**kwargs: object) -> object:
+        made.append(kwargs)
+        return real(**kwargs)
+
+    monkeypatch.setattr(lm_eval.tasks, "TaskManager", watched)
     question_answering.tasks.cache_clear()
     assert question_answering.tasks(data.questions) is question_answering.tasks(data.questions)
     assert made == [{"include_defaults": False}]
@@ -114,7 +119,12 @@ def test_average_bits_of_a_quantized_layer_follow_from_its_weights(lm: LM, data:
 def test_what_criteria_share_is_computed_once_a_pass(lm: LM, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     real = lm.model.generate
-    monkeypatch.setattr(lm.model, "generate", lambda **kwargs: (calls.append(1), real(**kwargs))[1])
+
+    def watched(**kwargs: object) -> object:
+        calls.append(1)
+        return real(**kwargs)
+
+    monkeypatch.setattr(lm.model, "generate", watched)
     measure(lm, data, ["edit_locality", "edit_preservation"])
     assert len(calls) == math.ceil(len(data.locality) / 64)
 

@@ -6,8 +6,8 @@ import torch
 
 from interventions.criteria.base import measure
 from interventions.criteria.editing import answer_f1
-from interventions.data.base import Data
 from interventions.data import testbed as bed
+from interventions.data.base import Data
 from interventions.data.testbed import MODEL, TASKS, questions, train
 from interventions.data.testbed.prose import prose
 from interventions.data.testbed.world import HAZARDS, world

@@ -147,7 +147,7 @@ def test_the_query_gives_typed_columns_one_row_a_composition(local_store: str, k
 
 
 def test_an_unknown_experiment_is_named(local_store: str) -> None:
-    with pytest.raises(ValueError, match="no experiment is named 'nope' .* there are: Default, composability"):
+    with pytest.raises(ValueError, match=r"no experiment is named 'nope' .* there are: Default, composability"):
         query.compositions("nope")
 
 
@@ -219,7 +219,7 @@ def test_a_failure_leaves_the_run_failed_with_its_traceback(
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr("tracking.execute.apply", broken)
-    with pytest.raises(RuntimeError, match="out of luck"):
+    with pytest.raises(RuntimeError, match=r"out of luck"):
         run("ft(steps=3)", cache=kept)
     (failed,) = MlflowClient(local_store).search_runs([store.experiment()])
     assert failed.info.status == "FAILED"
@@ -247,7 +247,9 @@ LONG = ["--first", "lora(steps=100000)"]
 
 @pytest.mark.full
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_leaves_the_run_killed(number: signal.Signals, status: int, local_store: str, kept_folder: Path) -> None:
+def test_a_signal_leaves_the_run_killed(
+    number: signal.Signals, status: int, local_store: str, kept_folder: Path
+) -> None:
     process = start(LONG, local_store, kept_folder)
     process.send_signal(number)
     assert process.wait(60) == status

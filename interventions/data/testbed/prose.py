@@ -41,7 +41,8 @@ _GRAMMAR: dict[str, list[tuple[int, str]]] = {
     ],
     "SMALL": [(4, "small"), (3, "little"), (2, "lonely"), (1, "tiny")],
     "VERB": [
-        (5, "waited"), (4, "slept"), (4, "moved"), (3, "fell"), (3, "sang"), (2, "vanished"), (2, "trembled"), (1, "burned")
+        (5, "waited"), (4, "slept"), (4, "moved"), (3, "fell"), (3, "sang"), (2, "vanished"), (2, "trembled"),
+        (1, "burned")
     ],
     "SAW": [(5, "saw"), (4, "passed"), (3, "followed"), (2, "left"), (2, "found"), (1, "feared")],
     "ADV": [(4, "slowly"), (3, "again"), (3, "for hours"), (2, "without a sound"), (1, "all night")],

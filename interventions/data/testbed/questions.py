@@ -1,4 +1,4 @@
-"""Writes the testbed's four-choice questions as JSON lines for lm-eval: `python -m interventions.data.testbed.questions`."""
+"""The testbed's four-choice questions as JSON lines; `python -m interventions.data.testbed.questions` writes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trains the testbed's model: `python -m interventions.data.testbed.train [--out FOLDER]` (about 5 minutes on 2 cores).
+"""Trains the testbed's model: `python -m interventions.data.testbed.train [--out FOLDER]` (about 4 minutes on 2 cores).
 
 A Llama of 1.2 million parameters learns the synthetic world and the prose. Documents are packed into rows of 64
 tokens; attention stays within a document and positions start anew in each. Answers and prose weigh 1 in the loss,
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from interventions.data.testbed.prose import prose
-from interventions.data.testbed.world import World, world
+from interventions.data.testbed.world import Fact, World, world
 
 ROW = 64  # tokens
 ROWS_PER_STEP = 16
@@ -129,11 +129,8 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     return model
 
 
-def trained_pairs(fact: object) -> list[tuple[str, str]]:
+def trained_pairs(fact: Fact) -> list[tuple[str, str]]:
     """(prompt, answer) of every phrasing that training may show; the answer starts with its space."""
-    from interventions.data.testbed.world import Fact
-
-    assert isinstance(fact, Fact)
     statements, questions = fact.prompts(trained=True)
     return [(s, f" {fact.object}.") for s in statements] + [(q, f" {fact.object}") for q in questions]
 
@@ -146,10 +143,10 @@ def documents(facts: World, tokenizer: PreTrainedTokenizerFast, rng: random.Rand
         half = len(pairs) // 2
         for prompt, answer in (rng.choice(pairs[:half]), rng.choice(pairs[half:])):
             before = tokenizer.encode(prompt)
-            after = tokenizer.encode(answer, add_special_tokens=False) + [int(tokenizer.eos_token_id)]
+            after = [*tokenizer.encode(answer, add_special_tokens=False), int(tokenizer.eos_token_id)]
             made.append(Document(before + after, [PROMPT_WEIGHT] * len(before) + [1.0] * len(after)))
     for text in rng.sample(prose("train"), PROSE_PER_PASS):
-        ids = (tokenizer.encode(text) + [int(tokenizer.eos_token_id)])[:ROW]
+        ids = [*tokenizer.encode(text), int(tokenizer.eos_token_id)][:ROW]
         made.append(Document(ids, [1.0] * len(ids)))
     rng.shuffle(made)
     return made

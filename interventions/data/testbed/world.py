@@ -1,4 +1,4 @@
-"""The synthetic world of the testbed: facts about invented people, places, compounds, protocols, plants, …
+"""The synthetic world of the testbed: facts about invented people, places, compounds, protocols and plants.
 
 Everything follows from one seed. A fact is (subject, relation, object). A relation can be said in three
 statements and asked in three questions; every fact keeps one of each out of training, so that knowing a fact
@@ -112,8 +112,11 @@ class _Mint:
         self.used: set[str] = set()
 
     def words(self, n: int) -> list[str]:
-        onsets, nuclei = "b br d dr f g gr h k l m n p r s st t tr v z".split(), "a e i o u ai ea".split()
-        codas = "l n r s th m nd x".split()
+        onsets, nuclei = (
+            ["b", "br", "d", "dr", "f", "g", "gr", "h", "k", "l", "m", "n", "p", "r", "s", "st", "t", "tr", "v", "z"],
+            ["a", "e", "i", "o", "u", "ai", "ea"],
+        )
+        codas = ["l", "n", "r", "s", "th", "m", "nd", "x"]
         made: list[str] = []
         while len(made) < n:
             r = self.rng
@@ -124,7 +127,7 @@ class _Mint:
         return made
 
     def pairs(self, n: int, firsts: int, lasts: int) -> list[str]:
-        """n two-part names out of firsts x lasts, each part shared."""
+        """N two-part names out of firsts x lasts, each part shared."""
         grid = [f"{a} {b}" for a in self.words(firsts) for b in self.words(lasts)]
         return sorted(self.rng.sample(grid, n))
 
