@@ -28,7 +28,7 @@ R = TypeVar("R")
 
 
 def _timed(method: Callable[Concatenate[Log, P], R]) -> Callable[Concatenate[Log, P], R]:
-    def timed(self: Log, *args: P.args, **kwargs: P.kwargs) -> R:
+    def timed(self: Log, /, *args: P.args, **kwargs: P.kwargs) -> R:
         start = time.perf_counter()
         try:
             return method(self, *args, **kwargs)
