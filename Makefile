@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 5000
 BIN = .venv/bin
 export MLFLOW_ALLOW_PICKLE_DESERIALIZATION = false
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help setup demo test test-slow check ui clean
 help:  ## this list

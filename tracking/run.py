@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 if __name__ == "__main__":
     os.environ.setdefault("TQDM_DELAY", "5")  # libraries' progress bars: only where something takes over 5 s
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on cores shared with others, threads that spin cost tenfold
 
 import mlflow
 from mlflow import MlflowClient

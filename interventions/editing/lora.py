@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,9 @@ class LoRA(Intervention, category="editing"):
         """Adapters train in float32 (peft's default) and are merged in the model's dtype."""
         from peft import get_peft_model
 
-        adapted = get_peft_model(lm.model, self.config())
+        with warnings.catch_warnings():  # peft 0.21 asks transformers 5.23 for a name that it renames in 6
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            adapted = get_peft_model(lm.model, self.config())
         trained = [p for p in adapted.parameters() if p.requires_grad]
         pairs = [(edit.prompt, f" {edit.target}") for edit in data.edits]
         fit(LM(adapted, lm.tokenizer), pairs, trained, self.steps, self.lr)
