@@ -53,8 +53,9 @@ def initialise_store() -> str:
 
 
 def link_to_ui(port: int) -> str:
-    """The runs table in MLflow's model-training view."""
-    return f"http://127.0.0.1:{port}/#/experiments/{store.experiment()}/runs?workflowType=machine_learning"
+    """The runs table in MLflow's model-training view, with the criteria as columns."""
+    runs = f"http://127.0.0.1:{port}/#/experiments/{store.experiment()}/runs"
+    return f"{runs}?workflowType=machine_learning&viewStateShareKey={store.VIEW}"
 
 
 def main() -> int:

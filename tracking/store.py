@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from contextlib import suppress
 from pathlib import Path
 
 EXPERIMENT = "composability"
+VIEW = "criteria"  # the key of the saved view that `make ui` links to
+_SHOWN = ("edit_success", "edit_generalization", "edit_locality", "wmdp", "mmlu", "wikitext_ppl", "average_bits")
 
 DESCRIPTION = """\
 **One run is one composition of interventions on a language model.** A metric's *step* is the number of interventions
@@ -87,7 +90,7 @@ def experiment(name: str = EXPERIMENT) -> str:
             client.create_experiment(
                 name,
                 artifact_location=_artifacts(name),
-                tags={"mlflow.note.content": DESCRIPTION, "mlflow.experimentKind": "custom_model_development"},
+                tags={"mlflow.note.content": DESCRIPTION, f"mlflow.sharedViewState.{VIEW}": _view()},
             )
         found = client.get_experiment_by_name(name)
     if found is None:
@@ -98,6 +101,18 @@ def experiment(name: str = EXPERIMENT) -> str:
             f" mlflow experiments restore -x {found.experiment_id}, or name another"
         )
     return str(found.experiment_id)
+
+
+def _view() -> str:
+    """A saved view of the runs table that shows what was applied and the criteria: by default it shows no metric."""
+    name = "attributes.`Run Name`"
+    columns = ["params.`pair`", *(f"metrics.`{criterion}`" for criterion in _SHOWN)]
+    state = {
+        "selectedColumns": columns,
+        "columnOrder": [name, "runDateAndNestInfo", "duration", *columns],
+        "columnWidths": {name: 420},
+    }
+    return json.dumps({"name": "Criteria", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
 
 
 def _sqlite_file() -> Path | None:

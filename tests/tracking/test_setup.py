@@ -1,3 +1,4 @@
+import json
 import shlex
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from mlflow.utils import env_manager
 from mlflow.utils.environment import _PythonEnv
 from mlflow.utils.virtualenv import _create_virtualenv
 
+from interventions.criteria.base import CRITERIA
 from tracking import plugin, run, setup, store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,10 +50,16 @@ def test_the_experiment_is_made_once_and_describes_every_criterion(local_store: 
     found = MlflowClient(local_store).get_experiment(made)
     assert found.name == "composability"
     assert found.artifact_location == (tmp_path / "mlruns" / "composability").as_uri()
-    from interventions.criteria.base import CRITERIA
-
     for name in CRITERIA.all():
         assert f"`{name}`" in found.tags["mlflow.note.content"]
+
+
+def test_the_link_opens_a_saved_view_with_columns_that_exist(local_store: str) -> None:
+    found = MlflowClient(local_store).get_experiment(store.experiment())
+    key = setup.link_to_ui(5000).rpartition("viewStateShareKey=")[2]
+    state = json.loads(json.loads(found.tags[f"mlflow.sharedViewState.{key}"])["state"])
+    metrics = {c.split("`")[1] for c in state["selectedColumns"] if c.startswith("metrics.")}
+    assert metrics <= set(CRITERIA.all()) and metrics
 
 
 def test_an_experiments_name_cannot_lead_its_artifacts_elsewhere(local_store: str, tmp_path: Path) -> None:
