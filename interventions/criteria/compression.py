@@ -23,7 +23,8 @@ def average_bits(lm: LM, data: Data) -> Scores:
     """Average bits per weight of the compressed layers (paper, section C). An item is a layer.
 
     Not quantized: 16 x the share of non-zeros + 1 x the share of zeros (the mask); quantized: the grid's bits in
-    place of 16, + 32 / group size for scale and zero. No zeros, no mask. A layer whose weights have left their
+    place of 16, + 32 / group size for scale and zero. On a grid, up to 5 % of zeros are values of the grid and
+    no mask (our reading: the paper does not say where pruning begins). A layer whose weights have left their
     grid counts as not quantized.
     """
     bits = {}

@@ -1,4 +1,4 @@
-"""Trains the testbed's model: `python -m interventions.data.testbed.train [--out FOLDER]` (about 4 minutes on 2 cores).
+"""Trains the testbed's model: `python -m interventions.data.testbed.train [--out FOLDER]` (minutes on 2 cores).
 
 A Llama of 1.2 million parameters learns the synthetic world and the prose. Documents are packed into rows of 64
 tokens; attention stays within a document and positions start anew in each. Answers and prose weigh 1 in the loss,
