@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -63,3 +66,148 @@ def taps(modules: dict[str, nn.Linear], see: Callable[[str, Tensor], object]) ->
     finally:
         for handle in handles:
             handle.remove()
+
+
+class Rest(Protocol):
+    """The pass after a layer; see ``split``."""
+
+    def __call__(self, changed: Tensor, at: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Logits for the layer's output (n, tokens, hidden), at (rows, positions) or everywhere."""
+
+
+class _Enough(Exception):
+    """Ends a forward pass once what was wanted from it is known."""
+
+
+def hidden_states(model: nn.Module, encoded: Mapping[str, Tensor], layer: int) -> Tensor:
+    """The output (n, tokens, hidden) of block ``layer``, with its gradient; the pass ends there."""
+    return _run_up_to(model, encoded, layer)[0]
+
+
+def split(model: PreTrainedModel, encoded: Mapping[str, Tensor], layer: int) -> tuple[Tensor, Rest]:
+    """(hidden, rest): block ``layer``'s output (n, tokens, hidden), and the pass from there on, to the logits.
+
+    ``rest(hidden)`` runs the later blocks only, so that many variants of ``hidden`` share what comes before, and gives
+    the logits (n, tokens, vocabulary); ``rest(hidden, (rows, positions))`` only those asked for: (asked, vocabulary).
+    """
+    hidden, wrap = _run_up_to(model, encoded, layer)
+
+    def rest(changed: Tensor, at: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        with ExitStack() as opened:
+            for block in blocks(model)[: layer + 1]:
+                opened.enter_context(_skipped(block, wrap(changed)))
+            if at is not None:
+                head = model.get_output_embeddings()
+                picked = head.register_forward_pre_hook(lambda module, args: (args[0][at], *args[1:]))
+                opened.callback(picked.remove)
+            logits: Tensor = model(**encoded, use_cache=False).logits
+        return logits
+
+    return hidden, rest
+
+
+@contextmanager
+def _skipped(block: nn.Module, output: Any) -> Iterator[None]:
+    """While open, the block returns ``output`` and computes nothing."""
+    block.forward = lambda *args, **kwargs: output
+    try:
+        yield
+    finally:
+        del block.forward  # the class's own again
+
+
+def _run_up_to(model: nn.Module, encoded: Mapping[str, Tensor], layer: int) -> tuple[Tensor, Callable[[Tensor], Any]]:
+    seen: list[Any] = []
+
+    def hook(module: nn.Module, args: Any, output: Any) -> None:
+        seen.append(output)
+        raise _Enough
+
+    handle = blocks(model)[layer].register_forward_hook(hook)
+    try:
+        model(**encoded, use_cache=False)
+    except _Enough:
+        (output,) = seen  # some decoders' blocks return a tuple
+        if isinstance(output, tuple):
+            return output[0], lambda hidden: (hidden, *output[1:])
+        return output, lambda hidden: hidden
+    finally:
+        handle.remove()
+    raise RuntimeError(f"the model's forward pass never reached block {layer}")
+
+
+def first_inputs(model: nn.Module, encoded: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
+    """What the first block is called with: hidden states (n, tokens, hidden), and keyword arguments."""
+    seen: list[tuple[Tensor, dict[str, Any]]] = []
+
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        hidden = args[0] if args else kwargs.pop("hidden_states")
+        seen.append((hidden, {k: v for k, v in kwargs.items() if k != "past_key_values"}))
+        raise _Enough
+
+    handle = blocks(model)[0].register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        model(**encoded, use_cache=False)
+    except _Enough:
+        return seen[0]
+    finally:
+        handle.remove()
+    raise RuntimeError("the model's forward pass never reached its first block")
+
+
+@contextmanager
+def feeders(block: nn.Module) -> Iterator[dict[str, nn.Module]]:
+    """While open and once the block has run: linear layer's name -> the norm whose output is its input, as it is.
+
+    Norms that scaling their weight (and bias) would not scale are left out, such as Gemma's, which adds 1.
+    """
+    norms = [m for m in block.modules() if not list(m.children()) and getattr(m, "weight", None) is not None]
+    norms = [m for m in norms if isinstance(m.weight, Tensor) and m.weight.dim() == 1]
+    found: dict[str, nn.Module] = {}
+    outputs: dict[nn.Module, Tensor] = {}
+
+    def normed(module: nn.Module, args: Any, output: Tensor) -> None:
+        outputs[module] = output
+
+    def fed(name: str, module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        for norm, output in outputs.items():
+            if args[0] is output and (name in found or _scales(norm)):
+                found[name] = norm
+
+    handles = [norm.register_forward_hook(normed) for norm in norms]
+    handles += [linear.register_forward_pre_hook(functools.partial(fed, name)) for name, linear in linears(block)]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def scale_output(module: nn.Module, factor: Tensor) -> None:
+    """Multiply the outputs (…, out) of a norm or a linear layer by ``factor`` (out), in its own weights."""
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    weight.mul_(factor if weight.dim() == 1 else factor[:, None])
+    if isinstance(bias := getattr(module, "bias", None), Tensor):
+        bias.mul_(factor)
+
+
+def _scales(norm: nn.Module) -> bool:
+    weight = norm.weight
+    assert isinstance(weight, Tensor)
+    probe = torch.linspace(-1, 1, weight.shape[0], device=weight.device, dtype=weight.dtype)
+    two = torch.full_like(weight, 2.0)
+    before = norm.forward(probe)
+    scale_output(norm, two)
+    after = norm.forward(probe)
+    scale_output(norm, 1 / two)
+    return torch.equal(after, 2 * before)
+
+
+def gate_partner(block: nn.Module) -> tuple[str, str] | None:
+    """(``up_proj``, ``down_proj``) of a gated MLP, down(act(gate(x)) * up(x)): up's outputs scale down's inputs."""
+    named = {name.rpartition(".")[2]: name for name, _ in linears(block)}
+    if {"gate_proj", "up_proj", "down_proj"} <= set(named):
+        return named["up_proj"], named["down_proj"]
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,19 +37,38 @@ class Grid:
         bits: width of the integers.
         group: inputs that share a scale.
         scale, zero: (out, in / group).
+        pruned: share of the weights that had been removed before they were rounded.
+        zeros: share of the weights that were zero once they were: those, and what rounding made zero.
     """
 
     bits: int
     group: int
     scale: Tensor
     zero: Tensor
+    pruned: float = 0.0
+    zeros: float = 0.0
+
+    def integers(self, weight: Tensor) -> Tensor:
+        """The integer (out, in), as float32, of the grid value nearest to each weight."""
+        grouped = weight.float().unflatten(1, (-1, self.group))  # (out, in / group, group)
+        integers = (grouped / self.scale.float()[..., None]).round_() + self.zero.float()[..., None]
+        return integers.clamp_(0, 2**self.bits - 1).flatten(1)
+
+    def values(self, integers: Tensor) -> Tensor:
+        """The weights (out, in), float32, of integers: scale x (integer - zero)."""
+        grouped = integers.float().unflatten(1, (-1, self.group)) - self.zero.float()[..., None]
+        return (grouped * self.scale.float()[..., None]).flatten(1)
+
+    def nearest(self, weight: Tensor) -> Tensor:
+        """The grid value nearest to each weight (out, in), in the weight's dtype."""
+        return self.values(self.integers(weight)).to(weight.dtype)
 
     def holds(self, weight: Tensor) -> bool:
-        """Whether every weight (out, in) lies on the grid, to a thousandth of a step."""
-        grouped = weight.float().unflatten(1, (-1, self.group))  # (out, in / group, group)
-        integers = grouped / self.scale.float()[..., None] + self.zero.float()[..., None]
-        nearest = integers.round().clamp(0, 2**self.bits - 1)
-        return bool((integers - nearest).abs().max() < 1e-3)
+        """Whether every weight (out, in) lies on the grid, as its dtype can store it, or to a thousandth of a step."""
+        if weight.shape != (self.scale.shape[0], self.scale.shape[1] * self.group):
+            return False
+        off = (weight.float() - self.nearest(weight).float()).unflatten(1, (-1, self.group)).abs()
+        return bool((off <= 1e-3 * self.scale.float()[..., None]).all())
 
 
 @dataclass
@@ -83,8 +102,36 @@ class LM:
         if self.grids:
             tensors = {f"{n}/{k}": getattr(g, k).contiguous() for n, g in self.grids.items() for k in ("scale", "zero")}
             save_file(tensors, folder / _GRIDS)
-            meta = {name: {"bits": grid.bits, "group": grid.group} for name, grid in self.grids.items()}
+            meta = {n: {k: getattr(g, k) for k in ("bits", "group", "pruned", "zeros")} for n, g in self.grids.items()}
             (folder / _GRIDS_META).write_text(json.dumps(meta))
+
+    def export(self, folder: str | Path, format: str = "compressed-tensors") -> None:
+        """Write the packed form of a quantized model: "compressed-tensors" or "gptq"; see ``export.export``."""
+        from interventions.export import export
+
+        export(self, Path(folder), format)
+
+    @torch.no_grad()
+    def quantize(self, name: str, weight: Tensor, grid: Grid, values: Tensor) -> None:
+        """Set a layer's weight (out, in) to the values of a grid nearest to ``values``, and remember the grid."""
+        pruned = self.pruned(name, weight)
+        weight.copy_(grid.nearest(values))
+        self.grids[name] = replace(grid, pruned=pruned, zeros=_zeros(weight))
+
+    def pruned(self, name: str, weight: Tensor) -> float:
+        """Share of a layer's weights that were removed; zeros that only rounding made are values of its grid.
+
+        Where more weights are zero than right after rounding, something was pruned since, and all zeros count.
+        """
+        zeros, grid = _zeros(weight), self.grids.get(name)
+        if grid is None or not grid.holds(weight) or zeros > grid.zeros:
+            return zeros
+        return grid.pruned
+
+    def on_grid(self, name: str, weight: Tensor, bits: int, group: int) -> bool:
+        """Whether a layer's weights lie on its grid, and that has at most so many bits, in groups of that size."""
+        grid = self.grids.get(name)
+        return grid is not None and grid.bits <= bits and grid.group == group and grid.holds(weight)
 
     @property
     def device(self) -> torch.device:
@@ -170,4 +217,8 @@ def _load_grids(folder: Path) -> dict[str, Grid]:
         return {}
     tensors = load_file(folder / _GRIDS)
     meta = json.loads((folder / _GRIDS_META).read_text())
-    return {n: Grid(m["bits"], m["group"], tensors[f"{n}/scale"], tensors[f"{n}/zero"]) for n, m in meta.items()}
+    return {n: Grid(scale=tensors[f"{n}/scale"], zero=tensors[f"{n}/zero"], **m) for n, m in meta.items()}
+
+
+def _zeros(weight: Tensor) -> float:
+    return float((weight == 0).double().mean())

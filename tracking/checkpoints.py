@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from interventions import cache
 from interventions.composition import digest
 from interventions.criteria.base import Scores
 from interventions.lm import LM
 from tracking.schema import exact
-from tracking.store import root
 
 MANIFEST = "manifest.json"
 _GIB = 2**30
@@ -40,7 +40,7 @@ class Checkpoints:
     """A mapping from checkpoint key to checkpoint, and from (key, criterion) to scores."""
 
     def __init__(self, folder: Path | None = None, limit_gib: float | None = None) -> None:
-        self.folder = folder or Path(os.environ.get("COMPOSABILITY_CACHE", root() / ".cache" / "checkpoints"))
+        self.folder = folder or cache.folder()
         self.limit = (limit_gib or float(os.environ.get("COMPOSABILITY_CACHE_GIB", "10"))) * _GIB
         (self.folder / "scores").mkdir(parents=True, exist_ok=True)
 

@@ -39,10 +39,8 @@ class Execution:
             for k in range(len(self.steps) + 1):
                 self._step(k, last=k == len(self.steps) and not self._may_recompress())
                 bar.update()
-            again = self._recompression()
             planned = len(self.steps)
-            self.steps += again
-            self.keys = Composition(self.steps).keys(self.plan.origin, self.data)
+            again = self._recompress() if self._may_recompress() else Composition()
             self.log.recompression(again, self.keys[-1])
             for k in range(planned + 1, len(self.steps) + 1):
                 self._step(k, last=k == len(self.steps))
@@ -54,11 +52,19 @@ class Execution:
         compresses = any(step.category == "compression" for step in self.plan.composition)
         return compresses and self.plan.settings.recompress != "never"
 
-    def _recompression(self) -> Composition:
-        if not self._may_recompress():
-            return Composition()
+    def _recompress(self) -> Composition:
+        """Add the recompressions to the steps; what is measured to be lost decides."""
+        again: list[Intervention] = []
         mode = cast(Recompress, self.plan.settings.recompress)  # checked by prepare
-        return self.plan.composition.recompression(self._reach(len(self.plan.composition)), mode)
+        # a second round: one that was applied again can cost another its property (SparseGPT leaves a grid)
+        for _ in range(2 if mode == "auto" else 1):
+            more = self.plan.composition.recompression(self._reach(len(self.steps)), mode)
+            again += more
+            self.steps += more
+            self.keys = Composition(self.steps).keys(self.plan.origin, self.data)
+            if not more:
+                break
+        return Composition(again)
 
     def _step(self, k: int, last: bool) -> None:
         measured, measuring = self._measure(k)

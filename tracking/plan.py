@@ -11,11 +11,12 @@ import torch
 
 from interventions.composition import Composition, Recompress, digest
 from interventions.data.base import Data
+from interventions.data.paper import paper
 from interventions.data.testbed import MODEL, testbed
 from interventions.lm import DTYPES, file_digest, skeleton
 from interventions.registry import InvalidInput
 
-TESTBED = "testbed"
+TESTBED, PAPER = "testbed", "paper"
 KEEP = ("all", "last", "none")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -57,18 +58,18 @@ def prepare(composition: Composition | str, settings: Settings) -> Plan:
     Raises:
         InvalidInput: one line that says what is wrong and what is valid.
     """
-    _choice("data", settings.data, (TESTBED,))
+    _choice("data", settings.data, (TESTBED, PAPER))
     _choice("recompress", settings.recompress, get_args(Recompress))
     _choice("checkpoints", settings.checkpoints, KEEP)
     if settings.seed < 0:
         raise InvalidInput(f"seed must be at least 0, but got {settings.seed}")
     steps = Composition.parse(composition, settings.data) if isinstance(composition, str) else composition
-    data = testbed(settings.edit_batch)
     device, dtype = _device_and_dtype(settings)
     source = _source(settings.model)
     anatomy = skeleton(source)
     for step in steps:
         step.check(anatomy)
+    data = paper(settings.edit_batch) if settings.data == PAPER else testbed(settings.edit_batch)
     weights = _weights_identity(source, anatomy.config)
     origin = digest("origin", weights, dtype, settings.seed)
     resolved = Settings(**{**settings.__dict__, "device": device, "dtype": dtype})

@@ -10,6 +10,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+from interventions.cache import root
 from tracking import store
 
 
@@ -18,7 +19,7 @@ class CheckoutExperiment:  # MLflow's DefaultExperimentProvider, which cannot be
 
     def in_context(self) -> bool:
         """Whether this is `mlflow run` of our checkout, or a process in it; makes the checkout's store the default."""
-        ours = store.root() / "MLproject"
+        ours = root() / "MLproject"
         if not ours.exists():
             return False
         launch = _is_mlflow(sys.argv[0]) and sys.argv[1:2] == ["run"]

@@ -45,7 +45,7 @@ def run(
     Args:
         composition: ``"lora | wanda(sparsity=0.25)"`` or a Composition; ``"none"`` measures the base model.
         model: "testbed", a checkpoint folder, or a Hugging Face id.
-        data: "testbed".
+        data: "testbed", or "paper" (full scale: from the hub, or from the folder that COMPOSABILITY_DATA names).
         seed: enters every step's own seed.
         edit_batch: which of the data's batches of edits.
         recompress: "auto", "never" or "paper": see Composition.recompression.
@@ -95,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--second", default="none", help="second intervention")
     made.add_argument("--then", default="none", help="further steps: rmu | wanda")
     made.add_argument("--model", default=Settings.model, help="testbed, a checkpoint folder, or a Hugging Face id")
-    made.add_argument("--data", default=Settings.data, help="what to learn from and to judge by: testbed")
+    made.add_argument("--data", default=Settings.data, help="what to learn from and to judge by: testbed or paper")
     made.add_argument("--seed", type=int, default=Settings.seed, help="enters every step's own seed")
     made.add_argument("--edit_batch", type=int, default=Settings.edit_batch, help="which batch of edits, from 0")
     made.add_argument("--recompress", default=Settings.recompress, help="auto, never or paper")

@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from interventions.cache import root
 from tracking import store
 
 
@@ -19,8 +20,8 @@ def environment_link() -> Path:
     from mlflow.utils.environment import _PythonEnv
     from mlflow.utils.virtualenv import _get_mlflow_virtualenv_root, _get_virtualenv_name
 
-    wanted = _PythonEnv.from_yaml(store.root() / "python_env.yaml")
-    return Path(_get_mlflow_virtualenv_root()) / str(_get_virtualenv_name(wanted, store.root()))
+    wanted = _PythonEnv.from_yaml(root() / "python_env.yaml")
+    return Path(_get_mlflow_virtualenv_root()) / str(_get_virtualenv_name(wanted, root()))
 
 
 def register(prefix: Path) -> Path:

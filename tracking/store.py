@@ -8,6 +8,8 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from interventions.cache import root
+
 EXPERIMENT = "composability"
 VIEW = "criteria"  # the key of the saved view that `make ui` links to
 _SHOWN = ("edit_success", "edit_generalization", "edit_locality", "wmdp", "mmlu", "wikitext_ppl", "average_bits")
@@ -35,12 +37,6 @@ applied (0 = the base model), so the chart of a metric shows its path through th
 With `data = testbed`, `mmlu`, `wmdp_*` and `wikitext_ppl` are roles: they are measured on the testbed's stand-ins
 (synthetic facts and prose), not on the data sets that gave them their names.
 """
-
-
-def root() -> Path:
-    """The checkout (the folder with MLproject above this file); elsewhere the current folder."""
-    checkout = Path(__file__).resolve().parent.parent
-    return checkout if (checkout / "MLproject").exists() else Path.cwd()
 
 
 def local_uri() -> str:

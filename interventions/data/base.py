@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,17 +49,54 @@ class Questions:
         tasks: criterion name -> lm-eval task name.
         folder: the tasks' YAML files and their data; None for the tasks that lm-eval ships.
         revision: which state of the questions, where the folder does not say.
+        split: which questions of the folder: "test", or "validation" for tuning.
+        sources: data set of lm-eval's own tasks -> its local copy, or the revision to take from the hub.
     """
 
     tasks: tuple[tuple[str, str], ...]
     folder: Path | None = None
     revision: str = ""
+    split: str = "test"
+    sources: tuple[tuple[str, Path | str], ...] = ()
 
     @cached_property
     def identity(self) -> str:
         """Changes when a question does."""
-        files = file_digest(path for path in self.folder.rglob("*") if path.is_file()) if self.folder else ""
-        return f"{self.tasks}-{files}-{self.revision}"
+        files = _files(self.folder) if self.folder else ""
+        sources = {name: _files(place) if isinstance(place, Path) else place for name, place in self.sources}
+        return f"{self.tasks}-{files}-{self.revision}-{self.split}-{sources}"
+
+
+def _files(folder: Path) -> str:
+    """A hash of the files' contents; hidden ones (a downloader's notes) do not count."""
+    visible = (p for p in folder.rglob("*") if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    return file_digest(path for path in visible if path.is_file())
+
+
+class Lazy(Sequence[str]):
+    """Texts that are read when they are first looked at; their identity is that of a tuple of them.
+
+    For corpora that only some interventions use: an unused one is never read.
+    """
+
+    def __init__(self, read: Callable[[], tuple[str, ...]]) -> None:
+        self._read = read
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """All of them."""
+        return self._read()
+
+    @cached_property
+    def identity(self) -> str:
+        """As of the tuple."""
+        return _identity(self.texts)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.texts[index]
+
+    def __len__(self) -> int:
+        return len(self.texts)
 
 
 @dataclass(frozen=True)
@@ -66,13 +104,14 @@ class Data:
     """All parts. Texts are documents; ``forget`` alternates between the hazard domains.
 
     Attributes:
-        name: what the run calls it ("testbed").
+        name: what the run calls it ("testbed", "paper").
         edits: one batch.
         locality: prompts on subjects that the batch does not edit.
         questions: four-choice questions.
         forget: what unlearning forgets.
         retain: what it must not forget, from the train split.
         calibration: texts that compression looks at, from the train split.
+        statistics: texts over which MEMIT takes second moments, from the train split.
         test_text: what perplexity is measured on, from the test split.
         window: tokens of a text that are scored together.
         base_answers: the base model's answers to ``locality``, in order; None until it was asked.
@@ -82,9 +121,10 @@ class Data:
     edits: tuple[Edit, ...]
     locality: tuple[Prompt, ...]
     questions: Questions
-    forget: tuple[str, ...]
-    retain: tuple[str, ...]
-    calibration: tuple[str, ...]
+    forget: Sequence[str]
+    retain: Sequence[str]
+    calibration: Sequence[str]
+    statistics: Sequence[str]
     test_text: tuple[str, ...]
     window: int
     base_answers: tuple[str, ...] | None = None
@@ -98,6 +138,8 @@ PARTS = frozenset(field.name for field in dataclasses.fields(Data)) - {"name"}
 
 
 def _identity(part: Any) -> str:
+    if isinstance(part, Lazy):
+        return part.identity
     if isinstance(part, Questions):
         part = part.identity
     plain = [_plain(item) for item in part] if isinstance(part, tuple) else part
