@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from interventions.layers import blocks, linears, taps
+from interventions.layers import blocks, first_inputs, linears, taps
 from interventions.lm import LM, batches
 
 See = Callable[[str, Tensor], object]
 Observe = Callable[[See], None]
-_BATCH = 32  # texts
-
-
-class _Enough(Exception):
-    """Raised to end a forward pass once the first block's inputs are known."""
+_BATCH = 1024  # tokens, padding included
+_MAX_TOKENS = 2048  # of a text
 
 
 @torch.no_grad()
@@ -26,15 +22,17 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
     """Yield (block, observe) for each block in order.
 
     ``observe(see)`` runs the calibration texts through the block and calls ``see(name, inputs)`` with the inputs
-    (tokens, in) of every linear layer, padding left out. After the caller has changed the block, its new outputs
-    become the next block's inputs. In memory: the hidden states of all texts, once.
+    (tokens, in) of every linear layer, padding left out; layers that share their inputs get the same tensor object,
+    one right after the other. After the caller has changed the block, its new outputs become the next block's
+    inputs. In memory: the hidden states of all texts, once.
     """
     if not texts:
         raise ValueError("calibration needs at least one text")
     states, keywords, real = [], [], []
-    for batch in batches(texts, _BATCH):
-        encoded = lm.encode(batch)
-        hidden, arguments = _first_inputs(lm, encoded)
+    longest = max(map(len, lm.tokenizer(list(texts), truncation=True, max_length=_MAX_TOKENS)["input_ids"]))
+    for batch in batches(texts, max(1, _BATCH // longest)):
+        encoded = lm.encode(batch, _MAX_TOKENS)
+        hidden, arguments = first_inputs(lm.model, encoded)
         states.append(hidden)
         keywords.append(arguments)
         real.append(encoded["attention_mask"].bool())
@@ -42,7 +40,7 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
 
         def observe(see: See, block: nn.Module = block) -> None:
             for hidden, arguments, mask in zip(states, keywords, real, strict=True):
-                with taps(dict(linears(block)), functools.partial(_see_real, see, mask)):
+                with taps(dict(linears(block)), _without_padding(see, mask)):
                     block(hidden, **arguments)
 
         yield block, observe
@@ -51,23 +49,69 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
             states[i] = out[0] if isinstance(out, tuple) else out
 
 
-def _see_real(see: See, mask: Tensor, name: str, inputs: Tensor) -> None:
-    see(name, inputs[mask])
+def _without_padding(see: See, mask: Tensor) -> See:
+    latest: list[Tensor] = []  # raw, masked: holding the raw one keeps its memory from being taken by another
+
+    def seen(name: str, inputs: Tensor) -> None:
+        if not (latest and latest[0].data_ptr() == inputs.data_ptr() and latest[0].shape == inputs.shape):
+            latest[:] = [inputs, inputs[mask]]
+        see(name, latest[1])
+
+    return seen
 
 
-def _first_inputs(lm: LM, encoded: Any) -> tuple[Tensor, dict[str, Any]]:
-    seen: list[tuple[Tensor, dict[str, Any]]] = []
+@dataclass(eq=False)
+class Inputs:
+    """What the calibration tokens show of a linear layer's inputs x.
 
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        hidden = args[0] if args else kwargs.pop("hidden_states")
-        seen.append((hidden, {k: v for k, v in kwargs.items() if k != "past_key_values"}))
-        raise _Enough
+    Attributes:
+        gram: the mean of x x' over tokens, (in, in), float32: the Hessian of the layer's squared error, up to 2.
+        magnitude: the mean of ``|x|``, (in), float32.
+        tokens: how many.
+    """
 
-    handle = blocks(lm.model)[0].register_forward_pre_hook(hook, with_kwargs=True)
-    try:
-        lm.model(**encoded, use_cache=False)
-    except _Enough:
-        return seen[0]
-    finally:
-        handle.remove()
-    raise RuntimeError("the model's forward pass never reached its first block")
+    gram: Tensor
+    magnitude: Tensor
+    tokens: int = 0
+
+    def error(self, change: Tensor) -> float:
+        """Mean squared norm of the change of the layer's output, for a change (out, in) of its weights."""
+        return float(((change.float() @ self.gram) * change.float()).sum())
+
+
+def input_statistics(observe: Observe) -> dict[str, Inputs]:
+    """Name -> Inputs, of one block; layers that share their inputs share the object."""
+    found: dict[str, Inputs] = {}
+    latest: list[tuple[Tensor, Inputs]] = []
+
+    def see(name: str, inputs: Tensor) -> None:
+        if latest and latest[0][0] is inputs:
+            found[name] = latest[0][1]
+            return
+        x = inputs.float()
+        size = x.shape[1]
+        if name not in found:
+            found[name] = Inputs(x.new_zeros(size, size), x.new_zeros(size))
+        one = found[name]
+        one.gram.addmm_(x.T, x)
+        one.magnitude += x.abs().sum(0)
+        one.tokens += len(x)
+        latest[:] = [(inputs, one)]
+
+    observe(see)
+    for one in set(found.values()):
+        one.gram /= one.tokens
+        one.magnitude /= one.tokens
+    return found
+
+
+def by_inputs(statistics: dict[str, Inputs]) -> Iterator[tuple[list[str], Inputs]]:
+    """(names of the layers that share inputs, their Inputs); each is handed out once and then forgotten."""
+    groups: dict[int, list[str]] = {}
+    for name, one in statistics.items():
+        groups.setdefault(id(one), []).append(name)
+    for names in groups.values():
+        one = statistics[names[0]]
+        for name in names:
+            del statistics[name]  # frees the Hessian when the caller is done with it
+        yield names, one

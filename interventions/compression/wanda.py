@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
+from typing import Literal
 
-import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from interventions.base import Intervention
-from interventions.compression.calibration import calibrated_blocks
+from interventions.compression import peers
+from interventions.compression.calibration import Observe, calibrated_blocks
+from interventions.compression.sparsity import Pattern, check_pattern, check_width, is_pruned, lowest_per_row
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.layers import block_linears, linears
@@ -17,7 +19,7 @@ from interventions.lm import LM
 
 
 @dataclass(frozen=True)
-class Wanda(Intervention, category="compression"):
+class Wanda(Intervention, category="compression", version=2):
     """Remove, in every row of every linear layer, the weights with the lowest |W| * ||X||.
 
     score(i, j) = |W_ij| * ||X_j||_2  over the calibration tokens; each row (output) loses the same number of weights.
@@ -27,41 +29,53 @@ class Wanda(Intervention, category="compression"):
     """
 
     sparsity: float = hyperparameter(0.5, "share of the weights to remove", paper=0.25, low=0, below=1)
+    pattern: Pattern = hyperparameter("unstructured", "or zeros in every consecutive inputs: 2:4, 4:8")
     samples: int = hyperparameter(128, "calibration texts", low=1)
+    backend: Literal["own", "llmcompressor"] = hyperparameter("own", "whose code prunes")
     strength = "sparsity"
     reads = frozenset({"calibration"})
 
+    def __post_init__(self) -> None:
+        """Check the fields; raises InvalidInput."""
+        super().__post_init__()
+        check_pattern(self.name, self.pattern, self.sparsity)
+
+    def check(self, model: PreTrainedModel) -> None:
+        """Raise InvalidInput if the pattern does not divide a layer's inputs, or the backend is not installed."""
+        check_width(self.name, self.pattern, block_linears(model))
+        if self.backend != "own":
+            peers.require(self.backend)
+
     def apply(self, lm: LM, data: Data) -> LM:
         """Prune in place."""
-        for block, observe in calibrated_blocks(lm, data.calibration[: self.samples]):
-            inside = dict(linears(block))
-            squares = {name: linear.weight.new_zeros(linear.in_features).float() for name, linear in inside.items()}
-            observe(functools.partial(_add_squares, squares))
-            for name, linear in inside.items():
-                keep = mask(linear.weight, squares[name].sqrt(), self.sparsity)
+        texts = data.calibration[: self.samples]
+        if self.backend == "llmcompressor":
+            same = {"sparsity": self.sparsity, "pattern": self.pattern}
+            return peers.llmcompressor(lm, texts, method="wanda", **same)
+        for block, observe in calibrated_blocks(lm, texts):
+            norms = input_norms(observe)
+            for name, linear in linears(block):
+                keep = mask(linear.weight, norms[name], self.sparsity, self.pattern)
                 linear.weight.mul_(keep)
         return lm
 
     def holds(self, lm: LM) -> bool:
         """Whether every layer still has at least that share of zeros, measured."""
-        return all(
-            float((linear.weight == 0).float().mean())
-            >= removed(linear.in_features, self.sparsity) / linear.in_features
-            for linear in block_linears(lm.model).values()
-        )
+        return is_pruned(lm, self.sparsity, self.pattern)
 
 
-def _add_squares(sums: dict[str, Tensor], name: str, inputs: Tensor) -> None:
-    sums[name] += inputs.float().square().sum(0)
+def input_norms(observe: Observe) -> dict[str, Tensor]:
+    """||X_j||_2 (in) over all tokens, of every layer of a block."""
+    squares: dict[str, Tensor] = {}
+
+    def see(name: str, inputs: Tensor) -> None:
+        own = inputs.float().square().sum(0)
+        squares[name] = squares[name] + own if name in squares else own
+
+    observe(see)
+    return {name: sums.sqrt() for name, sums in squares.items()}
 
 
-def removed(inputs: int, sparsity: float) -> int:
-    """Weights that a row of so many inputs loses."""
-    return int(inputs * sparsity)
-
-
-def mask(weight: Tensor, input_norm: Tensor, sparsity: float) -> Tensor:
+def mask(weight: Tensor, input_norm: Tensor, sparsity: float, pattern: Pattern = "unstructured") -> Tensor:
     """True (out, in) where a weight stays, by weight (out, in) and the norm of each input (in)."""
-    scores = weight.abs().float() * input_norm  # (out, in)
-    lowest = scores.argsort(dim=1, stable=True)[:, : removed(weight.shape[1], sparsity)]
-    return torch.ones_like(weight, dtype=torch.bool).scatter(1, lowest, False)
+    return lowest_per_row(weight.abs().float() * input_norm, sparsity, pattern)

@@ -18,24 +18,20 @@ def sparsity(lm: LM, data: Data) -> Scores:
     return _weighted(lm, {name: _zeros(linear.weight) for name, linear in block_linears(lm.model).items()})
 
 
-@criterion(better="lower", unit="bits per weight")
+@criterion(better="lower", unit="bits per weight", version=2)
 def average_bits(lm: LM, data: Data) -> Scores:
     """Average bits per weight of the compressed layers (paper, section C). An item is a layer.
 
-    Not quantized: 16 x the share of non-zeros + 1 x the share of zeros (the mask); quantized: the grid's bits in
-    place of 16, + 32 / group size for scale and zero. On a grid, up to 5 % of zeros are values of the grid and
-    no mask (our reading: the paper does not say where pruning begins). A layer whose weights have left their
-    grid counts as not quantized.
+    Not quantized: 16 x the share of weights that stayed + 1 x the share of those removed (the mask); quantized: the
+    grid's bits in place of 16, + 32 / group size for scale and zero. A layer whose weights have left their grid
+    counts as not quantized; zeros that rounding made are values of the grid and no mask (LM.pruned).
     """
     bits = {}
     for name, linear in block_linears(lm.model).items():
-        grid = lm.grids.get(name)
+        grid, pruned = lm.grids.get(name), lm.pruned(name, linear.weight)
         on_grid = grid is not None and grid.holds(linear.weight)
         width, overhead = (grid.bits, 32 / grid.group) if grid is not None and on_grid else (_PLAIN_BITS, 0.0)
-        zeros = _zeros(linear.weight)
-        # a few zeros of a dense grid are values, not a mask: storing them as a mask would cost more
-        masked = width * (1 - zeros) + zeros
-        bits[name] = (masked if not on_grid or zeros > 0.05 else width) + overhead
+        bits[name] = width * (1 - pruned) + pruned + overhead
     return _weighted(lm, bits)
 
 

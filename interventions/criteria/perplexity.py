@@ -10,7 +10,7 @@ from interventions.criteria.base import Scores, criterion, standard_error
 from interventions.data.base import Data
 from interventions.lm import LM, batches
 
-_BATCH = 32  # windows
+_BATCH = 2048  # tokens
 
 
 @criterion(better="lower", unit="perplexity", reads=("test_text", "window"))
@@ -22,7 +22,7 @@ def wikitext_ppl(lm: LM, data: Data) -> Scores:
     """
     total, count = 0.0, 0
     items: dict[str, float] = {}
-    for batch in batches(_windows(lm, data), _BATCH):
+    for batch in batches(_windows(lm, data), max(1, _BATCH // data.window)):
         encoded = lm.tokenizer.pad({"input_ids": batch}, return_tensors="pt", padding_side="right").to(lm.device)
         with torch.inference_mode():
             losses, counted = lm.token_losses(encoded, lm.text_labels(encoded))

@@ -13,8 +13,10 @@ import yaml
 from interventions.criteria.base import Scores, criterion, mean_scores, shared
 from interventions.data.base import Data, Questions
 from interventions.lm import LM
+from interventions.registry import InvalidInput
 
-_BATCH = 128  # option texts; sequences are short
+_LOGITS = 2**19  # of a position of all option texts of a batch: 128 texts at a vocabulary of 4,096, 4 at 128,000
+_OWN = ("mmlu/default", "wmdp")  # where lm-eval keeps the tasks that may be asked for by name
 
 
 @criterion(better="higher", unit="accuracy", reads=("questions",))
@@ -54,7 +56,9 @@ def accuracies(lm: LM, questions: Questions) -> dict[str, dict[str, float]]:
     from lm_eval.models.huggingface import HFLM
 
     _quiet()
-    harness = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=_BATCH)
+    harness = HFLM(
+        pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=max(1, min(128, _LOGITS // lm.model.config.vocab_size))
+    )
     results = evaluate(harness, tasks(questions), bootstrap_iters=0, log_samples=True)
     return {
         criterion: {
@@ -69,20 +73,59 @@ def accuracies(lm: LM, questions: Questions) -> dict[str, dict[str, float]]:
 
 @functools.cache
 def tasks(questions: Questions) -> Any:
-    """lm-eval's task objects, built once per process; its full index (20 s) is read only for its own tasks."""
+    """lm-eval's task objects, built once per process; its full index (20 s) is never read."""
     from lm_eval.tasks import TaskManager
 
-    names: list[Any] = [task for _, task in questions.tasks]
-    if questions.folder is None:
-        return TaskManager().load(names)
-    return TaskManager(include_defaults=False).load([_config(questions.folder, c) for c, _ in questions.tasks])
+    return TaskManager(include_defaults=False).load(configs(questions))
 
 
-def _config(folder: Path, criterion: str) -> dict[str, Any]:
-    """A task's YAML with the place of its data filled in."""
+def configs(questions: Questions) -> list[dict[str, Any]]:
+    """The tasks' configs: the folder's, or lm-eval's own, which differ only in where their data are read from.
+
+    A group ("mmlu") is its subtasks. Of a local copy only the subtasks are asked whose data it has.
+
+    Raises:
+        InvalidInput: a local copy has no data of a task.
+    """
+    if questions.folder:
+        return [_config(questions.folder, c, questions.split) for c, _ in questions.tasks]
+    found = []
+    for _, task in questions.tasks:
+        own = [placed for config in _shipped(task) if (placed := _placed(config, questions))]
+        if not own:
+            raise InvalidInput(f"no {questions.split} questions of {task} in {dict(questions.sources)}")
+        found += own
+    return found
+
+
+def _config(folder: Path, criterion: str, split: str) -> dict[str, Any]:
+    """A task's YAML with the place of its data filled in, and the split that is asked."""
     text = (folder / f"{criterion}.yaml").read_text().replace("FOLDER", str(folder))
     config: dict[str, Any] = yaml.safe_load(text)
-    return config
+    return config | {"test_split": split}
+
+
+def _shipped(task: str) -> list[dict[str, Any]]:
+    """The config of one of lm-eval's own tasks, or those of a group's subtasks, in the order of their names."""
+    import lm_eval.tasks
+
+    home = Path(lm_eval.tasks.__file__).parent
+    manager = lm_eval.tasks.TaskManager(include_path=[home / own for own in _OWN], include_defaults=False)
+    names = [n for n in manager.all_subtasks if n == task or n.startswith(f"{task}_")]
+    return [dict(manager.task_index[name].cfg) for name in names]
+
+
+def _placed(config: dict[str, Any], questions: Questions) -> dict[str, Any] | None:
+    """The config, 0-shot, with its data from the local copy or the hub; None if the copy has none of them."""
+    config = config | {"test_split": questions.split, "fewshot_split": None, "num_fewshot": 0}
+    place = dict(questions.sources).get(config["dataset_path"])
+    if not isinstance(place, Path):
+        return config | {"dataset_kwargs": {"revision": place}}
+    files = f"{config['dataset_name']}/{questions.split}*"  # the hub's layout
+    if not any(place.glob(files)):
+        return None
+    data_files = {"data_files": {questions.split: files}}
+    return config | {"dataset_path": str(place), "dataset_name": None, "dataset_kwargs": data_files}
 
 
 def _quiet() -> None:

@@ -1,0 +1,56 @@
+"""Magnitude pruning: the baseline of Wanda and SparseGPT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel
+
+from interventions.base import Intervention
+from interventions.compression.sparsity import (
+    Pattern,
+    check_pattern,
+    check_width,
+    is_pruned,
+    lowest,
+    lowest_per_row,
+)
+from interventions.data.base import Data
+from interventions.hyperparameters import hyperparameter
+from interventions.layers import block_linears
+from interventions.lm import LM
+
+
+@dataclass(frozen=True)
+class Magnitude(Intervention, category="compression"):
+    """Remove, in every linear layer, the weights with the lowest |W|; no data is looked at.
+
+    Source: Han et al. 2015, "Learning both Weights and Connections for Efficient Neural Networks", section 3; by
+    layer, as the baseline of Sun et al. 2024 (Wanda), section 4.
+    """
+
+    sparsity: float = hyperparameter(0.5, "share of the weights to remove", paper=0.25, low=0, below=1)
+    pattern: Pattern = hyperparameter("unstructured", "or zeros in every consecutive inputs: 2:4, 4:8")
+    strength = "sparsity"
+
+    def __post_init__(self) -> None:
+        """Check the fields; raises InvalidInput."""
+        super().__post_init__()
+        check_pattern(self.name, self.pattern, self.sparsity)
+
+    def check(self, model: PreTrainedModel) -> None:
+        """Raise InvalidInput if the pattern does not divide a layer's inputs."""
+        check_width(self.name, self.pattern, block_linears(model))
+
+    def apply(self, lm: LM, data: Data) -> LM:
+        """Prune in place."""
+        for linear in block_linears(lm.model).values():
+            scores = linear.weight.abs().float()
+            whole = self.pattern == "unstructured"
+            keep = lowest(scores, self.sparsity) if whole else lowest_per_row(scores, self.sparsity, self.pattern)
+            linear.weight.mul_(keep)
+        return lm
+
+    def holds(self, lm: LM) -> bool:
+        """Whether every layer still has at least that share of zeros, measured."""
+        return is_pruned(lm, self.sparsity, self.pattern)
