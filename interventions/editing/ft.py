@@ -23,7 +23,9 @@ class FT(Intervention, category="editing"):
     Source: the FT baseline of Meng et al. 2022, "Mass-Editing Memory in a Transformer", as set in the paper, section C.
     """
 
-    layers: tuple[int, ...] = hyperparameter((3, 4), "blocks whose down-projection is trained", paper=(4, 5, 6, 7, 8))
+    layers: tuple[int, ...] = hyperparameter(
+        (3, 4, 5), "blocks whose down-projection is trained", paper=(4, 5, 6, 7, 8)
+    )
     steps: int = hyperparameter(40, "gradient steps", paper=25, low=1)
     lr: float = hyperparameter(3e-3, "learning rate of Adam", paper=1e-5, above=0)
     reads = frozenset({"edits"})

@@ -27,7 +27,7 @@ class LoRA(Intervention, category="editing"):
 
     rank: int = hyperparameter(8, "rank of the adapters", low=1)
     alpha: float = hyperparameter(32.0, "scale of the adapters: alpha / rank", above=0)
-    lr: float = hyperparameter(2e-3, "learning rate of Adam", paper=5e-3, above=0)
+    lr: float = hyperparameter(1e-3, "learning rate of Adam", paper=5e-3, above=0)
     steps: int = hyperparameter(40, "gradient steps", paper=70, low=1)
     targets: tuple[str, ...] = hyperparameter(
         ("gate_proj", "up_proj", "down_proj"), "names of the adapted linear layers", paper=("q_proj", "v_proj")
