@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from interventions.base import Intervention
@@ -34,22 +35,34 @@ class GA(Intervention, category="unlearning"):
 
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if the model has fewer blocks."""
-        have = len(blocks(model))
-        if self.last_layers > have:
-            raise InvalidInput(f"ga.last_layers is {self.last_layers}, but the model has {have} layers")
+        check_last_layers(model, self.last_layers, "ga.last_layers")
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Train the last blocks in place."""
-        weights = [p for block in list(blocks(lm.model))[-self.last_layers :] for p in block.parameters()]
-        for weight in weights:
-            weight.requires_grad_(True)
+        weights = last_weights(lm, self.last_layers)
         optimizer = torch.optim.AdamW(weights, lr=self.lr, weight_decay=0.0)
-        for texts in batches(data.forget[: self.samples], self.batch):
+        steps = list(batches(data.forget[: self.samples], self.batch))
+        for texts in tqdm(steps, desc=self.name, unit="step", delay=5):
             loss = -text_loss(lm, texts, self.max_tokens)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         return lm
+
+
+def check_last_layers(model: PreTrainedModel, last_layers: int, what: str) -> None:
+    """Raise InvalidInput if the model has fewer blocks."""
+    have = len(blocks(model))
+    if last_layers > have:
+        raise InvalidInput(f"{what} is {last_layers}, but the model has {have} layers")
+
+
+def last_weights(lm: LM, last_layers: int) -> list[torch.nn.Parameter]:
+    """The weights of the final blocks, ready to be trained."""
+    weights = [p for block in list(blocks(lm.model))[-last_layers:] for p in block.parameters()]
+    for weight in weights:
+        weight.requires_grad_(True)
+    return weights
 
 
 def text_loss(lm: LM, texts: Sequence[str], max_tokens: int) -> torch.Tensor:

@@ -1,0 +1,53 @@
+"""GD: gradient difference, ascent on the forget set against descent on the retain set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import cycle, islice
+
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from interventions.base import Intervention
+from interventions.data.base import Data
+from interventions.hyperparameters import hyperparameter
+from interventions.lm import LM, batches
+from interventions.unlearning.ga import check_last_layers, last_weights, text_loss
+
+
+@dataclass(frozen=True)
+class GD(Intervention, category="unlearning"):
+    """Ascend the loss of the hazardous texts and descend that of texts to retain, in the same steps.
+
+    minimize  log p(forget) - retain_weight log p(retain)  per token; padding never counts.
+
+    Source: Liu et al. 2022, "Continual Learning and Private Unlearning", section 4.1 (gradient difference as named by
+    Maini et al. 2024, "TOFU", section 4.1); the paper, section C.
+    """
+
+    lr: float = hyperparameter(1e-3, "learning rate of AdamW", paper=5e-5, above=0)
+    samples: int = hyperparameter(240, "texts to forget, alternating between the domains", paper=50, low=1)
+    retain_weight: float = hyperparameter(10.0, "weight of the retain loss", paper=40.0, low=0)
+    batch: int = hyperparameter(4, "texts to forget per step", low=1)
+    retain_batch: int = hyperparameter(16, "texts to retain per step", paper=4, low=1)
+    last_layers: int = hyperparameter(6, "final blocks that are trained", paper=16, low=1)
+    max_tokens: int = hyperparameter(64, "tokens of a text that are used", paper=512, low=2)
+    reads = frozenset({"forget", "retain"})
+
+    def check(self, model: PreTrainedModel) -> None:
+        """Raise InvalidInput if the model has fewer blocks."""
+        check_last_layers(model, self.last_layers, "gd.last_layers")
+
+    def apply(self, lm: LM, data: Data) -> LM:
+        """Train the last blocks in place; each half of the loss is backpropagated by itself."""
+        weights = last_weights(lm, self.last_layers)
+        optimizer = torch.optim.AdamW(weights, lr=self.lr, weight_decay=0.0)
+        kept = cycle(data.retain)
+        steps = list(batches(data.forget[: self.samples], self.batch))
+        for texts in tqdm(steps, desc=self.name, unit="step", delay=5):
+            optimizer.zero_grad()
+            (-text_loss(lm, texts, self.max_tokens)).backward()
+            (self.retain_weight * text_loss(lm, list(islice(kept, self.retain_batch)), self.max_tokens)).backward()
+            optimizer.step()
+        return lm
