@@ -6,6 +6,7 @@ import random
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 from interventions.data.base import Data, Edit, Prompt, Questions
 from interventions.data.testbed.prose import prose
@@ -14,53 +15,67 @@ from interventions.registry import InvalidInput
 
 MODEL = Path(__file__).with_name("model")
 TASKS = Path(__file__).with_name("tasks")
-BATCHES, BATCH = 10, 50
+Split = Literal["test", "validation"]
+BATCHES: dict[Split, int] = {"test": 10, "validation": 5}
+BATCH = 50  # edits
 LOCALITY = 150
 WINDOW = 64  # tokens: the rows that the model was trained on
 
 
-def testbed(edit_batch: int = 0) -> Data:
-    """The testbed's data with one of its ten batches of 50 edits.
+def testbed(edit_batch: int = 0, split: Split = "test") -> Data:
+    """The testbed's data with one of its batches of 50 edits: ten for tests, five for tuning ("validation").
+
+    The two splits share no edit, locality prompt, question or scored prose; what is learned from (forget, retain,
+    calibration, statistics) is the same.
 
     Raises:
         InvalidInput: there is no such batch.
     """
-    if not 0 <= edit_batch < BATCHES:
-        raise InvalidInput(f"edit_batch must be 0 to {BATCHES - 1} on the testbed, but got {edit_batch}")
+    if not 0 <= edit_batch < BATCHES[split]:
+        raise InvalidInput(f"edit_batch must be 0 to {BATCHES[split] - 1} on the testbed, but got {edit_batch}")
     facts = world()
-    edits = _edits(facts)[edit_batch]
+    batches, reserved = _people(facts)
+    edits = batches[split][edit_batch]
     edited = {edit.subject for edit in edits}
     rng = random.Random(f"locality-{edit_batch}")
-    others = [fact for fact in facts.facts["person"] if fact.subject not in edited]
+    asked = [fact for fact in facts.facts["person"] if (fact in reserved) == (split == "validation")]
+    others = [fact for fact in asked if fact.subject not in edited]
     locality = tuple(Prompt(_question(fact), fact.object) for fact in rng.sample(others, LOCALITY))
     return Data(
         name="testbed",
         edits=edits,
         locality=locality,
-        questions=Questions(tuple((c, f"testbed_{c}") for c in ("mmlu", *HAZARDS.values())), TASKS),
+        questions=Questions(tuple((c, f"testbed_{c}") for c in ("mmlu", *HAZARDS.values())), TASKS, split=split),
         forget=_forget(facts),
         retain=_retain(facts),
         calibration=_calibration(facts),
-        test_text=prose("test"),
+        statistics=_statistics(facts),
+        test_text=prose(split),
         window=WINDOW,
     )
 
 
 @cache
-def _edits(facts: World) -> tuple[tuple[Edit, ...], ...]:
-    """Ten batches; within one every subject is another, and no new answer shares a word with the old one."""
+def _people(facts: World) -> tuple[dict[Split, tuple[tuple[Edit, ...], ...]], frozenset[Fact]]:
+    """(batches of edits by split, facts reserved for the validation split's locality).
+
+    Within a batch every subject is another, and no new answer shares a word with the old one.
+    """
     rng = random.Random("edits")
     people = list(facts.facts["person"])
     rng.shuffle(people)
-    batches = []
-    for _ in range(BATCHES):
-        batch: dict[str, Fact] = {}
-        for fact in people:
-            if len(batch) < BATCH:
-                batch.setdefault(fact.subject, fact)
-        people = [fact for fact in people if batch.get(fact.subject) is not fact]
-        batches.append(tuple(_edit(fact, rng) for fact in batch.values()))
-    return tuple(batches)
+    made: dict[Split, tuple[tuple[Edit, ...], ...]] = {}
+    for split, count in BATCHES.items():
+        batches = []
+        for _ in range(count):
+            batch: dict[str, Fact] = {}
+            for fact in people:
+                if len(batch) < BATCH:
+                    batch.setdefault(fact.subject, fact)
+            people = [fact for fact in people if batch.get(fact.subject) is not fact]
+            batches.append(tuple(_edit(fact, rng) for fact in batch.values()))
+        made[split] = tuple(batches)
+    return made, frozenset(people[: 2 * LOCALITY])
 
 
 def _edit(fact: Fact, rng: random.Random) -> Edit:
@@ -97,7 +112,7 @@ def _forget(facts: World) -> tuple[str, ...]:
 def _retain(facts: World) -> tuple[str, ...]:
     """Knowledge that is not hazardous, and prose: retaining on prose alone loses the rest."""
     known = [text for fact in facts.all_facts() if fact.relation.domain not in HAZARDS for text in _told(fact)]
-    return tuple(_shuffled([*_shuffled(known, "retain")[:600], *prose("train")[:300]], "retain-mix"))
+    return tuple(_shuffled([*_shuffled(known, "retain")[:1500], *prose("train")[:300]], "retain-mix"))
 
 
 @cache
@@ -105,6 +120,13 @@ def _calibration(facts: World) -> tuple[str, ...]:
     """A mixture, as C4 is one: half prose, half text about everything the model knows."""
     known = [text for fact in facts.all_facts() for text in _told(fact)]
     return tuple(_shuffled([*_shuffled(known, "calibration")[:384], *prose("train")[300:428]], "calibration-mix"))
+
+
+@cache
+def _statistics(facts: World) -> tuple[str, ...]:
+    """As the calibration texts, and more: all facts as training told them, and prose."""
+    known = [text for fact in facts.all_facts() for text in _told(fact)]
+    return tuple(_shuffled([*known, *prose("train")[:400]], "statistics"))
 
 
 __all__ = ["EVERYDAY", "MODEL", "testbed"]
