@@ -2,12 +2,14 @@
 
 import dataclasses
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TQDM_DISABLE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["COMPOSABILITY_CACHE"] = tempfile.mkdtemp(prefix="composability-")  # nothing of the checkout's is used
 
 import pytest
 import torch
@@ -44,7 +46,9 @@ def small(data: Data) -> Data:
         locality=data.locality[:8],
         base_answers=data.base_answers and data.base_answers[:8],
         forget=data.forget[:8],
+        retain=data.retain[:16],
         calibration=data.calibration[:16],
+        statistics=data.statistics[:32],
         test_text=data.test_text[:4],
     )
 

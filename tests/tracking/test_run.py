@@ -162,7 +162,7 @@ def test_an_unknown_experiment_is_named(local_store: str) -> None:
         (["--first", "ft(layers=17)"], "ft.layers names layer 17, but the model has layers 0 to 5"),
         (["--model", "./not/there"], "model './not/there' is not a folder"),
         (["--model", "nobody/nothing"], "cannot read a causal language model from 'nobody/nothing'"),
-        (["--data", "papr"], "data must be testbed, but got 'papr'"),
+        (["--data", "papr"], "data must be testbed or paper, but got 'papr'"),
         (["--edit_batch", "10"], "edit_batch must be 0 to 9"),
         (["--edit_batch", "x"], "edit_batch"),
         (["--seed", "-1"], "seed must be at least 0, but got -1"),

@@ -16,6 +16,7 @@ from mlflow.utils import env_manager
 from mlflow.utils.environment import _PythonEnv
 from mlflow.utils.virtualenv import _create_virtualenv
 
+from interventions.cache import root
 from interventions.criteria.base import CRITERIA
 from tracking import plugin, run, setup, store
 
@@ -35,7 +36,7 @@ def local_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_store_is_the_checkouts_wherever_the_process_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
-    assert store.root() == ROOT
+    assert root() == ROOT
     assert store.uri() == f"sqlite:///{ROOT}/mlflow.db"
 
 

@@ -1,0 +1,22 @@
+"""The peers' own environments, from the requirement files here: their pins contradict ours and each other's."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def environment(name: str) -> Path:
+    """The python of a peer's environment, made (in minutes) from ``<name>.txt`` if missing or made from another."""
+    requirements = Path(__file__).with_name(f"{name}.txt")
+    folder = CHECKOUT / ".cache" / "peers" / name
+    python, made_from = folder / "bin" / "python", folder / "made_from"
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if not (made_from.exists() and made_from.read_text() == wanted):
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--requirement", str(requirements)], check=True)
+        made_from.write_text(wanted)
+    return python

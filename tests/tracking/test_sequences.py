@@ -1,0 +1,81 @@
+"""Every ordered pair of the paper's ten interventions from different categories, and ten sequences of three."""
+
+import itertools
+import json
+import math
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+
+from interventions.base import INTERVENTIONS
+from interventions.composition import Composition
+from interventions.criteria.base import CRITERIA
+from tracking.checkpoints import Checkpoints
+from tracking.run import run
+
+CATEGORIES = {
+    "editing": ("ft", "lora", "memit"),
+    "compression": ("wanda", "sparsegpt", "gptq", "awq"),
+    "unlearning": ("ga", "gd", "rmu"),
+}
+PAIRS = [
+    f"{first} | {second}"
+    for one, other in itertools.permutations(CATEGORIES, 2)
+    for first, second in itertools.product(CATEGORIES[one], CATEGORIES[other])
+]
+TRIPLES = [
+    "memit(samples=500) | gptq(bits=3) | rmu",
+    "lora | wanda(sparsity=0.25) | awq(bits=4)",
+    "rmu | ft | sparsegpt(sparsity=0.65)",
+    "gptq(bits=4) | sparsegpt | ft",
+    "awq | gd | lora",
+    "sparsegpt | gptq(bits=3) | memit",
+    "wanda(pattern='2:4') | rtn(bits=4) | rmu",
+    "ga | gptq(bits=8) | lora",
+    "ft | magnitude(sparsity=0.35) | gd",
+    "gd | memit | awq(bits=2)",
+]
+
+
+def test_there_are_66_pairs() -> None:
+    assert len(set(PAIRS)) == 2 * (3 * 4 + 3 * 3 + 4 * 3) == 66
+
+
+def check(spec: str, kept: Checkpoints) -> None:
+    """Run it; every criterion is finite or +inf, and every compression's property holds at the end, as stated."""
+    client, run_id = MlflowClient(), run(spec, cache=kept, checkpoints="none")
+    found = client.get_run(run_id)
+    assert found.info.status == "FINISHED"
+    exact = json.loads(Path(download_artifacts(run_id=run_id, artifact_path="criteria.json")).read_text())
+    steps = Composition.parse(spec)
+    again = Composition.parse(found.data.params["recompressed"])
+    values = [step["criteria"][name]["value"] for step in exact["steps"] for name in CRITERIA.all()]
+    assert len(exact["steps"]) == len(steps) + len(again) + 1
+    assert all(value == "inf" or math.isfinite(float(value)) for value in values)
+    loaded = kept.load(found.data.tags["composability.key"], "float32", "cpu")
+    assert loaded is not None
+    compressions = [step for step in steps if step.category == "compression"]
+    assert all(step.holds(loaded[0]) for step in compressions), again
+    assert set(again) <= set(compressions)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", PAIRS)
+def test_every_pair_runs_in_both_orders(spec: str, local_store: str, kept: Checkpoints) -> None:
+    check(spec, kept)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", TRIPLES)
+def test_sequences_of_three_run(spec: str, local_store: str, kept: Checkpoints) -> None:
+    assert len(Composition.parse(spec)) == 3
+    check(spec, kept)
+
+
+def test_sparsegpt_after_gptq_is_quantized_again(local_store: str, kept: Checkpoints) -> None:
+    """It makes up for removed weights in those that stay, and so leaves the grid (measured, then mended)."""
+    run_id = run("gptq(samples=16) | sparsegpt(samples=16)", cache=kept, checkpoints="none")
+    assert MlflowClient().get_run(run_id).data.params["recompressed"] == "gptq(bits=3, samples=16)"
+    assert "gptq" in INTERVENTIONS.all()
