@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from interventions.cache import root
+from interventions.registry import InvalidInput
 
 EXPERIMENT = "composability"
 VIEW = "criteria"  # the key of the saved view that `make ui` links to
@@ -73,7 +74,7 @@ def experiment(name: str = EXPERIMENT) -> str:
     """The id of an experiment, made with its description if it is missing; two processes may race for it.
 
     Raises:
-        ValueError: it was deleted; says how to restore it.
+        InvalidInput: it was deleted; says how to restore it.
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -92,7 +93,7 @@ def experiment(name: str = EXPERIMENT) -> str:
     if found is None:
         raise ValueError(f"experiment {name!r} could not be made in {uri()}")
     if found.lifecycle_stage == "deleted":
-        raise ValueError(
+        raise InvalidInput(
             f"experiment {name!r} was deleted from {uri()}: restore it with"
             f" mlflow experiments restore -x {found.experiment_id}, or name another"
         )
