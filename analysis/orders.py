@@ -22,6 +22,8 @@ VARIANT = ["context", "intervention_variant", "partner_variant"]
 REPLICATE = ["seed", "edit_batch"]
 _ABSENT = -1  # a seed or an edit batch that a run does not state
 _MAIN = ("model", "data")  # always part of the context that is shown
+EMPTY = "none"
+_TWICE = 99
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Orders:
         frame: a row per point and replicate: ``point``, its number; ``POINT``, ``VARIANT``, ``REPLICATE``; and the
             positions in ``runs`` of the two orders' runs, ``forward`` (intervention first) and ``backward``; -1 where
             there is none.
-        runs: the runs used, positions 0, 1, ….
+        runs: the runs of pairs, positions 0, 1, ….
+        alone: the runs of one intervention or none, described likewise (``partner`` is empty).
         criteria: the criteria that the runs have.
         catalogue: what is known of interventions and criteria.
         left_out: sentences on the runs that are not used.
@@ -40,6 +43,7 @@ class Orders:
 
     frame: pd.DataFrame
     runs: pd.DataFrame
+    alone: pd.DataFrame
     criteria: list[str]
     catalogue: Catalogue
     left_out: list[str]
@@ -66,24 +70,30 @@ def both_orders(runs: pd.DataFrame) -> Orders:
     """
     catalogue = Catalogue.of(runs)
     used = finished(runs) if len(runs) else runs
-    names = used.pair.str.split(" + ", regex=False) if "pair" in used else pd.Series(dtype=object)
-    two = names.map(lambda pair: len(set(pair)) == 2 == len(pair)).astype(bool)
-    if not two.any():
+    steps = _steps(used)
+    if not (steps == 2).any():
         raise InvalidInput(f"no finished run is a pair of interventions; there are: {_some(runs, 'run_name')}")
-    pairs = used[two].reset_index(drop=True)
-    pairs = pairs.join(_named(pairs.pair, catalogue, pairs))
-    pairs = pairs.join(_settings(pairs))
+    few = used[steps <= 2].reset_index(drop=True)
+    few = few.join(_named(few, catalogue))
+    few = few.join(_settings(few))
     for column in REPLICATE:
-        known = pairs[column] if column in pairs else pd.Series(pd.NA, index=pairs.index)
-        pairs[column] = known.astype("Int64").fillna(_ABSENT).astype("int64")
-    pairs["forward"] = pairs.step1 == pairs.intervention
-    once = ~pairs.duplicated([*POINT, *REPLICATE, "forward"])  # the newest of repeats
-    left_out = _left_out(runs, used, two, int((~once).sum()))
-    pairs = pairs[once].reset_index(drop=True)
+        known = few[column] if column in few else pd.Series(pd.NA, index=few.index)
+        few[column] = known.astype("Int64").fillna(_ABSENT).astype("int64")
+    few["forward"] = few.step1 == few.intervention
+    once = ~few.duplicated([*POINT, *REPLICATE, "forward"])  # the newest of repeats
+    left_out = _left_out(runs, used, steps, int((~once).sum()))
+    few = few[once]
+    pairs, alone = (few[there].reset_index(drop=True) for there in (few.partner != "", few.partner == ""))
     frame = _matched(pairs)
     if not ((frame.forward >= 0) & (frame.backward >= 0)).any():
         raise InvalidInput(f"no pair was run in both orders with equal settings; there are: {_some(pairs, 'run_name')}")
-    return Orders(frame, pairs, criteria_of(pairs, catalogue), catalogue, left_out)
+    return Orders(frame, pairs, alone, criteria_of(few, catalogue), catalogue, left_out)
+
+
+def _steps(runs: pd.DataFrame) -> pd.Series:
+    """How many interventions were planned (0, 1, 2, …): recompressions are not counted; one twice counts as 99."""
+    names = runs.pair.str.split(" + ", regex=False) if "pair" in runs else pd.Series(dtype=object)
+    return names.map(lambda pair: 0 if pair == [EMPTY] else len(pair) if len(set(pair)) == len(pair) else _TWICE)
 
 
 def criteria_of(runs: pd.DataFrame, catalogue: Catalogue) -> list[str]:
@@ -91,10 +101,9 @@ def criteria_of(runs: pd.DataFrame, catalogue: Catalogue) -> list[str]:
     return [name for name in catalogue.criteria if name in runs and runs[name].notna().any()]
 
 
-def canonical(pair: Iterable[str], catalogue: Catalogue) -> tuple[str, str]:
+def canonical(names: Iterable[str], catalogue: Catalogue) -> tuple[str, ...]:
     """(intervention, partner): edits before unlearning before compression, then by name."""
-    one, other = sorted(pair, key=lambda name: (_rank(name, catalogue), name))
-    return one, other
+    return tuple(sorted(names, key=lambda name: (_rank(name, catalogue), name)))
 
 
 def _rank(name: str, catalogue: Catalogue) -> int:
@@ -102,18 +111,19 @@ def _rank(name: str, catalogue: Catalogue) -> int:
     return CATEGORIES.index(facts.category) if facts is not None and facts.category in CATEGORIES else len(CATEGORIES)
 
 
-def _named(pairs: pd.Series, catalogue: Catalogue, runs: pd.DataFrame) -> pd.DataFrame:
+def _named(runs: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
     """``intervention, partner, strength, level``: the level is the partner's strength, else the intervention's."""
     known: dict[str, tuple[str, str, str]] = {}
-    for pair in pairs.unique():
-        intervention, partner = canonical(pair.split(" + "), catalogue)
+    for pair in runs.pair.unique():
+        names = () if pair == EMPTY else canonical(pair.split(" + "), catalogue)
         turned = [
             f"{name}.{facts.strength}"
-            for name in (partner, intervention)
+            for name in reversed(names)
             if (facts := catalogue.interventions.get(name)) and facts.strength and f"{name}.{facts.strength}" in runs
         ]
+        intervention, partner = (*names, "", "")[:2]
         known[pair] = (intervention, partner, turned[0] if turned else "")
-    named = pd.DataFrame(list(pairs.map(known)), columns=["intervention", "partner", "strength"], index=pairs.index)
+    named = pd.DataFrame(list(runs.pair.map(known)), columns=["intervention", "partner", "strength"], index=runs.index)
     named["level"] = np.nan
     for strength in set(named.strength) - {""}:
         rows = named.strength == strength
@@ -178,16 +188,16 @@ def _matched(pairs: pd.DataFrame) -> pd.DataFrame:
     return both
 
 
-def _left_out(runs: pd.DataFrame, used: pd.DataFrame, two: pd.Series, repeats: int) -> list[str]:
-    longer = used.pair[~two].map(lambda pair: pair.count(" + ") > 1).sum()
-    same = used.pair[~two].map(lambda pair: pair.count(" + ") == 1).sum()
-    sentences = {
-        f"{len(runs) - len(used)} runs that did not finish": len(runs) - len(used),
-        f"{longer} runs of three and more interventions: composability is defined for two": longer,
-        f"{same} runs of one intervention applied twice: there is no order to compare": same,
-        f"{repeats} older repeats with equal settings, seed and edit batch": repeats,
+def _left_out(runs: pd.DataFrame, used: pd.DataFrame, steps: pd.Series, repeats: int) -> list[str]:
+    counts = {
+        "that did not finish": len(runs) - len(used),
+        "of three and more interventions: composability is defined for two": int(
+            ((steps > 2) & (steps < _TWICE)).sum()
+        ),
+        "of one intervention applied twice: there is no order to compare": int((steps == _TWICE).sum()),
+        "repeated later with equal settings, seed and edit batch": repeats,
     }
-    return [sentence for sentence, count in sentences.items() if count]
+    return [f"{count} run{'s' if count > 1 else ''} {which}" for which, count in counts.items() if count]
 
 
 def _some(runs: pd.DataFrame, column: str, most: int = 6) -> str:

@@ -70,7 +70,7 @@ def _averaged(orders: Orders, criteria: list[str]) -> pd.DataFrame:
     forward, backward = orders.values("forward", criteria), orders.values("backward", criteria)
     paired = ~(np.isnan(forward) | np.isnan(backward))
     number = orders.frame.point.to_numpy()
-    both: np.ndarray = _sum_by(number, paired) > 0  # where a point has pairs, only they count; elsewhere what there is
+    both = np.greater(_sum_by(number, paired), 0)  # where a point has pairs, only they count; elsewhere what there is
     columns = {
         "forward": _mean_by(number, np.where(paired | ~both[number], forward, np.nan)),
         "backward": _mean_by(number, np.where(paired | ~both[number], backward, np.nan)),

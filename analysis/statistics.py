@@ -6,6 +6,7 @@ common cancels. Order sensitivity is the size of a difference: its interval is t
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -81,9 +82,9 @@ def intervals(
     result[[*named, "sure"]] = np.nan
     columns = {name: result[name].to_numpy(float, copy=True) for name in (*named, "sure")}
     taken = samples(runs, points, items)
-    for at, forward, backward in _batches(taken):
+    for at, forward, backward, seed in _batches(taken):
         better = sign.to_numpy()[at]
-        low, high, drawn = _bootstrap(forward, backward, better, confidence, resamples)
+        low, high, drawn = _bootstrap(forward, backward, better, confidence, resamples, seed)
         folded = np.where((low[1] <= 0) & (high[1] >= 0), 0, np.minimum(abs(low[1]), abs(high[1])))
         values = (low[0], high[0], folded, np.maximum(abs(low[1]), abs(high[1])), low[1], high[1])
         for name, value in zip(named, values, strict=True):
@@ -127,13 +128,34 @@ def tied(
         one, other = taken.get(int(at[best])), taken.get(int(at[following]))
         if one is not None and other is not None and one.units == other.units:
             together[measure, one.kind, one.units].append((i, int(at[best]), int(at[following])))
-    for (measure, _, _), found in together.items():
+    for (measure, _, units), found in together.items():
         number, best, following = (np.array(column) for column in zip(*found, strict=True))
         sides = [[np.stack([getattr(taken[p], order) for p in side]) for order in ("forward", "backward")]
                  for side in (best, following)]  # fmt: skip
-        low, high = _margin(sides, sign[best], measure, confidence, resamples)
+        low, high = _margin(sides, sign[best], measure, confidence, resamples, _seed(units))
         result[number] = (low <= 0) & (high >= 0)
     return pd.Series(result, index=duels.index)
+
+
+def drawn_gains(
+    taken: Mapping[int, Samples], gain: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], resamples: int
+) -> dict[int, np.ndarray]:
+    """Position to resampled gains, shape (resamples,).
+
+    Args:
+        taken: of ``samples``.
+        gain: of (positions, mean forward values, mean backward values), shapes (points,), (points, …), (points, …).
+        resamples: how many.
+    """
+    draws: dict[int, np.ndarray] = {}
+    for at, forward, backward, seed in _batches(taken):
+
+        def statistic(one: np.ndarray, other: np.ndarray, axis: int = -1, at: np.ndarray = at) -> np.ndarray:
+            return gain(at, one.mean(axis), other.mean(axis))
+
+        *_, drawn = _resample([forward, backward], statistic, CONFIDENCE, resamples, seed)
+        draws |= dict(zip(at.tolist(), drawn, strict=True))
+    return draws
 
 
 def _sign(points: pd.DataFrame) -> pd.Series:
@@ -182,8 +204,11 @@ def _mean_items(scores: Mapping[Any, pd.DataFrame], runs: tuple[str, ...], crite
     return pd.concat(frames).groupby("item").score.mean()
 
 
-def _batches(taken: dict[int, Samples]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Positions, forward and backward values (points, units), of points that share their units, some at a time."""
+def _batches(taken: Mapping[int, Samples]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
+    """Positions, forward and backward values (points, units), and a seed, of points that share their units.
+
+    Equal units have an equal seed, so that their points are resampled together, whichever batch they are in.
+    """
     together = defaultdict(list)
     for at, sample in taken.items():
         together[sample.kind, sample.units].append(at)
@@ -192,22 +217,26 @@ def _batches(taken: dict[int, Samples]) -> Iterator[tuple[np.ndarray, np.ndarray
         for start in range(0, len(all_of_them), size):
             some = all_of_them[start : start + size]
             forward, backward = ([getattr(taken[at], order) for at in some] for order in ("forward", "backward"))
-            yield np.array(some), np.stack(forward), np.stack(backward)
+            yield np.array(some), np.stack(forward), np.stack(backward), _seed(units)
+
+
+def _seed(units: tuple[Any, ...]) -> int:
+    return zlib.crc32(repr(units).encode())
 
 
 def _resample(
-    data: list[np.ndarray], statistic: Callable[..., np.ndarray], confidence: float, resamples: int
+    data: list[np.ndarray], statistic: Callable[..., np.ndarray], confidence: float, resamples: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Low, high and distribution of a statistic of several arrays (points, units), units resampled together."""
     done = bootstrap(
         data, statistic, paired=True, vectorized=True, axis=-1, method="percentile", confidence_level=confidence,
-        n_resamples=resamples, batch=max(1, _VALUES // data[0].size), rng=np.random.default_rng(0),
+        n_resamples=resamples, batch=max(1, _VALUES // data[0].size), rng=np.random.default_rng(seed),
     )  # fmt: skip
     return done.confidence_interval.low, done.confidence_interval.high, done.bootstrap_distribution
 
 
 def _bootstrap(
-    forward: np.ndarray, backward: np.ndarray, sign: np.ndarray, confidence: float, resamples: int
+    forward: np.ndarray, backward: np.ndarray, sign: np.ndarray, confidence: float, resamples: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Intervals of (order-free error, gain), shape (2, points), and the resampled gains (points, resamples).
 
@@ -220,7 +249,7 @@ def _bootstrap(
         way = directed.reshape(-1, *[1] * (means[0].ndim - 1))
         return np.stack([_error(*means, way), way * (means[0] - means[1])])
 
-    low, high, drawn = _resample([forward, backward], statistic, confidence, resamples)
+    low, high, drawn = _resample([forward, backward], statistic, confidence, resamples, seed)
     return low, high, drawn[1]
 
 
@@ -230,7 +259,7 @@ def _error(one: np.ndarray, other: np.ndarray, sign: np.ndarray) -> np.ndarray:
 
 
 def _margin(
-    sides: list[list[np.ndarray]], sign: np.ndarray, measure: str, confidence: float, resamples: int
+    sides: list[list[np.ndarray]], sign: np.ndarray, measure: str, confidence: float, resamples: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interval of (next - best) in a measure; shape (duels,)."""
 
@@ -241,5 +270,5 @@ def _margin(
             return _error(means[2], means[3], way) - _error(means[0], means[1], way)
         return np.abs(means[2] - means[3]) - np.abs(means[0] - means[1])
 
-    low, high, _ = _resample([*sides[0], *sides[1]], statistic, confidence, resamples)
+    low, high, _ = _resample([*sides[0], *sides[1]], statistic, confidence, resamples, seed)
     return low, high
