@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 5000
 BIN = .venv/bin
+PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 export MLFLOW_ALLOW_PICKLE_DESERIALIZATION = false
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -23,17 +24,17 @@ demo: setup  ## the main job: one composition, one MLflow run
 	. $(BIN)/activate && mlflow run . -P first=lora -P second=wanda
 
 test: .venv/.ready  ## the tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: .venv/.ready  ## the tests that take long
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 check: .venv/.ready  ## format, lint, types, import rules, quick tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow and not full"
+	$(PYTEST) -m "not slow and not full"
 
 ui: setup  ## MLflow's UI, two light processes
 	@echo "Open $$($(BIN)/python -m tracking.setup --ui $(PORT))"

@@ -43,9 +43,11 @@ def down_projection(block: nn.Module) -> nn.Linear:
 
 
 def check_layers(model: PreTrainedModel, layers: Sequence[int], what: str) -> None:
-    """Raise InvalidInput if the model lacks a layer."""
+    """Raise InvalidInput if the model lacks a layer, or one is named twice."""
     have = len(blocks(model))
     for layer in layers:
+        if list(layers).count(layer) > 1:
+            raise InvalidInput(f"{what} names layer {layer} twice: {tuple(layers)!r}")
         if not 0 <= layer < have:
             raise InvalidInput(f"{what} names layer {layer}, but the model has layers 0 to {have - 1}")
 
@@ -109,11 +111,15 @@ def split(model: PreTrainedModel, encoded: Mapping[str, Tensor], layer: int) -> 
 @contextmanager
 def _skipped(block: nn.Module, output: Any) -> Iterator[None]:
     """While open, the block returns ``output`` and computes nothing."""
+    own = vars(block).get("forward")  # accelerate gives blocks one
     block.forward = lambda *args, **kwargs: output
     try:
         yield
     finally:
-        del block.forward  # the class's own again
+        if own is None:
+            del block.forward  # the class's again
+        else:
+            block.forward = own
 
 
 def _run_up_to(model: nn.Module, encoded: Mapping[str, Tensor], layer: int) -> tuple[Tensor, Callable[[Tensor], Any]]:
@@ -155,15 +161,61 @@ def first_inputs(model: nn.Module, encoded: Mapping[str, Tensor]) -> tuple[Tenso
     raise RuntimeError("the model's forward pass never reached its first block")
 
 
-@contextmanager
-def feeders(block: nn.Module) -> Iterator[dict[str, nn.Module]]:
-    """While open and once the block has run: linear layer's name -> the norm whose output is its input, as it is.
+class Feeders:
+    """What is before the linear layers of one block, seen while the block runs; see ``feeders``.
 
-    Norms that scaling their weight (and bias) would not scale are left out, such as Gemma's, which adds 1.
+    Attributes:
+        norms: linear layer's name -> the norm whose output is its input, as it is.
     """
+
+    def __init__(self, block: nn.Module) -> None:
+        self.block = block
+        self.norms: dict[str, nn.Module] = {}
+        self._call: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+
+    @functools.cached_property
+    def _before(self) -> Tensor:
+        """The block's output on the first call, while its weights are as they were then."""
+        return self._output()
+
+    def _output(self) -> Tensor:
+        assert self._call is not None, "the block has not run"
+        args, kwargs = self._call
+        output = self.block(*args, **kwargs)
+        hidden: Tensor = output[0] if isinstance(output, tuple) else output
+        return hidden
+
+    def _called(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._call = self._call or (args, kwargs)
+
+    @torch.no_grad()
+    def scales(self, feeder: nn.Module, names: Sequence[str]) -> bool:
+        """Whether scaling the feeder's outputs up and the layers' weights down leaves the block's function as it was.
+
+        Tried out on the first call that was seen, with powers of two, which are exact: where a residual, a router or
+        an inner norm reads the outputs too, or the norm adds 1 to its weight, the block's output moves.
+        """
+        before = self._before
+        weights = [linear.weight for name, linear in linears(self.block) if name in names]
+        factor = 2.0 ** (torch.arange(weights[0].shape[1], device=weights[0].device) % 3).to(weights[0].dtype)
+        _rescale(feeder, weights, factor)
+        after = self._output()
+        _rescale(feeder, weights, 1 / factor)
+        return bool((after - before).float().norm() <= 1e-3 * before.float().norm())
+
+
+def _rescale(feeder: nn.Module, weights: Sequence[Tensor], factor: Tensor) -> None:
+    scale_output(feeder, factor)
+    for weight in weights:
+        weight.div_(factor)
+
+
+@contextmanager
+def feeders(block: nn.Module) -> Iterator[Feeders]:
+    """While open, notes which norms the block's linear layers read."""
     norms = [m for m in block.modules() if not list(m.children()) and getattr(m, "weight", None) is not None]
     norms = [m for m in norms if isinstance(m.weight, Tensor) and m.weight.dim() == 1]
-    found: dict[str, nn.Module] = {}
+    found = Feeders(block)
     outputs: dict[nn.Module, Tensor] = {}
 
     def normed(module: nn.Module, args: Any, output: Tensor) -> None:
@@ -171,10 +223,12 @@ def feeders(block: nn.Module) -> Iterator[dict[str, nn.Module]]:
 
     def fed(name: str, module: nn.Module, args: tuple[Tensor, ...]) -> None:
         for norm, output in outputs.items():
-            if args[0] is output and (name in found or _scales(norm)):
-                found[name] = norm
+            # a block that flattens its tokens gives its layers a view
+            if args[0].data_ptr() == output.data_ptr() and args[0].numel() == output.numel():
+                found.norms[name] = norm
 
-    handles = [norm.register_forward_hook(normed) for norm in norms]
+    handles = [block.register_forward_pre_hook(found._called, with_kwargs=True)]
+    handles += [norm.register_forward_hook(normed) for norm in norms]
     handles += [linear.register_forward_pre_hook(functools.partial(fed, name)) for name, linear in linears(block)]
     try:
         yield found
@@ -191,18 +245,6 @@ def scale_output(module: nn.Module, factor: Tensor) -> None:
     weight.mul_(factor if weight.dim() == 1 else factor[:, None])
     if isinstance(bias := getattr(module, "bias", None), Tensor):
         bias.mul_(factor)
-
-
-def _scales(norm: nn.Module) -> bool:
-    weight = norm.weight
-    assert isinstance(weight, Tensor)
-    probe = torch.linspace(-1, 1, weight.shape[0], device=weight.device, dtype=weight.dtype)
-    two = torch.full_like(weight, 2.0)
-    before = norm.forward(probe)
-    scale_output(norm, two)
-    after = norm.forward(probe)
-    scale_output(norm, 1 / two)
-    return torch.equal(after, 2 * before)
 
 
 def gate_partner(block: nn.Module) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -67,8 +67,16 @@ class Grid:
         """Whether every weight (out, in) lies on the grid, as its dtype can store it, or to a thousandth of a step."""
         if weight.shape != (self.scale.shape[0], self.scale.shape[1] * self.group):
             return False
-        off = (weight.float() - self.nearest(weight).float()).unflatten(1, (-1, self.group)).abs()
-        return bool((off <= 1e-3 * self.scale.float()[..., None]).all())
+        # at 8 bits bfloat16 may store a value nearer to the next one than to itself
+        found = torch.zeros_like(weight, dtype=torch.bool)
+        integers = self.integers(weight)
+        for step in (0, 1, -1):
+            stored = self.values((integers + step).clamp_(0, 2**self.bits - 1)).to(weight.dtype)
+            off = (weight.float() - stored.float()).unflatten(1, (-1, self.group)).abs()
+            found |= (off <= 1e-3 * self.scale.float()[..., None]).flatten(1)
+            if bool(found.all()):
+                return True
+        return False
 
 
 @dataclass
@@ -146,13 +154,15 @@ class LM:
             hashed.update(tensor.contiguous().cpu().view(torch.uint8).numpy())
         return hashed.hexdigest()[:32]
 
-    def encode(self, texts: Sequence[str], max_length: int | None = None) -> BatchEncoding:
-        """Token ids and attention mask (n, tokens), padded on the right."""
+    def encode(
+        self, texts: Sequence[str], max_length: int | None = None, padding_side: Literal["left", "right"] = "right"
+    ) -> BatchEncoding:
+        """Token ids and attention mask (n, tokens); what is to be gone on with is padded on the left."""
         return self.tokenizer(
             list(texts),
             return_tensors="pt",
             padding=True,
-            padding_side="right",
+            padding_side=padding_side,
             truncation=max_length is not None,
             max_length=max_length,
             return_token_type_ids=False,

@@ -21,7 +21,7 @@ from interventions.lm import LM
 from tracking import store
 from tracking.checkpoints import Checkpoints
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+torch.set_num_threads(1)  # pytest-xdist runs a worker per core
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import math
 import re
 from dataclasses import FrozenInstanceError, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ NAMES = list(INTERVENTIONS.all())
 KEY = "0123456789abcdef" * 2
 
 
-CHEAP = {"steps": 3, "samples": 8, "exponents": 2}  # enough for tests of mechanics
+CHEAP: dict[str, Any] = {"steps": 3, "samples": 8, "exponents": 2}  # enough for tests of mechanics
 
 
 def quick(name: str) -> Intervention:

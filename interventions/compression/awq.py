@@ -15,7 +15,7 @@ from interventions.compression.calibration import Inputs, calibrated_blocks, inp
 from interventions.compression.quantization import check_group, fit, is_quantized, pending
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
-from interventions.layers import feeders, gate_partner, linears, scale_output
+from interventions.layers import Feeders, feeders, gate_partner, linears, scale_output
 from interventions.lm import LM, Grid
 from interventions.registry import InvalidInput
 
@@ -69,9 +69,9 @@ class AWQ(Intervention, category="compression"):
         for block, observe in calibrated_blocks(lm, texts):
             left = pending(lm, block, self.bits, self.group)
             if left:
-                with feeders(block) as norms:
+                with feeders(block) as before:
                     statistics = input_statistics(observe)
-                self._quantize(lm, block, left, statistics, norms)
+                self._quantize(lm, block, left, statistics, before)
         return lm
 
     def holds(self, lm: LM) -> bool:
@@ -79,10 +79,10 @@ class AWQ(Intervention, category="compression"):
         return is_quantized(lm, self.bits, self.group)
 
     def _quantize(
-        self, lm: LM, block: nn.Module, left: dict[str, str], statistics: dict[str, Inputs], norms: dict[str, nn.Module]
+        self, lm: LM, block: nn.Module, left: dict[str, str], statistics: dict[str, Inputs], before: Feeders
     ) -> None:
         inside = dict(linears(block))
-        for feeder, names in _scalable(block, norms, left):
+        for feeder, names in _scalable(block, before, left):
             inputs = statistics[names[0]]
             scale = self.search([inside[name].weight for name in names], inputs)
             for name in names:
@@ -136,7 +136,7 @@ class AWQ(Intervention, category="compression"):
 _SHRINKS = 10  # ranges tried, from the full one down to just over half of it
 
 
-def _scalable(block: nn.Module, norms: dict[str, nn.Module], left: dict[str, str]) -> list[tuple[nn.Module, list[str]]]:
+def _scalable(block: nn.Module, before: Feeders, left: dict[str, str]) -> list[tuple[nn.Module, list[str]]]:
     """(what to fold into, the layers after it), first to last, where all of these are still to be quantized."""
     inside = dict(linears(block))
     found: list[tuple[nn.Module, list[str]]] = []
@@ -144,8 +144,8 @@ def _scalable(block: nn.Module, norms: dict[str, nn.Module], left: dict[str, str
     # before the norms: this one changes the up projection's outputs, that one its inputs
     if pair and pair[0] in left and pair[1] in left:
         found.append((inside[pair[0]], [pair[1]]))
-    for norm in dict.fromkeys(norms.values()):
-        fed = [name for name, own in norms.items() if own is norm]
+    for norm in dict.fromkeys(before.norms.values()):
+        fed = [name for name, own in before.norms.items() if own is norm]
         if all(name in left for name in fed):
             found.append((norm, fed))
-    return found
+    return [(feeder, names) for feeder, names in found if before.scales(feeder, names)]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from interventions.layers import blocks, first_inputs, linears, taps
 from interventions.lm import LM, batches
+from interventions.registry import InvalidInput
 
 See = Callable[[str, Tensor], object]
 Observe = Callable[[See], None]
@@ -54,10 +55,20 @@ def _without_padding(see: See, mask: Tensor) -> See:
 
     def seen(name: str, inputs: Tensor) -> None:
         if not (latest and latest[0].data_ptr() == inputs.data_ptr() and latest[0].shape == inputs.shape):
-            latest[:] = [inputs, inputs[mask]]
+            latest[:] = [inputs, _real(name, inputs, mask)]
         see(name, latest[1])
 
     return seen
+
+
+def _real(name: str, inputs: Tensor, mask: Tensor) -> Tensor:
+    """(tokens, in) without padding, also where a block flattens (texts, tokens) into one."""
+    flat = inputs.flatten(0, -2)
+    if mask.all():
+        return flat
+    if len(flat) != mask.numel():
+        raise InvalidInput(f"layer {name} sees {len(flat)} of {mask.numel()} tokens: padding cannot be told from text")
+    return flat[mask.flatten()]
 
 
 @dataclass(eq=False)

@@ -55,8 +55,11 @@ def _inverse_factor(gram: Tensor, damp: float, order: Tensor | None) -> Tensor:
     """U (in, in), upper: U'U is the inverse of the damped Hessian, in the order given."""
     hessian = gram.float().clone() if order is None else gram.float()[order][:, order]
     diagonal = hessian.diagonal()
-    diagonal[diagonal == 0] = 1.0  # an input that was never seen: any weight is as good
-    diagonal += damp * diagonal.mean()
+    mean = diagonal.mean()
+    if mean == 0:
+        mean = torch.ones_like(mean)
+    diagonal[diagonal == 0] = mean  # an input that was never seen: any weight is as good
+    diagonal += damp * mean
     # each into the memory of the one before, column-major as LAPACK wants it (of a symmetric matrix: the same)
     hessian = hessian.mT
     torch.linalg.cholesky(hessian, out=hessian)

@@ -75,26 +75,28 @@ class SparseGPT(Intervention, category="compression"):
     def prune(self, weights: list[Tensor], gram: Tensor) -> list[Tensor]:
         """The pruned weights (out, in) of layers that share the inputs whose Hessian is ``gram`` (in, in)."""
         rows = [len(weight) for weight in weights]
-        swept = obs.sweep(torch.cat(weights), gram, self._settle(rows), self.damp)
+        swept = obs.sweep(torch.cat(weights), gram, self._settle(rows, gram.diagonal() == 0), self.damp)
         return list(swept.split(rows))
 
     def holds(self, lm: LM) -> bool:
         """Whether every layer still has at least that share of zeros, measured."""
         return is_pruned(lm, self.sparsity, self.pattern)
 
-    def _settle(self, rows: list[int]) -> obs.Settle:
+    def _settle(self, rows: list[int], unseen: Tensor) -> obs.Settle:
         structured = parts(self.pattern)
 
         def begin(block: Tensor, columns: Tensor, pivots: Tensor) -> Callable[[int, Tensor], Tensor]:
             keep = torch.ones_like(block, dtype=torch.bool)  # (columns, out)
+            costs = 1 / pivots[:, None]
+            costs[unseen[columns]] *= 1e-6  # an input that is always 0 costs nothing: right after what is 0 already
             if structured is None:
-                scores = (block / pivots[:, None]).square()
+                scores = (block * costs).square()
                 keep = torch.cat([lowest(own, self.sparsity) for own in scores.split(rows, dim=1)], dim=1)
 
             def fix(j: int, column: Tensor) -> Tensor:
                 if structured is not None and j % structured[1] == 0:  # by the weights as they are by now
                     some = slice(j, j + structured[1])
-                    scores = (block[some] / pivots[some, None]).square()
+                    scores = (block[some] * costs[some]).square()
                     keep[some] = lowest_per_row(scores.T, self.sparsity, self.pattern).T
                 return column * keep[j]
 

@@ -7,8 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from interventions.compression import obs
 from interventions.layers import block_linears
-from interventions.lm import LM
+from interventions.lm import LM, batches
 from interventions.registry import InvalidInput
 
 Pattern = Literal["unstructured", "2:4", "4:8"]
@@ -74,5 +75,7 @@ def _has(zeros: Tensor, sparsity: float, pattern: Pattern) -> bool:
     structured = parts(pattern)
     if structured:
         return bool((zeros.unflatten(1, (-1, structured[1])).sum(-1) >= structured[0]).all())
+    rows, inputs = zeros.shape
     # the least of what the methods remove: each rounds down, by row or by block of columns
-    return int(zeros.sum()) >= zeros.shape[0] * removed(zeros.shape[1], sparsity)
+    by_block = sum(removed(rows * len(block), sparsity) for block in batches(range(inputs), obs.BLOCK))
+    return int(zeros.sum()) >= min(rows * removed(inputs, sparsity), by_block)

@@ -75,13 +75,7 @@ def generated(lm: LM, pairs: tuple[tuple[str, str], ...]) -> list[tuple[list[int
     results: list[tuple[list[int], list[int]]] = []
     for batch in batches(pairs, _BATCH):
         targets = [lm.tokenizer.encode(" " + target, add_special_tokens=False) for _, target in batch]
-        prompts = lm.tokenizer(
-            [prompt for prompt, _ in batch],
-            return_tensors="pt",
-            padding=True,
-            padding_side="left",
-            return_token_type_ids=False,
-        ).to(lm.device)
+        prompts = lm.encode([prompt for prompt, _ in batch], padding_side="left")
         with torch.inference_mode():
             out = lm.model.generate(
                 **prompts,

@@ -31,7 +31,7 @@ class FT(Intervention, category="editing"):
     reads = frozenset({"edits"})
 
     def check(self, model: PreTrainedModel) -> None:
-        """Raise InvalidInput if the model lacks a layer."""
+        """Raise InvalidInput if the model lacks a layer, or one is named twice."""
         check_layers(model, self.layers, "ft.layers")
 
     def apply(self, lm: LM, data: Data) -> LM:

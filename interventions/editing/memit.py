@@ -26,13 +26,14 @@ class MEMIT(Intervention, category="editing"):
     """Find, for every edit, what the last layer should say at the subject, and write it into the layers' memories.
 
     1. Targets: z_i = h_i + d_i at the subject's last token in the last of ``layers``, where d_i minimizes
-       -log p(target) + kl_factor KL(p(. | "<subject> is a") before || after) + weight_decay (||d|| / ||h||^2),
+       -log p(target) + kl_factor KL(p(. | "<subject> is a") after || before) + weight_decay (||d|| / ||h||^2),
        by Adam, kept within ``clamp`` ||h||; all edits of the batch in one loop.
     2. Layer by layer, W += R K' (covariance C + K K')^-1, with K (in, edits) the down-projection's inputs at the
        subject, C their second moment over a corpus, and R (hidden, edits) what is missing to the targets, divided by
        the number of layers still to come.
 
-    Source: Meng et al. 2023, "Mass-Editing Memory in a Transformer", equations 14 and 20 and algorithm 1.
+    Source: Meng et al. 2023, "Mass-Editing Memory in a Transformer", equations 14, 20 and algorithm 1; the divergence
+    is that of Meng et al. 2022, "Locating and Editing Factual Associations in GPT", equation 4.
     """
 
     layers: tuple[int, ...] = hyperparameter((0,), "blocks that are edited", paper=(4, 5, 6, 7, 8))
@@ -48,7 +49,7 @@ class MEMIT(Intervention, category="editing"):
     reads = frozenset({"edits", "statistics"})
 
     def check(self, model: PreTrainedModel) -> None:
-        """Raise InvalidInput if the model lacks a layer."""
+        """Raise InvalidInput if the model lacks a layer, or one is named twice."""
         check_layers(model, self.layers, "memit.layers")
 
     def apply(self, lm: LM, data: Data) -> LM:
@@ -81,7 +82,7 @@ class MEMIT(Intervention, category="editing"):
         for step in tqdm(range(self.steps), desc="memit targets", unit="step", delay=5):
             likely = prompts.answer_losses(rest(prompts.add(hidden, delta), prompts.answers))
             kept = neutral_rest(neutral.add(neutral_hidden, delta), neutral.subjects).float().log_softmax(-1)
-            divergence = F.kl_div(kept, before, log_target=True, reduction="none").sum(1)
+            divergence = F.kl_div(before, kept, log_target=True, reduction="none").sum(1)  # KL(kept || before)
             losses = likely + self.kl_factor * divergence + self.weight_decay * delta.norm(dim=1) / size**2  # (edits)
             done |= losses.detach() < _ENOUGH
             if bool(done.all()) or step == self.steps - 1:
@@ -100,7 +101,7 @@ class MEMIT(Intervention, category="editing"):
         if not self.prefixes:
             return [""]
         starts = ("The", "Therefore", "Because", "I", "You")
-        encoded = lm.encode([starts[i % len(starts)] for i in range(self.prefixes)])
+        encoded = lm.encode([starts[i % len(starts)] for i in range(self.prefixes)], padding_side="left")
         out = lm.model.generate(
             **encoded,
             do_sample=True,

@@ -7,7 +7,7 @@ import hashlib
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -28,12 +28,13 @@ _VERSION = 1
 def second_moments(lm: LM, texts: Sequence[str], layers: Sequence[int]) -> dict[int, Tensor]:
     """Layer -> mean of k k' (in, in), float32, over the tokens of the texts; k is the down-projection's input.
 
-    Kept under a key that hashes the weights up to the layer, its index and the texts, so that other seeds, edits and
+    Kept under a key that hashes the weights, but those of later blocks, and the texts, so that other seeds, edits and
     compositions use them again. A damaged file is computed again, with a warning.
 
     Source: Meng et al. 2023, "Mass-Editing Memory in a Transformer", equation 14 (C_0) and section 4.3.
     """
-    files = {layer: cache.folder() / "statistics" / f"{_key(lm, texts, layer)}.safetensors" for layer in layers}
+    keys = _keys(lm, texts, layers)
+    files = {layer: cache.folder() / "statistics" / f"{key}.safetensors" for layer, key in keys.items()}
     found = {layer: moment for layer, file in files.items() if (moment := _load(file)) is not None}
     missing = [layer for layer in layers if layer not in found]
     for layer, moment in (_compute(lm, texts, missing) if missing else {}).items():
@@ -64,15 +65,29 @@ def _compute(lm: LM, texts: Sequence[str], layers: Sequence[int]) -> dict[int, T
     return {layer: sums[str(layer)] / tokens for layer in layers}
 
 
-def _key(lm: LM, texts: Sequence[str], layer: int) -> str:
-    hashed = hashlib.sha256(f"second moments {_VERSION} {_MAX_TOKENS} {layer}".encode())
-    for module in (lm.model.get_input_embeddings(), *blocks(lm.model)[: layer + 1]):
-        for name, weight in sorted(module.state_dict().items()):
-            hashed.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
-            hashed.update(_bytes(weight))
+def _keys(lm: LM, texts: Sequence[str], layers: Sequence[int]) -> dict[int, str]:
+    """Of all weights but those of later blocks: what stands before a layer differs between architectures."""
+    inside = [tensor for block in blocks(lm.model) for tensor in block.state_dict().values()]
+    places = {tensor.data_ptr() for tensor in inside}
+    hashed = hashlib.sha256(f"second moments {_VERSION} {_MAX_TOKENS}".encode())
     for text in texts:
         hashed.update(text.encode() + b"\0")
-    return hashed.hexdigest()[:32]
+    _update(hashed, {n: t for n, t in lm.model.state_dict().items() if t.data_ptr() not in places})
+    keys = {}
+    for layer, block in enumerate(blocks(lm.model)[: max(layers) + 1]):
+        _update(hashed, block.state_dict())
+        keys[layer] = hashed.copy().hexdigest()[:32]
+    return {layer: keys[layer] for layer in layers}
+
+
+def _update(hashed: hashlib._Hash, state: Mapping[str, Tensor]) -> None:
+    for name, weight in sorted(state.items()):
+        hashed.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+        hashed.update(_bytes(weight))
+
+
+def _checksum(moment: Tensor) -> str:
+    return hashlib.sha256(f"{moment.dtype} {tuple(moment.shape)}".encode() + _bytes(moment)).hexdigest()
 
 
 def _bytes(tensor: Tensor) -> bytes:
@@ -85,7 +100,7 @@ def _save(file: Path, moment: Tensor) -> None:
     moment = moment.cpu().contiguous()
     handle, aside = tempfile.mkstemp(dir=file.parent, prefix=".writing-")
     os.close(handle)
-    save_file({"moment": moment}, aside, metadata={"sha256": hashlib.sha256(_bytes(moment)).hexdigest()})
+    save_file({"moment": moment}, aside, metadata={"sha256": _checksum(moment)})
     os.replace(aside, file)
 
 
@@ -98,7 +113,7 @@ def _load(file: Path) -> Tensor | None:
             recorded = opened.metadata()["sha256"]
     except (SafetensorError, KeyError, OSError) as error:
         recorded, moment = str(error), torch.empty(0)
-    if hashlib.sha256(_bytes(moment)).hexdigest() == recorded:
+    if _checksum(moment) == recorded:
         return moment
     warnings.warn(f"second moments {file.name} are damaged: computed again", stacklevel=3)
     return None

@@ -88,7 +88,7 @@ def test_a_key_depends_only_on_the_data_that_the_step_reads(data: Data) -> None:
 
 def test_the_version_enters_the_key(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     before = Composition([Wanda()]).keys("o", data)
-    monkeypatch.setattr(Wanda, "version", 2)
+    monkeypatch.setattr(Wanda, "version", Wanda.version + 1)
     assert Composition([Wanda()]).keys("o", data) != before
 
 

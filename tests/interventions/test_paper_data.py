@@ -164,10 +164,10 @@ def test_another_batch_than_the_ten_is_refused(batch: int, copies: Path) -> None
         paper(batch, copies)
 
 
-def test_the_test_text_is_the_test_split_joined_by_blank_lines_in_windows_of_2048_tokens(copies: Path) -> None:
+def test_the_test_text_is_the_test_split_joined_by_blank_lines_in_windows_of_llama_3s_context(copies: Path) -> None:
     data = paper(0, copies)
     assert data.test_text == ("\n\n".join(TEST),)
-    assert (data.name, data.window) == ("paper", 2048)
+    assert (data.name, data.window) == ("paper", 8192)
 
 
 def test_what_is_forgotten_alternates_between_bio_and_cyber_as_long_as_there_are_both(copies: Path) -> None:
