@@ -137,7 +137,9 @@ def update(missing: Tensor, keys: Tensor, moment: Tensor, covariance: float) -> 
     Source: Meng et al. 2023, equation 14.
     """
     k = keys.double()
-    return torch.linalg.solve(covariance * moment.double() + k @ k.T, k @ missing.double()).T
+    system = covariance * moment.double() + k @ k.T
+    system.diagonal().add_(1e-12 * system.diagonal().mean())  # a pruned model has inputs that are always 0
+    return torch.linalg.solve(system, k @ missing.double()).T
 
 
 @torch.no_grad()

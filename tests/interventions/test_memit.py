@@ -180,6 +180,17 @@ def test_the_update_is_equation_14(inputs: int, count: int, covariance: float) -
     assert gradient.abs().max() < 1e-10 * (r @ k.T).abs().max()
 
 
+def test_inputs_that_are_always_0_as_in_a_pruned_model_change_nothing_else() -> None:
+    generator = torch.Generator().manual_seed(0)
+    corpus, keys = torch.randn(300, 24, generator=generator), torch.randn(24, 5, generator=generator)
+    missing, seen = torch.randn(5, 11, generator=generator), torch.arange(24) % 4 > 0
+    corpus[:, ~seen], keys[~seen] = 0, 0
+    change = update(missing, keys, corpus.T @ corpus / 300, 10.0)
+    alone = corpus[:, seen]
+    assert relative(change[:, seen], update(missing, keys[seen], alone.T @ alone / 300, 10.0)) < 1e-9
+    assert (change[:, ~seen] == 0).all()
+
+
 @pytest.fixture(scope="module")
 def moments(reference: Reference, data: Data) -> dict[int, Tensor]:
     """Enough texts that no direction of the keys is without any: fewer leave a matrix that rounding decides."""
