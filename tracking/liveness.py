@@ -15,7 +15,7 @@ from types import FrameType
 
 import psutil
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunTag
+from mlflow.entities import Run
 
 from interventions.registry import InvalidInput
 from tracking import schema, store
@@ -30,11 +30,13 @@ class Terminated(BaseException):
 
 
 @contextmanager
-def ending(client: MlflowClient, run_id: str) -> Iterator[None]:
-    """Leave the run FINISHED, FAILED with its traceback as an artifact, or KILLED; never RUNNING."""
+def ending(client: MlflowClient, run_id: str, tick: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Leave the run FINISHED, FAILED with its traceback as an artifact, or KILLED; never RUNNING.
+
+    The run has the tags of ``identity``. ``tick`` is called every second meanwhile, from another thread.
+    """
     stop = threading.Event()
-    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in _identity().items()])
-    beating = threading.Thread(target=_beat, args=(client, run_id, stop, _launcher()), daemon=True)
+    beating = threading.Thread(target=_beat, args=(client, run_id, stop, _launcher(), tick), daemon=True)
     beating.start()
     try:
         with _sigterm_raises():
@@ -98,7 +100,8 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _identity() -> dict[str, str]:
+def identity() -> dict[str, str]:
+    """Tags that tell which process a run is made by, and that it lives."""
     return {
         schema.PID: str(os.getpid()),
         schema.HOST: socket.gethostname(),
@@ -120,9 +123,17 @@ def _is_dead(run: Run) -> bool:
     return time.time() - float(tags[schema.HEARTBEAT]) > SILENT
 
 
-def _beat(client: MlflowClient, run_id: str, stop: threading.Event, launcher: psutil.Process | None) -> None:
+def _beat(
+    client: MlflowClient,
+    run_id: str,
+    stop: threading.Event,
+    launcher: psutil.Process | None,
+    tick: Callable[[], None],
+) -> None:
     last = time.monotonic()
     while not stop.wait(_WATCH):
+        with suppress(Exception):  # it will be tried again
+            tick()
         if launcher is not None and not launcher.is_running():
             os.kill(os.getpid(), signal.SIGTERM)  # a killed `mlflow run` would leave us an orphan
             return

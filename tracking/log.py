@@ -6,9 +6,11 @@ import functools
 import json
 import math
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import mlflow
@@ -39,23 +41,47 @@ def _timed(method: Callable[Concatenate[Log, P], R]) -> Callable[Concatenate[Log
     return timed
 
 
-class Log:
-    """One run's log; every method is a few batched requests. ``seconds`` adds up the time spent in it."""
+_PATIENCE = 5.0  # seconds that values wait for others, to be sent in one request
 
-    def __init__(self, client: MlflowClient, run_id: str, experiment_id: str, plan: Plan) -> None:
+
+class Log:
+    """One run's log. What is logged within seconds goes out together; ``seconds`` adds up the time spent here.
+
+    Args:
+        client: of the store.
+        run_id: of the run.
+        experiment_id: its experiment's.
+        plan: what is run.
+        launched: the params that `mlflow run` has logged.
+        tags: to log beside our own.
+    """
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        run_id: str,
+        experiment_id: str,
+        plan: Plan,
+        launched: Mapping[str, str] = MappingProxyType({}),
+        tags: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.client, self.run_id, self.experiment_id, self.plan = client, run_id, experiment_id, plan
+        self._launched, self._tags = launched, {schema.SWEEP: "", **tags}
         self.seconds = 0.0
         self.seconds_load = 0.0
         self._steps: list[dict[str, Any]] = []
         self._items: list[pd.DataFrame] = []
         self._diverged: set[str] = set()
+        self._waiting: tuple[list[Metric], dict[str, str], dict[str, str]] = ([], {}, {})
+        self._since = time.monotonic()
+        self._lock = threading.RLock()  # the heartbeat's thread sends what has waited
 
     @_timed
     def begin(self) -> None:
         """Params and tags."""
         plan, names = self.plan, [step.name for step in self.plan.composition]
         # `mlflow run` has logged what it was given, shell-quoted, and a param cannot be changed
-        launched = self.client.get_run(self.run_id).data.params
+        launched = self._launched
         asked = {name: str(getattr(plan.asked, name)) for name in schema.SETTINGS}
         used = {name: str(getattr(plan.settings, name)) for name in schema.SETTINGS}
         params = {
@@ -74,7 +100,7 @@ class Log:
             schema.ABOUT_INTERVENTIONS: catalogue.as_tag(catalogue.of_steps(plan.composition)),
             schema.ABOUT_CRITERIA: catalogue.as_tag(catalogue.of_criteria(CRITERIA.all().values())),
         }
-        self._batch(params=params, tags={schema.KEY: plan.keys[-1], schema.SWEEP: "", **about})
+        self._batch(params=params, tags={schema.KEY: plan.keys[-1], **self._tags, **about})
 
     @_timed
     def recompression(self, again: Composition, key: str) -> None:
@@ -152,14 +178,12 @@ class Log:
     def end(self) -> None:
         """The files of all steps, and the last tags."""
         self._artifacts()
-        tags = {schema.DIVERGED: ",".join(sorted(self._diverged))} if self._diverged else {}
-        self._batch(tags=tags)
-        self._metrics(
-            {schema.SECONDS_LOG: self.seconds, schema.SECONDS_LOAD: self.seconds_load},
-            step=len(self._steps) - 1,
-        )
+        if self._diverged:
+            self._batch(tags={schema.DIVERGED: ",".join(sorted(self._diverged))})
+        spent = {schema.SECONDS_LOG: self.seconds, schema.SECONDS_LOAD: self.seconds_load}
+        self._metrics(spent, step=len(self._steps) - 1)
+        self.flush()
 
-    @_timed
     def reused(self, steps: int) -> None:
         """How many steps came from a kept checkpoint."""
         self._batch(tags={schema.REUSED_PREFIX: str(steps)})
@@ -179,9 +203,26 @@ class Log:
         tags: Mapping[str, str] | None = None,
         metrics: list[Metric] | None = None,
     ) -> None:
-        self.client.log_batch(
-            self.run_id,
-            metrics=metrics or [],
-            params=[Param(k, v) for k, v in (params or {}).items()],
-            tags=[RunTag(k, v) for k, v in (tags or {}).items()],
-        )
+        with self._lock:
+            waiting_metrics, waiting_params, waiting_tags = self._waiting
+            waiting_metrics += metrics or []
+            waiting_params |= params or {}
+            waiting_tags |= tags or {}
+
+    def tick(self) -> None:
+        """Send what has waited for some seconds; called every second, from another thread."""
+        if time.monotonic() - self._since > _PATIENCE:
+            self.flush()
+
+    @_timed
+    def flush(self) -> None:
+        """Send what waits; if the store does not take it, it goes on waiting."""
+        with self._lock:
+            metrics, params, tags = self._waiting
+            self.client.log_batch(
+                self.run_id,
+                metrics=metrics,
+                params=[Param(k, v) for k, v in params.items()],
+                tags=[RunTag(k, v) for k, v in tags.items()],
+            )
+            self._waiting, self._since = ([], {}, {}), time.monotonic()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
+from transformers import PreTrainedModel
 
 from interventions.composition import Composition, Recompress, digest
 from interventions.data.base import Data
@@ -17,7 +19,7 @@ from interventions.lm import DTYPES, file_digest, skeleton
 from interventions.registry import InvalidInput
 
 TESTBED, PAPER = "testbed", "paper"
-KEEP = ("all", "last", "none")
+KEEP = ("all", "last", "changed", "none")
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -52,28 +54,66 @@ class Plan:
         return self.composition.spec(self.settings.data)
 
 
+class Ground:
+    """What all compositions under the same settings stand on; each part is made when it is first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Check the settings; raises InvalidInput."""
+        _choice("data", settings.data, (TESTBED, PAPER))
+        _choice("recompress", settings.recompress, get_args(Recompress))
+        _choice("checkpoints", settings.checkpoints, KEEP)
+        if settings.seed < 0:
+            raise InvalidInput(f"seed must be at least 0, but got {settings.seed}")
+        self.asked = settings
+        device, dtype = _device_and_dtype(settings)
+        self.settings = replace(settings, device=device, dtype=dtype)
+        self.source = _source(settings.model)
+
+    def varied(self, seed: int, edit_batch: int) -> Ground:
+        """The same with another seed and batch of edits; the model's files are not read again."""
+        other = Ground(replace(self.asked, seed=seed, edit_batch=edit_batch))
+        other.anatomy, other.weights = self.anatomy, self.weights
+        if edit_batch == self.asked.edit_batch:
+            other.data = self.data
+        return other
+
+    @cached_property
+    def anatomy(self) -> PreTrainedModel:
+        """The model without its weights."""
+        return skeleton(self.source)
+
+    @cached_property
+    def weights(self) -> str:
+        """The identity of the model's weights."""
+        return _weights_identity(self.source, self.anatomy.config)
+
+    @cached_property
+    def data(self) -> Data:
+        """What is learned from and judged by."""
+        make = paper if self.settings.data == PAPER else testbed
+        return make(self.settings.edit_batch)
+
+    @property
+    def origin(self) -> str:
+        """The identity of the base model in a run: weights, dtype, seed."""
+        return digest("origin", self.weights, self.settings.dtype, self.settings.seed)
+
+    def plan(self, steps: Composition) -> Plan:
+        """A composition's plan; raises InvalidInput where a step does not fit the model."""
+        for step in steps:
+            step.check(self.anatomy)
+        keys = steps.keys(self.origin, self.data)
+        return Plan(steps, self.asked, self.settings, self.source, self.data, self.origin, keys)
+
+
 def prepare(composition: Composition | str, settings: Settings) -> Plan:
     """Check everything; reads the model's config, not its weights.
 
     Raises:
         InvalidInput: one line that says what is wrong and what is valid.
     """
-    _choice("data", settings.data, (TESTBED, PAPER))
-    _choice("recompress", settings.recompress, get_args(Recompress))
-    _choice("checkpoints", settings.checkpoints, KEEP)
-    if settings.seed < 0:
-        raise InvalidInput(f"seed must be at least 0, but got {settings.seed}")
-    steps = Composition.parse(composition, settings.data) if isinstance(composition, str) else composition
-    device, dtype = _device_and_dtype(settings)
-    source = _source(settings.model)
-    anatomy = skeleton(source)
-    for step in steps:
-        step.check(anatomy)
-    data = paper(settings.edit_batch) if settings.data == PAPER else testbed(settings.edit_batch)
-    weights = _weights_identity(source, anatomy.config)
-    origin = digest("origin", weights, dtype, settings.seed)
-    resolved = Settings(**{**settings.__dict__, "device": device, "dtype": dtype})
-    return Plan(steps, settings, resolved, source, data, origin, steps.keys(origin, data))
+    ground = Ground(settings)
+    return ground.plan(Composition.parse(composition, settings.data) if isinstance(composition, str) else composition)
 
 
 def _choice(name: str, value: str, valid: tuple[str, ...]) -> None:

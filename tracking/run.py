@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 if __name__ == "__main__":
     os.environ.setdefault("TQDM_DELAY", "5")  # libraries' progress bars: only where something takes over 5 s
@@ -15,13 +17,15 @@ if __name__ == "__main__":
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
 from interventions.composition import Composition
 from interventions.registry import InvalidInput
 from tracking import liveness, schema, store
+from tracking.chain import Chain, always
 from tracking.checkpoints import Checkpoints
-from tracking.execute import Execution
+from tracking.execute import execute
 from tracking.log import Log
 from tracking.plan import DEVICES, KEEP, Plan, Settings, prepare
 
@@ -49,7 +53,8 @@ def run(
         seed: enters every step's own seed.
         edit_batch: which of the data's batches of edits.
         recompress: "auto", "never" or "paper": see Composition.recompression.
-        checkpoints: which steps' checkpoints are logged as artifacts: "all", "last" or "none".
+        checkpoints: which steps' checkpoints are logged as artifacts: "all", "last", "changed" (of every step the
+            tensors that differ from the step before; ``checkpoints.load`` makes the full folder of it) or "none".
         device: "auto", "cpu" or "cuda".
         dtype: "auto" (float32 on CPU, bfloat16 on GPU), "float32", "bfloat16", "float16".
         experiment: name of the MLflow experiment; made if missing.
@@ -65,27 +70,71 @@ def run(
     return track(prepare(composition, settings), experiment, cache)
 
 
+@dataclass(frozen=True)
+class Member:
+    """What makes a run part of a grid or study.
+
+    Attributes:
+        experiment_id: where it goes.
+        tags: its parent (schema.PARENT) and the sweep's name among them.
+        keep: which checkpoints, by key, are worth keeping for others.
+    """
+
+    experiment_id: str
+    tags: Mapping[str, str]
+    keep: Callable[[str], bool] = always
+
+
 def track(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> str:
     """Run a checked plan; adopts the run that `mlflow run` made, if that is how we were started."""
     mlflow.set_tracking_uri(store.uri())
-    client = MlflowClient()
-    adopted = os.environ.get("MLFLOW_RUN_ID")
+    client, adopted = MlflowClient(), liveness.launched()
     start = time.perf_counter()
-    experiment_id = client.get_run(adopted).info.experiment_id if adopted else store.experiment(experiment)
+    launched = client.get_run(adopted) if adopted else None
+    experiment_id = launched.info.experiment_id if launched else store.experiment(experiment)
     liveness.reconcile(client, experiment_id)
-    name = schema.run_name([step.spec(plan.settings.data) for step in plan.composition])
-    if adopted:
-        run_id = adopted
-        client.update_run(run_id, name=name)
+    if launched:
+        run_id = launched.info.run_id
+        client.update_run(run_id, name=_name(plan))
+        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in liveness.identity().items()])
     else:
-        run_id = client.create_run(experiment_id, tags=resolve_tags(), run_name=name).info.run_id
-    log = Log(client, run_id, experiment_id, plan)
+        tags = {**resolve_tags(), **liveness.identity()}
+        run_id = client.create_run(experiment_id, tags=tags, run_name=_name(plan)).info.run_id
+    log = Log(client, run_id, experiment_id, plan, launched.data.params if launched else {})
     log.seconds += time.perf_counter() - start
-    with liveness.ending(client, run_id):
-        log.begin()
-        Execution(plan, cache or Checkpoints(), log).go()
-        log.end()
+    _logged(Chain(plan, cache or Checkpoints()), log)
     return run_id
+
+
+def track_member(plan: Plan, member: Member, cache: Checkpoints) -> Chain:
+    """Run a checked plan as one of many, nested under its parent; returns what it went through."""
+    client = MlflowClient(tracking_uri=store.uri())
+    start = time.perf_counter()
+    tags = {**resolve_tags(), **liveness.identity(), **member.tags}
+    run = client.create_run(member.experiment_id, tags=tags, run_name=_name(plan))
+    log = Log(client, run.info.run_id, member.experiment_id, plan, tags=member.tags)
+    log.seconds += time.perf_counter() - start
+    chain = Chain(plan, cache, member.keep)
+    _logged(chain, log)
+    chain.seconds["log"] = log.seconds
+    return chain
+
+
+def _name(plan: Plan) -> str:
+    return schema.run_name([step.spec(plan.settings.data) for step in plan.composition])
+
+
+def _logged(chain: Chain, log: Log) -> None:
+    with liveness.ending(log.client, log.run_id, log.tick):
+        log.begin()
+        try:
+            execute(chain, log)
+        except BaseException:
+            with suppress(Exception):  # the failure itself must reach the user, whatever the store says
+                log.flush()
+            raise
+        log.seconds_load = chain.seconds["load"]
+        log.end()
 
 
 def parser() -> argparse.ArgumentParser:

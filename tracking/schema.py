@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections import Counter
@@ -25,7 +26,10 @@ SECONDS_LOAD, SECONDS_LOG = "cost/seconds_load", "cost/seconds_log"
 
 # tags
 KEY = "composability.key"
-SWEEP = "composability.sweep"
+SWEEP = "composability.sweep"  # the name of the grid or study that a run is part of
+SWEEP_ROOT = "composability.sweep_root"  # the same, of the run that is their parent
+JOB = "composability.job"  # what the run is to compute: equal jobs, equal results
+PARENT = "mlflow.parentRunId"
 RECOMPRESSED = "composability.recompressed"
 REUSED_PREFIX = "composability.reused_prefix"
 DIVERGED = "composability.diverged"
@@ -55,6 +59,11 @@ def pair(names: Iterable[str]) -> str:
 def step_params(names: Sequence[str]) -> dict[str, str]:
     """``step1``, ``step2``, …: the interventions by position."""
     return {f"step{i}": name for i, name in enumerate(names, start=1)}
+
+
+def steps(params: Mapping[str, str]) -> list[str]:
+    """A run's interventions by name, those applied again included."""
+    return list(itertools.takewhile(bool, (params.get(f"step{i}", "") for i in itertools.count(1))))
 
 
 def hyperparameters(steps: Iterable[Intervention]) -> dict[str, str]:

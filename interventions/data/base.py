@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -128,13 +128,16 @@ class Data:
     test_text: tuple[str, ...]
     window: int
     base_answers: tuple[str, ...] | None = None
+    _identities: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def identity(self, part: str) -> str:
         """A hash of one part's content; equal content, equal identity, whichever batch it came with."""
-        return _identity(getattr(self, part))
+        if part not in self._identities:
+            self._identities[part] = _identity(getattr(self, part))
+        return self._identities[part]
 
 
-PARTS = frozenset(field.name for field in dataclasses.fields(Data)) - {"name"}
+PARTS = frozenset(one.name for one in dataclasses.fields(Data) if one.init) - {"name"}
 
 
 def _identity(part: Any) -> str:

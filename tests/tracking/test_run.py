@@ -112,7 +112,10 @@ def test_a_kept_prefix_and_a_recomputed_one_lead_to_the_same_result(local_store:
     assert one.tags[schema.KEY] == two.tags[schema.KEY]
 
 
-@pytest.mark.parametrize(("keep", "expected"), [("all", {"1-ft", "2-wanda"}), ("last", {"2-wanda"}), ("none", set())])
+@pytest.mark.parametrize(
+    ("keep", "expected"),
+    [("all", {"1-ft", "2-wanda"}), ("last", {"2-wanda"}), ("changed", {"1-ft", "2-wanda"}), ("none", set())],
+)
 def test_checkpoints_are_logged_as_asked(keep: str, expected: set[str], local_store: str, kept: Checkpoints) -> None:
     folder = artifacts(run("ft | wanda", checkpoints=keep, cache=kept)) / "checkpoints"
     assert {path.name for path in folder.glob("*")} == expected
@@ -168,7 +171,7 @@ def test_an_unknown_experiment_is_named(local_store: str) -> None:
         (["--seed", "-1"], "seed must be at least 0, but got -1"),
         (["--dtype", "float8"], "dtype must be auto or float32"),
         (["--recompress", "maybe"], "recompress must be auto or never or paper, but got 'maybe'"),
-        (["--checkpoints", "some"], "checkpoints must be all or last or none"),
+        (["--checkpoints", "some"], "checkpoints must be all or last or changed or none"),
         (["--frist", "lora"], "unknown parameter '--frist'; valid: "),
     ],
 )
@@ -218,9 +221,9 @@ def test_a_failure_leaves_the_run_failed_with_its_traceback(
     def broken(*args: object) -> None:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr("tracking.execute.apply", broken)
+    monkeypatch.setattr("tracking.chain.apply", broken)
     with pytest.raises(RuntimeError, match=r"out of luck"):
-        run("ft(steps=3)", cache=kept)
+        run("ft(steps=7)", cache=kept)
     (failed,) = MlflowClient(local_store).search_runs([store.experiment()])
     assert failed.info.status == "FAILED"
     assert failed.data.tags["mlflow.note.content"] == "out of luck"
