@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -41,6 +42,13 @@ class Composition(tuple[Intervention, ...]):
         except (SyntaxError, ValueError) as error:
             raise InvalidInput(f"cannot read {text!r}: write a spec such as 'lora | wanda(sparsity=0.25)'") from error
         steps = [_read_call(node, text) for node in _read_pipe(tree)]
+        for name, given in steps:
+            for key, value in given.items():
+                if isinstance(value, list):
+                    raise InvalidInput(
+                        f"{name}.{key}={value!r} is a list, which means a sweep: one run takes one value"
+                        f" (a tuple is written with parentheses: {tuple(value)!r})"
+                    )
         return cls(make(name, profile, **given) for name, given in steps if name != EMPTY)
 
     def spec(self, profile: str = "testbed") -> str:
@@ -78,6 +86,34 @@ class Composition(tuple[Intervention, ...]):
             for i, step in compressions
             if step.recompressed_in_paper and any(later.category != "compression" for later in self[i + 1 :])
         )
+
+
+def sweep(text: str, profile: str = "testbed") -> list[Intervention]:
+    """Read ``"ft; wanda(sparsity=[0.25, 0.35])"``: a list of interventions, where a list of values means one of each.
+
+    Raises:
+        InvalidInput: as ``Composition.parse``; an empty list, or an intervention that is named twice.
+    """
+    try:
+        statements = ast.parse(text.strip().strip(";")).body
+    except (SyntaxError, ValueError) as error:
+        raise InvalidInput(f"cannot read {text!r}: write a list such as 'ft; wanda(sparsity=[0.25, 0.35])'") from error
+    found: dict[Intervention, None] = {}
+    for statement in statements:
+        if not isinstance(statement, ast.Expr):
+            raise InvalidInput(f"cannot read {ast.unparse(statement)!r} in {text!r}: write name or name(key=value)")
+        name, given = _read_call(statement.value, text)
+        lists = {key: value for key, value in given.items() if isinstance(value, list)}
+        for values in itertools.product(*lists.values()):
+            step = make(name, profile, **{**given, **dict(zip(lists, values, strict=True))})
+            if step in found:
+                raise InvalidInput(f"{step.spec(profile)} is named twice in {text!r}")
+            found[step] = None
+        if any(not value for value in lists.values()):
+            raise InvalidInput(f"{ast.unparse(statement)!r} in {text!r} has an empty list: nothing would run")
+    if not found:
+        raise InvalidInput(f"no intervention is named in {text!r}: write a list such as 'ft; wanda(sparsity=[0.25])'")
+    return list(found)
 
 
 def digest(*parts: Any) -> str:
@@ -135,13 +171,8 @@ def _read_call(node: ast.expr, text: str) -> tuple[str, dict[str, Any]]:
         except ValueError as error:
             shown = ast.unparse(keyword.value)
             raise InvalidInput(f"{name}.{keyword.arg} must be a plain value, but got {shown!r} (quote text)") from error
-        if isinstance(value, list):
-            raise InvalidInput(
-                f"{name}.{keyword.arg}={value!r} is a list, which means a sweep: one run takes one value"
-                f" (a tuple is written with parentheses: {tuple(value)!r})"
-            )
         given[keyword.arg] = value
     return name, given
 
 
-__all__ = ["EMPTY", "PROFILES", "Composition", "Recompress", "apply", "digest", "seeded"]
+__all__ = ["EMPTY", "PROFILES", "Composition", "Recompress", "apply", "digest", "seeded", "sweep"]

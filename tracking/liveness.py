@@ -15,7 +15,7 @@ from types import FrameType
 
 import psutil
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, RunTag
 
 from interventions.registry import InvalidInput
 from tracking import schema, store
@@ -30,12 +30,20 @@ class Terminated(BaseException):
 
 
 @contextmanager
-def ending(client: MlflowClient, run_id: str, tick: Callable[[], None] = lambda: None) -> Iterator[None]:
+def ending(
+    client: MlflowClient, run_id: str, tick: Callable[[], None] = lambda: None, identified: bool = False
+) -> Iterator[None]:
     """Leave the run FINISHED, FAILED with its traceback as an artifact, or KILLED; never RUNNING.
 
-    The run has the tags of ``identity``. ``tick`` is called every second meanwhile, from another thread.
+    Args:
+        client: of the store.
+        run_id: the run.
+        tick: called every second meanwhile, from another thread.
+        identified: the run has the tags of ``identity`` already.
     """
     stop = threading.Event()
+    if not identified:
+        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in identity().items()])
     beating = threading.Thread(target=_beat, args=(client, run_id, stop, _launcher(), tick), daemon=True)
     beating.start()
     try:
@@ -43,7 +51,8 @@ def ending(client: MlflowClient, run_id: str, tick: Callable[[], None] = lambda:
             yield
         client.set_terminated(run_id, "FINISHED")
     except (KeyboardInterrupt, Terminated):
-        client.set_terminated(run_id, "KILLED")
+        with suppress(Exception):  # Ctrl-C ends the process also where the store is away
+            client.set_terminated(run_id, "KILLED")
         raise
     except BaseException as error:
         with suppress(Exception):  # the failure itself must reach the user, whatever the store says
@@ -59,7 +68,7 @@ def ending(client: MlflowClient, run_id: str, tick: Callable[[], None] = lambda:
 def reconcile(client: MlflowClient, experiment_id: str) -> list[str]:
     """Mark as KILLED the runs that say RUNNING and whose process is gone; returns their ids."""
     running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
-    dead = [run for run in running if _is_dead(run)]
+    dead = [run for run in running if is_dead(run)]
     for run in dead:
         client.set_tag(run.info.run_id, schema.NOTE, "The process was killed before the run ended.")
         client.set_terminated(run.info.run_id, "KILLED")
@@ -110,7 +119,8 @@ def identity() -> dict[str, str]:
     }
 
 
-def _is_dead(run: Run) -> bool:
+def is_dead(run: Run) -> bool:
+    """Whether a run that says RUNNING has no process any more."""
     tags = run.data.tags
     if schema.PID not in tags:  # `mlflow run` makes the run seconds before our process adopts it
         return time.time() - run.info.start_time / 1000 > SILENT

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,17 +16,15 @@ if __name__ == "__main__":
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
 from interventions.composition import Composition
-from interventions.registry import InvalidInput
-from tracking import liveness, schema, store
+from tracking import command, liveness, schema, store
 from tracking.chain import Chain, always
 from tracking.checkpoints import Checkpoints
 from tracking.execute import execute
 from tracking.log import Log
-from tracking.plan import DEVICES, KEEP, Plan, Settings, prepare
+from tracking.plan import Plan, Settings, prepare
 
 
 def run(
@@ -96,13 +93,12 @@ def track(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> str:
     if launched:
         run_id = launched.info.run_id
         client.update_run(run_id, name=_name(plan))
-        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in liveness.identity().items()])
     else:
         tags = {**resolve_tags(), **liveness.identity()}
         run_id = client.create_run(experiment_id, tags=tags, run_name=_name(plan)).info.run_id
     log = Log(client, run_id, experiment_id, plan, launched.data.params if launched else {})
     log.seconds += time.perf_counter() - start
-    _logged(Chain(plan, cache or Checkpoints()), log)
+    _logged(Chain(plan, cache or Checkpoints()), log, identified=not launched)
     return run_id
 
 
@@ -115,7 +111,7 @@ def track_member(plan: Plan, member: Member, cache: Checkpoints) -> Chain:
     log = Log(client, run.info.run_id, member.experiment_id, plan, tags=member.tags)
     log.seconds += time.perf_counter() - start
     chain = Chain(plan, cache, member.keep)
-    _logged(chain, log)
+    _logged(chain, log, identified=True)
     chain.seconds["log"] = log.seconds
     return chain
 
@@ -124,8 +120,8 @@ def _name(plan: Plan) -> str:
     return schema.run_name([step.spec(plan.settings.data) for step in plan.composition])
 
 
-def _logged(chain: Chain, log: Log) -> None:
-    with liveness.ending(log.client, log.run_id, log.tick):
+def _logged(chain: Chain, log: Log, identified: bool) -> None:
+    with liveness.ending(log.client, log.run_id, log.tick, identified):
         log.begin()
         try:
             execute(chain, log)
@@ -139,62 +135,35 @@ def _logged(chain: Chain, log: Log) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line; MLproject's entry point ``main`` has the same parameters."""
-    made = argparse.ArgumentParser(prog="python -m tracking.run", description=__doc__, exit_on_error=False)
+    made = command.parser("tracking.run", __doc__)
     made.add_argument("--first", default="none", help="first intervention, such as lora or wanda(sparsity=0.25)")
     made.add_argument("--second", default="none", help="second intervention")
     made.add_argument("--then", default="none", help="further steps: rmu | wanda")
-    made.add_argument("--model", default=Settings.model, help="testbed, a checkpoint folder, or a Hugging Face id")
-    made.add_argument("--data", default=Settings.data, help="what to learn from and to judge by: testbed or paper")
     made.add_argument("--seed", type=int, default=Settings.seed, help="enters every step's own seed")
     made.add_argument("--edit_batch", type=int, default=Settings.edit_batch, help="which batch of edits, from 0")
-    made.add_argument("--recompress", default=Settings.recompress, help="auto, never or paper")
-    made.add_argument("--checkpoints", default=Settings.checkpoints, help=f"logged: {', '.join(KEEP)}")
-    made.add_argument("--device", default=Settings.device, help=", ".join(DEVICES))
-    made.add_argument("--dtype", default=Settings.dtype, help="auto, float32, bfloat16, float16")
-    made.add_argument("--experiment", default=store.EXPERIMENT, help="name of the MLflow experiment")
+    command.add_settings(made)
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status: 0, 1 (failed), 2 (bad input), 130 (Ctrl-C), 143 (SIGTERM)."""
-    try:
+
+    def run_it() -> None:
         plan, experiment = _read(arguments)
-    except InvalidInput as error:
-        line = liveness.one_line(error)
-        print(f"error: {line}", file=sys.stderr)
-        liveness.fail_launched(line)
-        return 2
-    try:
-        run_id = track(plan, experiment)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except liveness.Terminated:
-        return 128 + signal.SIGTERM
-    print(f"run {run_id} in {store.uri()}")
-    return 0
+        print(f"run {track(plan, experiment)} in {store.uri()}")
+
+    return liveness.exit_status(run_it)
 
 
 def _read(arguments: Sequence[str] | None) -> tuple[Plan, str]:
-    try:
-        given, unknown = parser().parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise InvalidInput(str(error)) from error
-    if unknown:
-        valid = ", ".join(option.strip("-") for option in parser()._option_string_actions if option.startswith("--"))
-        raise InvalidInput(f"unknown parameter {unknown[0]!r}; valid: {valid}")
-    options = vars(given)
+    options = vars(command.read(parser(), arguments))
     specs = [options.pop(key) for key in ("first", "second", "then")]
     experiment = options.pop("experiment")
     settings = Settings(**options)
+    profile = command.profile(settings.data)
     # each on its own, so that an error names the one that is wrong
-    steps = [step for spec in specs for step in Composition.parse(spec, _profile(settings.data))]
+    steps = [step for spec in specs for step in Composition.parse(spec, profile)]
     return prepare(Composition(steps), settings), experiment
-
-
-def _profile(data: str) -> str:
-    from interventions.base import PROFILES
-
-    return data if data in PROFILES else PROFILES[0]  # an unknown one is refused by prepare
 
 
 if __name__ == "__main__":

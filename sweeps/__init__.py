@@ -1,0 +1,1 @@
+"""Which compositions and hyperparameters to run: grids and studies."""

@@ -1,0 +1,82 @@
+"""What a grid runs: interventions, and the compositions that can be made of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+from interventions.base import Intervention
+from interventions.composition import Composition
+from interventions.registry import InvalidInput
+
+PAIRS = ("across", "all")
+
+PRESETS = {
+    # Kolbeinsson et al. 2025, section 3.1 and Tables 8-14: 1 base, 28 single, 282 composed
+    "paper": (
+        "ft; memit; lora; wanda(sparsity=[0.25, 0.35, 0.45, 0.55, 0.65, 0.75]);"
+        " sparsegpt(sparsity=[0.25, 0.35, 0.45, 0.55, 0.65, 0.75]); gptq(bits=[2, 3, 4, 8]);"
+        " awq(bits=[2, 3, 4, 5, 6, 8]); ga; gd; rmu"
+    ),
+    "quick": "ft; wanda(sparsity=0.65); ga",
+}
+
+
+def compositions(steps: Sequence[Intervention], lengths: Iterable[int], pairs: str = "across") -> list[Composition]:
+    """Every ordered choice of so many steps.
+
+    Args:
+        steps: to choose from.
+        lengths: numbers of steps; 0 is the base model.
+        pairs: "across": no two steps of one category, as in the paper; "all": no two of one intervention.
+
+    Raises:
+        InvalidInput: nothing of that length can be made.
+    """
+    found: list[Composition] = []
+    for length in lengths:
+        some = [Composition(chosen) for chosen in itertools.permutations(steps, length) if _differ(chosen, pairs)]
+        if not some:
+            raise InvalidInput(
+                f"no composition of {length} of these interventions: with pairs={pairs}, no two steps of one"
+                f" {'category' if pairs == 'across' else 'intervention'}"
+            )
+        found += some
+    return found
+
+
+def _differ(chosen: Sequence[Intervention], pairs: str) -> bool:
+    marks = [step.category if pairs == "across" else step.name for step in chosen]
+    return len(set(marks)) == len(marks)
+
+
+def numbers(text: str, what: str, least: int = 0) -> list[int]:
+    """Read ``"2"`` or ``"0..2"``: a number, or a range with both its ends.
+
+    Raises:
+        InvalidInput: something else, or a number below ``least``.
+    """
+    first, dots, last = text.partition("..")
+    try:
+        found = list(range(int(first), int(last if dots else first) + 1))
+    except ValueError:
+        found = []
+    if not found or found[0] < least:
+        raise InvalidInput(f"{what} must be a number or a range such as {least}..{least + 2}, but got {text!r}")
+    return found
+
+
+def counted(text: str, what: str) -> list[int]:
+    """Read ``"3"`` as the first three (0, 1, 2), or ``"0,4"`` as these.
+
+    Raises:
+        InvalidInput: something else, or nothing.
+    """
+    try:
+        given = [int(part) for part in text.split(",")]
+    except ValueError:
+        given = []
+    found = given if "," in text else list(range(*given))
+    if not found or min(found) < 0 or len(set(found)) < len(found):
+        raise InvalidInput(f"{what} must be how many (3) or which (0,4), each once, but got {text!r}")
+    return found
