@@ -18,35 +18,49 @@ PRESETS = {
         " sparsegpt(sparsity=[0.25, 0.35, 0.45, 0.55, 0.65, 0.75]); gptq(bits=[2, 3, 4, 8]);"
         " awq(bits=[2, 3, 4, 5, 6, 8]); ga; gd; rmu"
     ),
-    "quick": "ft; wanda(sparsity=0.65); ga",
+    "quick": "ft; ga; wanda(sparsity=[0.5, 0.75])",
 }
 
 
-def compositions(steps: Sequence[Intervention], lengths: Iterable[int], pairs: str = "across") -> list[Composition]:
+def preset(name: str) -> str:
+    """The interventions of a preset; raises InvalidInput."""
+    if name not in PRESETS:
+        raise InvalidInput(f"no preset is named {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def pairs(name: str) -> str:
+    """Which steps may stand together; raises InvalidInput."""
+    if name not in PAIRS:
+        raise InvalidInput(f"pairs must be {' or '.join(PAIRS)}, but got {name!r}")
+    return name
+
+
+def compositions(steps: Sequence[Intervention], lengths: Iterable[int], which: str = "across") -> list[Composition]:
     """Every ordered choice of so many steps.
 
     Args:
         steps: to choose from.
         lengths: numbers of steps; 0 is the base model.
-        pairs: "across": no two steps of one category, as in the paper; "all": no two of one intervention.
+        which: "across": no two steps of one category, as in the paper; "all": no two of one intervention.
 
     Raises:
         InvalidInput: nothing of that length can be made.
     """
     found: list[Composition] = []
     for length in lengths:
-        some = [Composition(chosen) for chosen in itertools.permutations(steps, length) if _differ(chosen, pairs)]
+        some = [Composition(chosen) for chosen in itertools.permutations(steps, length) if _differ(chosen, which)]
         if not some:
             raise InvalidInput(
-                f"no composition of {length} of these interventions: with pairs={pairs}, no two steps of one"
-                f" {'category' if pairs == 'across' else 'intervention'}"
+                f"no composition of {length} of these interventions: with pairs={which}, no two steps of one"
+                f" {'category' if which == 'across' else 'intervention'}"
             )
         found += some
     return found
 
 
-def _differ(chosen: Sequence[Intervention], pairs: str) -> bool:
-    marks = [step.category if pairs == "across" else step.name for step in chosen]
+def _differ(chosen: Sequence[Intervention], which: str) -> bool:
+    marks = [step.category if which == "across" else step.name for step in chosen]
     return len(set(marks)) == len(marks)
 
 

@@ -21,12 +21,12 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
     )
 
 
-def add_settings(made: argparse.ArgumentParser) -> None:
-    """The settings that every command has which runs compositions."""
+def add_settings(made: argparse.ArgumentParser, checkpoints: str = Settings.checkpoints) -> None:
+    """The settings that every command has which runs compositions; ``checkpoints`` is that one's default."""
     made.add_argument("--model", default=Settings.model, help="testbed, a checkpoint folder, or a Hugging Face id")
     made.add_argument("--data", default=Settings.data, help="what to learn from and to judge by: testbed or paper")
     made.add_argument("--recompress", default=Settings.recompress, help="auto, never or paper")
-    made.add_argument("--checkpoints", default=Settings.checkpoints, help=f"logged: {', '.join(KEEP)}")
+    made.add_argument("--checkpoints", default=checkpoints, help=f"logged: {', '.join(KEEP)}")
     made.add_argument("--device", default=Settings.device, help=", ".join(DEVICES))
     made.add_argument("--dtype", default=Settings.dtype, help="auto, float32, bfloat16, float16")
     made.add_argument("--experiment", default=store.EXPERIMENT, help="name of the MLflow experiment")

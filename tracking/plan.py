@@ -57,21 +57,21 @@ class Plan:
 class Ground:
     """What all compositions under the same settings stand on; each part is made when it is first asked for."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Check the settings; raises InvalidInput."""
+    def __init__(self, settings: Settings, elsewhere: bool = False) -> None:
+        """Check the settings; whether there is the device, only unless it is ``elsewhere``; raises InvalidInput."""
         _choice("data", settings.data, (TESTBED, PAPER))
         _choice("recompress", settings.recompress, get_args(Recompress))
         _choice("checkpoints", settings.checkpoints, KEEP)
         if settings.seed < 0:
             raise InvalidInput(f"seed must be at least 0, but got {settings.seed}")
-        self.asked = settings
-        device, dtype = _device_and_dtype(settings)
+        self.asked, self._elsewhere = settings, elsewhere
+        device, dtype = _device_and_dtype(settings, elsewhere)
         self.settings = replace(settings, device=device, dtype=dtype)
         self.source = _source(settings.model)
 
     def varied(self, seed: int, edit_batch: int) -> Ground:
         """The same with another seed and batch of edits; the model's files are not read again."""
-        other = Ground(replace(self.asked, seed=seed, edit_batch=edit_batch))
+        other = Ground(replace(self.asked, seed=seed, edit_batch=edit_batch), self._elsewhere)
         other.anatomy, other.weights = self.anatomy, self.weights
         if edit_batch == self.asked.edit_batch:
             other.data = self.data
@@ -121,10 +121,10 @@ def _choice(name: str, value: str, valid: tuple[str, ...]) -> None:
         raise InvalidInput(f"{name} must be {' or '.join(valid)}, but got {value!r}")
 
 
-def _device_and_dtype(settings: Settings) -> tuple[str, str]:
+def _device_and_dtype(settings: Settings, elsewhere: bool) -> tuple[str, str]:
     _choice("device", settings.device, DEVICES)
     _choice("dtype", settings.dtype, ("auto", *DTYPES))
-    have = torch.cuda.is_available()
+    have = torch.cuda.is_available() or (elsewhere and settings.device == "cuda")
     if settings.device == "cuda" and not have:
         raise InvalidInput("device is cuda, but torch sees no GPU here; use device=cpu or device=auto")
     device = "cuda" if have and settings.device != "cpu" else "cpu"

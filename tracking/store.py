@@ -12,6 +12,7 @@ from interventions.cache import root
 from interventions.registry import InvalidInput
 
 EXPERIMENT = "composability"
+_REACHED = 10.0  # seconds that a server may take to answer
 VIEW = "criteria"  # the key of the saved view that `make ui` links to
 _SHOWN = ("edit_success", "edit_generalization", "edit_locality", "wmdp", "mmlu", "wikitext_ppl", "average_bits")
 
@@ -70,6 +71,29 @@ def prepare() -> None:
         aside.rename(database)  # whole or not at all
 
 
+def check() -> None:
+    """Raise InvalidInput, in one line, if the store cannot be reached; without MLflow's minutes of trying again."""
+    import requests
+    from mlflow.store.db.utils import create_sqlalchemy_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    where = uri()
+    try:
+        if where.startswith(("http://", "https://")):
+            requests.get(f"{where.rstrip('/')}/health", timeout=_REACHED).raise_for_status()
+        elif _sqlite_file() is None and "://" in where:
+            engine = create_sqlalchemy_engine(where)
+            engine.connect().close()
+            engine.dispose()
+    except (requests.RequestException, SQLAlchemyError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InvalidInput(f"the store {_without_password(where)} cannot be reached: {reason}") from error
+
+
+def _without_password(where: str) -> str:
+    return re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", where)
+
+
 def experiment(name: str = EXPERIMENT) -> str:
     """The id of an experiment, made with its description if it is missing; two processes may race for it.
 
@@ -91,7 +115,7 @@ def experiment(name: str = EXPERIMENT) -> str:
             )
         found = client.get_experiment_by_name(name)
     if found is None:
-        raise ValueError(f"experiment {name!r} could not be made in {uri()}")
+        raise InvalidInput(f"experiment {name!r} could not be made in {uri()}")
     if found.lifecycle_stage == "deleted":
         raise InvalidInput(
             f"experiment {name!r} was deleted from {uri()}: restore it with"

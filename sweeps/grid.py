@@ -1,0 +1,132 @@
+"""A grid of compositions, nothing computed twice: `python -m sweeps.grid --preset paper`, or `mlflow run . -e grid`.
+
+Each composition is a run under one parent run. The same command again does what is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+
+if __name__ == "__main__":
+    os.environ.setdefault("TQDM_DELAY", "5")  # libraries' progress bars: only where something takes over 5 s
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on cores shared with others, threads that spin cost tenfold
+
+from mlflow import MlflowClient
+
+from interventions.composition import sweep
+from interventions.registry import InvalidInput
+from sweeps import choices, jobs, workers
+from sweeps.estimate import estimate
+from sweeps.ledger import Ledger, check_name
+from sweeps.patience import StoreAway
+from sweeps.progress import Outcome
+from sweeps.running import Grid, Incomplete, run
+from tracking import command, liveness, store
+from tracking.plan import Ground, Settings
+
+_NONE = "none"
+
+
+def parser() -> ArgumentParser:
+    """The command line; MLproject's entry point ``grid`` has the same parameters."""
+    made = command.parser("sweeps.grid", __doc__)
+    made.add_argument("--interventions", default=_NONE, help="'ft; wanda(sparsity=[0.25, 0.35])'; a list is a sweep")
+    made.add_argument("--preset", default=_NONE, help=f"instead of interventions: {', '.join(choices.PRESETS)}")
+    made.add_argument("--length", default="0..2", help="how many steps: 2, or 1..3; 0 is the base model")
+    made.add_argument("--pairs", default="across", help="across: steps of different categories; all: of any")
+    made.add_argument("--edit_batches", default="1", help="how many batches of edits (3), or which (0,4)")
+    made.add_argument("--seeds", default="1", help="how many seeds (3), or which (0,4)")
+    made.add_argument("--name", default="auto", help="a grid of this name goes on; auto: by what it runs")
+    made.add_argument("--dry_run", default="false", help="true: say what would run, and how long")
+    made.add_argument("--workers", default="1", help="processes; more than one run on Ray")
+    made.add_argument("--ray_address", default=_NONE, help="of a Ray cluster, such as 10.0.0.1:6379")
+    made.add_argument("--gpus", default="0", help="GPUs per worker, such as 1 or 0.5")
+    command.add_settings(made, checkpoints="none")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status: 0, 1 (some failed), 2 (bad input), 130 (Ctrl-C), 143 (SIGTERM)."""
+    try:
+        return liveness.exit_status(lambda: _main(arguments))
+    except (Incomplete, StoreAway) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _main(arguments: Sequence[str] | None) -> None:
+    given = command.read(parser(), arguments)
+    dry_run = _switch("dry_run", given.dry_run)
+    store.check()
+    grid = prepare(given)
+    if dry_run:
+        print(plan_in_words(grid))
+    else:
+        print(in_words(grid, run(grid)))
+
+
+def prepare(given: Namespace) -> Grid:
+    """Check everything there is to check, and make the jobs.
+
+    Raises:
+        InvalidInput: one line that says what is wrong and what is valid.
+    """
+    settings = Settings(
+        **{name: getattr(given, name) for name in ("model", "data", "recompress", "checkpoints", "device", "dtype")}
+    )
+    if (given.interventions == _NONE) == (given.preset == _NONE):
+        raise InvalidInput(f"give interventions or a preset ({', '.join(choices.PRESETS)}), one of the two")
+    text = given.interventions if given.preset == _NONE else choices.preset(given.preset)
+    steps = sweep(text, command.profile(settings.data))
+    lengths = choices.numbers(given.length, "length")
+    compositions = choices.compositions(steps, lengths, choices.pairs(given.pairs))
+    seeds, batches = choices.counted(given.seeds, "seeds"), choices.counted(given.edit_batches, "edit_batches")
+    resources = workers.Resources.read(
+        given.workers, "" if given.ray_address == _NONE else given.ray_address, given.gpus
+    )
+    first = Ground(resources.settings(settings), elsewhere=resources.on_ray)
+    made = jobs.make(compositions, [first.varied(seed, batch) for seed in seeds for batch in batches])
+    automatic = given.preset if given.preset != _NONE else f"grid-{jobs.identity(made)}"
+    name = check_name(automatic if given.name == "auto" else given.name)
+    params = {key: str(value) for key, value in vars(given).items()}
+    return Grid(name, made, given.experiment, params, resources)
+
+
+def plan_in_words(grid: Grid) -> str:
+    """What would run, how many applications that takes, and how long."""
+    ledger = Ledger(MlflowClient(tracking_uri=store.uri()), store.experiment(grid.experiment), grid.name)
+    finished = ledger.finished()
+    todo = [job for job in grid.jobs if job.id not in finished]
+    shared, alone = jobs.applications(todo)
+    lines = [
+        f"{grid.name}: {len(grid.jobs)} runs, {len(grid.jobs) - len(todo)} of them finished",
+        *(f"  {job.name}" for job in todo),
+        f"{len(todo)} to do: {shared} applications with shared prefixes, {alone} one by one, and recompressions",
+        f"time: {estimate(todo, ledger.experiment_id)}",
+    ]
+    return "\n".join(lines)
+
+
+def in_words(grid: Grid, outcome: Outcome) -> str:
+    """How it went, and where the time did."""
+    wall = outcome.seconds["wall"]
+    parts = [what for what in ("apply", "measure", "load", "save", "log") if outcome.seconds[what]]
+    split = ", ".join(f"{what} {outcome.seconds[what] / wall:.0%}" for what in parts)
+    before = f" ({outcome.before} had finished before)" if outcome.before else ""
+    return (
+        f"{grid.name}: {len(grid.jobs)} runs finished{before} in {store.uri()}\n"
+        f"{outcome.applied} applications, {wall:.0f} s" + (f": {split}" if split else "")
+    )
+
+
+def _switch(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise InvalidInput(f"{name} must be true or false, but got {text!r}")
+    return text.lower() == "true"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""A grid on many processes or machines, by Ray: a prefix is computed once, then what goes on from it, in parallel."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from interventions import cache
+from interventions.composition import Composition
+from interventions.registry import InvalidInput
+from sweeps.jobs import Job, Shared
+from sweeps.patience import patiently
+from sweeps.progress import Progress
+from tracking import liveness, store
+from tracking.chain import Chain
+from tracking.checkpoints import Checkpoints
+from tracking.plan import Ground, Settings
+from tracking.run import Member, track_member
+
+SQLITE_WORKERS = 4  # so many wrote 200 runs without one that failed: benchmarks/grid.py
+_ANSWER = 5.0  # seconds that a cluster may take
+_RETRIES = 3  # of a task whose worker died
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a grid runs on.
+
+    Attributes:
+        workers: how many at once; 1 is this process, unless there is a cluster or a GPU to ask for.
+        address: of a Ray cluster; "" starts one here.
+        gpus: per worker.
+    """
+
+    workers: int = 1
+    address: str = ""
+    gpus: float = 0.0
+
+    @classmethod
+    def read(cls, workers: str, address: str, gpus: str) -> Resources:
+        """From the command line; raises InvalidInput on what is no number, or can be seen not to work."""
+        try:
+            made = cls(int(workers), address, float(gpus))
+        except ValueError:
+            made = cls(0)
+        if made.workers < 1 or made.gpus < 0:
+            raise InvalidInput(f"workers must be at least 1 and gpus at least 0, but got {workers!r} and {gpus!r}")
+        if made.on_ray:
+            made._check()
+        return made
+
+    @property
+    def on_ray(self) -> bool:
+        """Whether Ray is needed."""
+        return self.workers > 1 or bool(self.address) or self.gpus > 0
+
+    def settings(self, asked: Settings) -> Settings:
+        """The settings with the workers' device and dtype, which this machine need not have."""
+        if not self.on_ray:
+            return asked
+        if self.gpus:
+            return replace(asked, device="cuda", dtype="bfloat16" if asked.dtype == "auto" else asked.dtype)
+        return replace(asked, device="cpu")
+
+    def _check(self) -> None:
+        if importlib.util.find_spec("ray") is None:
+            raise InvalidInput("workers, ray_address and gpus need Ray: pip install 'composable-interventions[ray]'")
+        if store.uri().startswith("sqlite") and (self.address or self.workers > SQLITE_WORKERS):
+            raise InvalidInput(
+                f"SQLite takes {SQLITE_WORKERS} workers on one machine, but got workers={self.workers}"
+                f"{f' and ray_address={self.address}' if self.address else ''}: set MLFLOW_TRACKING_URI to PostgreSQL"
+                " or to an MLflow server"
+            )
+        if self.address:
+            host, _, port = self.address.rpartition(":")
+            try:
+                socket.create_connection((host, int(port)), _ANSWER).close()
+            except (OSError, ValueError) as error:
+                raise InvalidInput(f"no Ray cluster answers at {self.address!r} (host:port): {error}") from error
+
+
+def run(resources: Resources, todo: Sequence[Job], progress: Progress, kept: Checkpoints) -> None:
+    """Run the jobs; a task whose worker dies is tried again elsewhere.
+
+    Raises:
+        InvalidInput: the cluster lacks the GPUs, or its nodes do not share the folder of checkpoints.
+    """
+    with _cluster(resources, kept) as ray:
+        limit = _limit(ray, resources)
+        _check_shared_folder(ray, kept)
+        task = {"num_cpus": 1, "num_gpus": resources.gpus, "max_retries": _RETRIES}
+        prefix, job_task = ray.remote(**task)(_prefix), ray.remote(**task)(_job)
+        shared = Shared(todo)
+        needed = ray.put(frozenset(key for job in todo for key in job.prefixes))
+        waiting: list[tuple[str, Job, int]] = _tasks(todo)
+        reached: set[str] = set()
+        running: dict[Any, tuple[str, Job, int]] = {}
+        try:
+            while waiting or running:
+                for one in [one for one in waiting if _ready(one, reached)][: limit - len(running)]:
+                    key, job, depth = one
+                    waiting.remove(one)
+                    common = (job.plan.asked, job.plan.composition, kept.folder)
+                    if depth < 0:
+                        ref = job_task.remote(
+                            *common, progress.member(job, shared).tags, progress.experiment_id, needed
+                        )
+                    else:
+                        ref = prefix.remote(*common, depth)
+                    running[ref] = one
+                (ref,), _ = ray.wait(list(running), num_returns=1)
+                key, job, depth = running.pop(ref)
+                if depth >= 0:
+                    reached.add(key)
+                    with contextlib.suppress(ray.exceptions.RayError):  # those that go on from it will say why
+                        ray.get(ref)
+                    continue
+                _collect(ray, ref, job, progress)
+                kept.unpin(shared.done(job))
+        except BaseException:
+            for ref in running:
+                ray.cancel(ref)  # raises KeyboardInterrupt there, and the run ends KILLED
+            ray.wait(list(running), num_returns=len(running), timeout=_ANSWER) if running else None
+            raise
+
+
+def _tasks(todo: Sequence[Job]) -> list[tuple[str, Job, int]]:
+    """(key, a job that has it, its place among the job's keys): every prefix once, before the jobs, which have -1."""
+    needed = {key for job in todo for key in job.prefixes}
+    tasks: dict[str, tuple[str, Job, int]] = {}
+    for job in todo:
+        for depth, key in enumerate(job.plan.keys):
+            if key in needed:
+                tasks.setdefault(key, (key, job, depth))
+    jobs = [(job.plan.keys[-1], job, -1) for job in todo]
+    return [*tasks.values(), *jobs]
+
+
+def _ready(task: tuple[str, Job, int], reached: set[str]) -> bool:
+    """Whether all that it goes on from is there."""
+    _, job, depth = task
+    before = job.prefixes if depth < 0 else job.plan.keys[:depth]
+    return reached.issuperset(before)
+
+
+def _collect(ray: Any, ref: Any, job: Job, progress: Progress) -> None:
+    try:
+        seconds, applied = ray.get(ref)
+    except ray.exceptions.RayTaskError as error:
+        progress.failed(job, liveness.one_line(error.cause))
+    except ray.exceptions.RayError as error:
+        progress.failed(job, f"its worker died {_RETRIES + 1} times: {liveness.one_line(error)}")
+    else:
+        progress.done(seconds, applied)
+
+
+@functools.lru_cache(maxsize=32)
+def _ground(settings: Settings) -> Ground:
+    return Ground(settings)
+
+
+def _prefix(settings: Settings, steps: Composition, folder: Path, depth: int) -> None:
+    """In a worker: compute, keep and measure the checkpoint after ``depth`` steps."""
+    chain = Chain(_ground(settings).plan(Composition(steps)), Checkpoints(folder))
+    chain.reach(depth)
+    chain.measure(depth)
+
+
+def _job(
+    settings: Settings,
+    steps: Composition,
+    folder: Path,
+    tags: dict[str, str],
+    experiment_id: str,
+    needed: frozenset[str],
+) -> tuple[dict[str, float], int]:
+    """In a worker: one composition, one run."""
+    plan, member = _ground(settings).plan(Composition(steps)), Member(experiment_id, tags, needed.__contains__)
+    chain = patiently(lambda: track_member(plan, member, Checkpoints(folder)))
+    return dict(chain.seconds), chain.applied
+
+
+@contextlib.contextmanager
+def _cluster(resources: Resources, kept: Checkpoints) -> Iterator[Any]:
+    import ray
+
+    variables = {
+        "MLFLOW_TRACKING_URI": store.uri(),
+        "COMPOSABILITY_CACHE": str(kept.folder),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(cache.root()), os.environ.get("PYTHONPATH")))),
+        "TQDM_DISABLE": "1",
+    }
+    options: dict[str, Any] = {"runtime_env": {"env_vars": variables}, "log_to_driver": False, "logging_level": "ERROR"}
+    if resources.address:
+        options["address"] = resources.address
+    else:
+        options |= {"num_cpus": resources.workers, "include_dashboard": False}
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InvalidInput(f"Ray does not start: {liveness.one_line(error)}") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _limit(ray: Any, resources: Resources) -> int:
+    """How many tasks at once; raises InvalidInput if no node has the GPUs of one."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    most = max(node.get("GPU", 0.0) for node in nodes)
+    if resources.gpus > most:
+        raise InvalidInput(f"gpus={resources.gpus:g} per worker, but no node has more than {most:g}")
+    if resources.workers > 1:
+        return resources.workers
+    fit = [
+        min(node.get("CPU", 0.0), node.get("GPU", 0.0) / resources.gpus if resources.gpus else 1e9) for node in nodes
+    ]
+    return max(1, int(sum(map(int, fit))))
+
+
+def _check_shared_folder(ray: Any, kept: Checkpoints) -> None:
+    """Raise InvalidInput unless every node sees this machine's folder of checkpoints."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) < 2:
+        return
+    probe = kept.folder / f".probe-{uuid.uuid4().hex}"
+    probe.touch()
+    try:
+        for node in nodes:
+            here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            if not ray.get(ray.remote(num_cpus=0, scheduling_strategy=here)(os.path.exists).remote(str(probe))):
+                raise InvalidInput(
+                    f"node {node['NodeManagerAddress']} does not see {kept.folder}: set COMPOSABILITY_CACHE to a"
+                    " folder that all nodes share"
+                )
+    finally:
+        probe.unlink()
