@@ -90,7 +90,7 @@ def counted(text: str, what: str) -> list[int]:
         given = [int(part) for part in text.split(",")]
     except ValueError:
         given = []
-    found = given if "," in text else list(range(*given))
+    found = given if "," in text else list(range(given[0])) if given else []
     if not found or min(found) < 0 or len(set(found)) < len(found):
         raise InvalidInput(f"{what} must be how many (3) or which (0,4), each once, but got {text!r}")
     return found

@@ -38,7 +38,8 @@ def estimate(jobs: Sequence[Job], experiment_id: str) -> Estimate:
     settings = jobs[0].plan.settings
     client = MlflowClient(tracking_uri=store.uri())
     told = f"params.model = '{settings.model}' and params.data = '{settings.data}' and attributes.status = 'FINISHED'"
-    runs = list(client.search_runs([experiment_id], told, max_results=_RUNS))
+    found = client.search_runs([experiment_id], told, max_results=_RUNS)
+    runs = [run for run in found if schema.COMPOSITION in run.data.params]  # and no parent of a sweep
     apply: dict[str, list[float]] = {}
     measure: list[float] = []
     for run in runs:

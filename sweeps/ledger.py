@@ -51,9 +51,9 @@ class Ledger:
             ended = [run for run in runs if run.info.status == "FINISHED"]
             kept = ended[0] if ended else runs[-1]
             for run in runs:
-                if run is not kept and (run.info.status != "RUNNING" or liveness.is_dead(run)):
+                if run is not kept and not _is_alive(run):
                     self.client.delete_run(run.info.run_id)
-            if not ended and kept.info.status == "RUNNING" and liveness.is_dead(kept):
+            if kept.info.status == "RUNNING" and not _is_alive(kept):
                 self.client.set_terminated(kept.info.run_id, "KILLED")
             if ended:
                 done[job] = kept.info.run_id
@@ -99,3 +99,8 @@ class Ledger:
             token = page.token
             if not token:
                 return
+
+
+def _is_alive(run: Run) -> bool:
+    """Whether another process is at it; this one is at none while it looks."""
+    return run.info.status == "RUNNING" and not liveness.is_own(run) and not liveness.is_dead(run)

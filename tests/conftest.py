@@ -11,6 +11,7 @@ os.environ["TQDM_DISABLE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["COMPOSABILITY_CACHE"] = tempfile.mkdtemp(prefix="composability-")  # nothing of the checkout's is used
 
+import mlflow
 import pytest
 import torch
 
@@ -60,6 +61,7 @@ def local_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(uri)
     store.experiment()
     return uri
 

@@ -119,6 +119,11 @@ def identity() -> dict[str, str]:
     }
 
 
+def is_own(run: Run) -> bool:
+    """Whether a run is, or was, this process's."""
+    return (run.data.tags.get(schema.PID), run.data.tags.get(schema.HOST)) == (str(os.getpid()), socket.gethostname())
+
+
 def is_dead(run: Run) -> bool:
     """Whether a run that says RUNNING has no process any more."""
     tags = run.data.tags
