@@ -14,7 +14,7 @@ from analysis.bounds import known
 from analysis.labels import SHARES, Labels
 from analysis.orders import VARIANT
 from analysis.points import complete, point
-from analysis.statistics import CONFIDENCE, RESAMPLES, Samples, drawn_gains, samples
+from analysis.statistics import CONFIDENCE, RESAMPLES, Samples, described, drawn_gains, samples
 from interventions.registry import InvalidInput
 from tracking.catalogue import Catalogue
 
@@ -113,15 +113,18 @@ def of_points(
     weight = points.criterion.map(weights).fillna(0).to_numpy(float)
     gain = _gain(points, np.arange(len(points)), points.forward.to_numpy(), points.backward.to_numpy())
     share = _shares(points, weight, gain)
-    score = float(np.nansum(share * np.where(share > 0, gain, 0)))
+    with np.errstate(invalid="ignore"):  # better without limit at one level, worse without limit at another
+        score = float(np.sum(share * np.where(share > 0, gain, 0)))
     way = -1 if score < 0 else 1
-    draws = drawn_gains(taken, lambda at, one, other: _gain(points, at, one, other), resamples)
+    directed = {at: sample for at, sample in taken.items() if np.isfinite(gain[at])}
+    draws = drawn_gains(directed, lambda at, one, other: _gain(points, at, one, other), resamples)
     low, high, sure = _certainty(share, draws, way, confidence)
+    counted = {at: sample for at, sample in taken.items() if share[at] > 0}
     criteria = _by_criterion(points, weights, gain * way, {at: d * way for at, d in draws.items()}, way, confidence)
     settings = _settings(points, weights, bounds or {})
     order = (str(points.intervention[0]), str(points.partner[0]))[::way]
     replicates = int(points.replicates.min())
-    words = _words(order, titles, points, criteria, settings, (abs(score), low, high, sure), bounds or {}, taken)
+    words = _words(order, titles, points, criteria, settings, (abs(score), low, high, sure), bounds or {}, counted)
     return Recommendation((order[0], order[1]), abs(score), low, high, sure, replicates, criteria, settings, words)
 
 
@@ -197,8 +200,9 @@ def _by_criterion(
         at = list(group.index)
         drawn = all(i in draws for i in at)
         low, high = _interval(np.mean([draws[i] for i in at], axis=0), confidence) if drawn else (np.nan, np.nan)
-        means = [group[column].mean() for column in (chosen, other)]
-        rows.append((name, weights.get(str(name), 0.0), *means, group.gain.mean(), low, high, group.unit.iloc[0]))
+        with np.errstate(invalid="ignore"):
+            means = [group[column].mean() for column in (chosen, other, "gain")]
+        rows.append((name, weights.get(str(name), 0.0), *means, low, high, group.unit.iloc[0]))
     columns = ["criterion", "weight", "chosen", "other", "gain", "low", "high", "unit"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -248,12 +252,13 @@ def _words(
     if np.isnan(sure):
         lead = f"{name} is better by {value:.3f}{where}. How sure is unknown: one run per order, no items."
     else:
-        sample = next(iter(taken.values()))
         clear = "is better" if low > 0 else "looks better, but not clearly so,"
         lead = (
             f"{name} {clear} by {value:.3f} ({low:.3f} to {high:.3f}){where}. Sure: {sure:.0%},"
-            f" resampling {len(sample.units)} {sample.kind}."
+            f" resampling {described(taken)}."
         )
+    if np.isnan(value):
+        lead = f"The orders of {name} cannot be weighed{where}: each is infinitely better somewhere."
     if value == 0:
         lead = f"Neither order of {name} is better{where}."
     weighted = criteria[criteria.weight > 0]
