@@ -105,12 +105,13 @@ def _logged(given: argparse.Namespace, prepared: Prepared, output: Path | None) 
     if run_id is None:
         run_id = client.create_run(store.experiment(store.REPORTS), tags=resolve_tags(), run_name=name).info.run_id
     client.update_run(run_id, name=name)
-    with liveness.ending(client, run_id), tempfile.TemporaryDirectory() as folder:
+    with liveness.ending(client, run_id), tempfile.TemporaryDirectory() as aside:
+        folder = Path(aside) / "analysis"  # with the usual permissions, which a temporary folder has not
         there = client.get_run(run_id).data.params  # `mlflow run` has logged what it was given
         params = [Param(key, str(value)) for key, value in vars(given).items() if key not in there]
         client.log_batch(run_id, params=params)
-        told = write(prepared, Path(folder))
-        client.log_artifacts(run_id, folder)
+        told = write(prepared, folder)
+        client.log_artifacts(run_id, str(folder))
         note = "\n".join(
             f"**{context}**\n" + "\n".join(f"- {f.text}" for f in found) for context, found in told.items()
         )

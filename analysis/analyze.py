@@ -86,7 +86,7 @@ def _recommended(prepared: Prepared, points: pd.DataFrame, items: pd.DataFrame |
                 **{name: first[name] for name in ("intervention", "partner", *VARIANT)},
                 "order": labels.ARROW.join(advice.order), "score": advice.score, "low": advice.low,
                 "high": advice.high, "sure": advice.sure, "levels": group.level.nunique(),
-                "resampled": st.described(mine) if mine else "", "words": advice.words, "runs": runs,
+                "resampled": advice.resampled, "words": advice.words, "runs": runs,
             }
         )  # fmt: skip
     return pd.DataFrame(rows).sort_values(["context", "score"], ascending=[True, False], ignore_index=True)

@@ -63,19 +63,22 @@ def content(
 
 
 def _order_block(chosen: pd.DataFrame, titles: Labels) -> Block:
-    columns = ["Better order", "by", f"{st.CONFIDENCE:.0%} interval", "Sure", "Levels", "Resampled"]
+    columns = ["Better order", "By", f"{st.CONFIDENCE:.0%} interval", "Sure", "Levels", "Resampled"]
     rows = [
         (
             titles.order(*row["order"].split(labels.ARROW)) if row["score"] else "neither",
             labels.number(row["score"], 3),
             f"{row['low']:.3f} to {row['high']:.3f}" if np.isfinite(row["low"]) else "–",
             f"{row['sure']:.0%}" if np.isfinite(row["sure"]) else "–",
-            f"{row['levels']}" if row["levels"] else "–",
-            row["resampled"] or "–",
+            str(row["levels"] or ""),
+            row["resampled"],
         )
         for row in chosen.to_dict("records")
     ]
-    return _block(rows, _pair_labels(chosen, titles), columns, list(chosen.runs))
+    block = _block(rows, _pair_labels(chosen, titles), columns, list(chosen.runs))
+    told = [name for name in columns if block.values[name].isin(["", "–"]).all()]
+    values, best, runs = (frame.drop(columns=told) for frame in (block.values, block.best, block.runs))
+    return Block(values, best, runs.where(~values.isin(["", "–"]) & (values.columns != columns[0])))
 
 
 def _area_block(areas: pd.DataFrame, points: pd.DataFrame, titles: Labels) -> Block:

@@ -13,7 +13,8 @@ from analysis.curves import Curve, Grid, Panel, colours
 from analysis.heat import Heat
 from analysis.labels import Labels
 
-_HEIGHT, _WIDTH = 190, 190  # pixels of a panel
+_HEIGHT, _WIDTH = 190, 178  # pixels of a panel
+_BAR = {"lenmode": "pixels", "len": 260, "yanchor": "top", "y": 1, "thickness": 14}
 _FONT = {"size": 12, "color": "#222"}
 
 
@@ -141,7 +142,7 @@ def heat_map(heat: Heat, titles: Labels) -> Any:
     made.update_yaxes(autorange="reversed")
     made.update_layout(
         height=side * rows + 60, width=(side + 40) * columns + 80, font=_FONT, template="plotly_white",
-        plot_bgcolor="#d0d0d0", coloraxis={"colorscale": "Blues", "cmin": 0, "cmax": heat.most},
+        plot_bgcolor="#d0d0d0", coloraxis={"colorscale": "Blues", "cmin": 0, "cmax": heat.most, "colorbar": _BAR},
         margin={"l": 90, "r": 10, "t": 40, "b": 80},
     )  # fmt: skip
     made.update_xaxes(showgrid=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +146,8 @@ def _with_totals(block: Block, won: pd.Series, titles: Labels) -> Block:
     values[(WINS, "", "")] = won.reindex(values.index).astype(float)
     best = block.best.reindex(index=values.index, columns=values.columns, fill_value=False)
     runs = block.runs.reindex(index=values.index, columns=values.columns)
+    runs.loc["Average"] = [_all(runs[column]) for column in runs]
+    runs[(WINS, "", "")] = [_all(row) for row in runs.itertuples(index=False, name=None)]
     columns: Any = list(values.columns)
     names = [
         (titles.criterion(one), f"{labels.TITLES[measure]} ↓", column) if measure else (one, measure, column)
@@ -152,6 +155,11 @@ def _with_totals(block: Block, won: pd.Series, titles: Labels) -> Block:
     ]
     header = pd.MultiIndex.from_tuples(names)
     return Block(*(frame.set_axis(header, axis=1) for frame in (values, best, runs)))
+
+
+def _all(cells: Iterable[Any]) -> tuple[str, ...]:
+    """The runs of several cells, each once."""
+    return tuple(dict.fromkeys(run for runs in cells if isinstance(runs, tuple) for run in runs))
 
 
 def appendix(orders: Orders, points: pd.DataFrame) -> list[Table]:

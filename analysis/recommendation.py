@@ -32,6 +32,7 @@ class Recommendation:
         high: its other end.
         sure: the share of resamples in which this order is better; NaN likewise.
         replicates: how many seeds and edit batches both orders have at each level, at least.
+        resampled: what the interval is over: ``50 to 300 items``; empty where there is nothing.
         criteria: a row per criterion: ``weight``, the mean over levels in this order (``chosen``) and in the other
             (``other``), ``gain`` in the good direction with ``low`` and ``high``. Gains are differences; where values
             have no upper bound (perplexity, bits), halvings: log2(other / chosen).
@@ -46,6 +47,7 @@ class Recommendation:
     high: float
     sure: float
     replicates: int
+    resampled: str
     criteria: pd.DataFrame
     settings: pd.DataFrame
     words: str
@@ -119,13 +121,15 @@ def of_points(
     directed = {at: sample for at, sample in taken.items() if np.isfinite(gain[at])}
     draws = drawn_gains(directed, lambda at, one, other: _gain(points, at, one, other), resamples)
     low, high, sure = _certainty(share, draws, way, confidence)
-    counted = {at: sample for at, sample in taken.items() if share[at] > 0}
+    over = described({at: sample for at, sample in taken.items() if share[at] > 0}) if not np.isnan(sure) else ""
     criteria = _by_criterion(points, weights, gain * way, {at: d * way for at, d in draws.items()}, way, confidence)
     settings = _settings(points, weights, bounds or {})
     order = (str(points.intervention[0]), str(points.partner[0]))[::way]
     replicates = int(points.replicates.min())
-    words = _words(order, titles, points, criteria, settings, (abs(score), low, high, sure), bounds or {}, counted)
-    return Recommendation((order[0], order[1]), abs(score), low, high, sure, replicates, criteria, settings, words)
+    words = _words(order, titles, points, criteria, settings, (abs(score), low, high, sure), bounds or {}, over)
+    return Recommendation(
+        (order[0], order[1]), abs(score), low, high, sure, replicates, over, criteria, settings, words
+    )
 
 
 def _weights(points: pd.DataFrame, given: Mapping[str, float] | None) -> dict[str, float]:
@@ -242,7 +246,7 @@ def _words(
     settings: pd.DataFrame,
     score: tuple[float, float, float, float],
     bounds: Mapping[str, float],
-    taken: Mapping[int, Samples],
+    over: str,
 ) -> str:
     value, low, high, sure = score
     levels = points.drop_duplicates("level")
@@ -253,10 +257,7 @@ def _words(
         lead = f"{name} is better by {value:.3f}{where}. How sure is unknown: one run per order, no items."
     else:
         clear = "is better" if low > 0 else "looks better, but not clearly so,"
-        lead = (
-            f"{name} {clear} by {value:.3f} ({low:.3f} to {high:.3f}){where}. Sure: {sure:.0%},"
-            f" resampling {described(taken)}."
-        )
+        lead = f"{name} {clear} by {value:.3f} ({low:.3f} to {high:.3f}){where}. Sure: {sure:.0%}, resampling {over}."
     if np.isnan(value):
         lead = f"The orders of {name} cannot be weighed{where}: each is infinitely better somewhere."
     if value == 0:

@@ -90,7 +90,7 @@ def render(content: Content, titles: Labels) -> str:
         runs=Markup(_script(index.runs)),
         ui=content.ui,
         ui_json=Markup(_script(content.ui)),
-        findings=[(context, [(f.text, index(f.runs)) for f in found]) for context, found in content.findings.items()],
+        findings=[(context, [_told(f, index) for f in found]) for context, found in content.findings.items()],
         order=_shown(content.order, index),
         order_note=_cut(content.order),
         main_tables=[_table(table, index) for table in main],
@@ -114,6 +114,12 @@ def _script(value: Any) -> str:
     return json.dumps(value).replace("</", "<\\/")
 
 
+def _told(finding: Finding, index: _Index) -> tuple[str, str, str]:
+    """What it is about, what it says, its runs."""
+    lead, colon, rest = finding.text.partition(": ")
+    return (lead + colon, rest, index(finding.runs)) if colon else ("", lead, index(finding.runs))
+
+
 def _table(table: Table, index: _Index) -> dict[str, Any]:
     rows = len(table.blocks[0].values)
     return {
@@ -129,7 +135,7 @@ def _shown(block: Block, index: _Index) -> dict[str, Any]:
     columns: list[Any] = list(block.values.columns)
     deep = [column if isinstance(column, tuple) else (column,) for column in columns]
     header = [
-        [(text, len(list(group))) for text, group in groupby(column[depth] for column in deep)]
+        [(path[-1], len(list(group))) for path, group in groupby(column[: depth + 1] for column in deep)]
         for depth in range(len(deep[0]) if deep else 0)
     ]
     rows = []
