@@ -18,7 +18,7 @@ from interventions.criteria.editing import locality_answers
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL, testbed
 from interventions.lm import LM
-from tracking import store
+from tracking import published, store
 from tracking.checkpoints import Checkpoints
 
 torch.set_num_threads(min(2, os.cpu_count() or 1))
@@ -61,6 +61,16 @@ def local_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     monkeypatch.chdir(tmp_path)
     store.experiment()
+    return uri
+
+
+@pytest.fixture(scope="session")
+def published_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A SQLite store with the paper's 311 rows; tests read it only."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('published')}/mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        published.publish()
     return uri
 
 
