@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +10,7 @@ from tqdm import tqdm
 from analysis import composability as co
 from analysis import curves, figures, findings, heat, interactive, labels, layouts, recommendation, report, tables
 from analysis import statistics as st
-from analysis.content import content
+from analysis.content import Collected, content
 from analysis.labels import Labels
 from analysis.orders import VARIANT
 from analysis.points import MEASURES, complete
@@ -25,33 +24,45 @@ _INTERNAL = ("point", "settings")
 
 def write(prepared: Prepared, folder: Path) -> dict[str, list[findings.Finding]]:
     """Compute and write everything; returns the findings."""
+    with tqdm(total=4, desc="analysis", unit="step", delay=2, disable=None) as steps:
+        items = _items(prepared)
+        steps.update()
+        made = collect(prepared, items)
+        steps.update()
+        _csv(made.points[[*_FIRST, *made.points.columns.drop(_FIRST)]], folder / "composability.csv")
+        _csv(made.areas, folder / "areas.csv")
+        _csv(made.wins, folder / "wins.csv")
+        _csv(made.order, folder / "order.csv")
+        tables.save(made.tables, folder / "tables")
+        _draw(made, prepared.titles, folder / "figures")
+        steps.update()
+        page = report.render(content(prepared, made), prepared.titles)
+        (folder / "report.html").write_text(page)
+        steps.update()
+    return made.findings
+
+
+def collect(prepared: Prepared, items: pd.DataFrame | None) -> Collected:
+    """Compute everything that is written."""
     request, orders, titles = prepared.request, prepared.orders, prepared.titles
-    steps = tqdm(total=5, desc="analysis", unit="step", delay=2, disable=None)
-    items = _items(prepared)
-    steps.update()
     points = st.intervals(prepared.runs, prepared.points, items, error=request.error)
     points["within_bounds"] = points.point.isin(prepared.inside)
-    steps.update()
     areas = prepared.shown(co.area(points, request.bounds))
     points = prepared.shown(points)
-    chosen = _recommended(prepared, points, items)
-    counted, made = _tables(prepared, points, areas, items)
-    steps.update()
-    _csv(points[[*_FIRST, *(name for name in points if name not in _FIRST)]], folder / "composability.csv")
-    _csv(areas, folder / "areas.csv")
-    _csv(counted, folder / "wins.csv")
-    _csv(chosen, folder / "order.csv")
-    tables.save(made, folder / "tables")
-    inside = points[points.within_bounds]
-    grids, heats = curves.grids(orders, points), heat.heats(inside, areas, titles)
-    _draw(grids, heats, titles, folder / "figures")
-    steps.update()
-    told = findings.findings(inside, orders, titles)
-    page = content(prepared, points, areas, chosen, made, grids, heats, told)
-    (folder / "report.html").write_text(report.render(page, titles))
-    steps.update()
-    steps.close()
-    return told
+    inside = points[points.within_bounds].reset_index(drop=True)
+    tied = _tied(prepared, inside, items)
+    by_level = co.wins(co.cells(inside), tied).assign(over="level")
+    by_area = co.wins(co.cells(areas.assign(level=float("nan")))).assign(over="area")
+    return Collected(
+        points=points,
+        areas=areas,
+        wins=pd.concat([by_level, by_area], ignore_index=True),
+        order=_recommended(prepared, points, items),
+        tables=_tables(prepared, points, inside, items),
+        grids=curves.grids(orders, points),
+        heats=heat.heats(inside, areas, titles),
+        findings=findings.findings(inside, orders, titles),
+    )
 
 
 def _items(prepared: Prepared) -> pd.DataFrame | None:
@@ -93,26 +104,16 @@ def _recommended(prepared: Prepared, points: pd.DataFrame, items: pd.DataFrame |
 
 
 def _tables(
-    prepared: Prepared, points: pd.DataFrame, areas: pd.DataFrame, items: pd.DataFrame | None
-) -> tuple[pd.DataFrame, list[tables.Table]]:
-    """The wins, by level and by area; Tables 2 to 4 and 8 to 14."""
-    inside = points[points.within_bounds].reset_index(drop=True)
-    tied = _tied(prepared, inside, items)
-    by_level = co.wins(co.cells(inside), tied).assign(over="level")
-    by_area = co.wins(co.cells(areas.assign(level=float("nan")))).assign(over="area")
-    made = []
+    prepared: Prepared, points: pd.DataFrame, inside: pd.DataFrame, items: pd.DataFrame | None
+) -> list[tables.Table]:
+    """Tables 2 to 4 at one level of each strength, and 8 to 14."""
+    made = layouts.appendix(prepared.orders, points)
     for _, of in inside.groupby("context", sort=False):
-        levels = layouts.chosen_levels(of, dict(prepared.request.levels))
-        at = of[
-            [
-                levels.get(labels.strength_of(s), level) == level or s == ""
-                for s, level in zip(of.strength, of.level, strict=True)
-            ]
-        ]
-        at = at.reset_index(drop=True)
+        levels = layouts.chosen_levels(of, prepared.request.levels)
+        wanted = of.strength.map(labels.strength_of).map(levels)
+        at = of[(of.strength == "") | (of.level == wanted)].reset_index(drop=True)
         made += layouts.composed(at, prepared.titles, _tied(prepared, at, items))
-    made += layouts.appendix(prepared.orders, points)
-    return pd.concat([by_level, by_area], ignore_index=True), sorted(made, key=lambda t: (t.number, t.context))
+    return sorted(made, key=lambda table: (table.number, table.context))
 
 
 def _tied(prepared: Prepared, points: pd.DataFrame, items: pd.DataFrame | None) -> pd.Series:
@@ -132,10 +133,10 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: [" ".join(ids) for ids in frame[name]] for name in tuples})
 
 
-def _draw(grids: Sequence[curves.Grid], heats: Sequence[heat.Heat], titles: Labels, folder: Path) -> None:
-    for grid in grids:
+def _draw(made: Collected, titles: Labels, folder: Path) -> None:
+    for grid in made.grids:
         figures.save(figures.draw(grid, titles), folder / f"{grid.name}.png")
         (folder / f"{grid.name}.html").write_text(report.standalone(interactive.figure(grid, titles)))
-    for one in heats:
+    for one in made.heats:
         figures.save(figures.draw_heat(one, titles), folder / f"{one.name}.png")
         (folder / f"{one.name}.html").write_text(report.standalone(interactive.heat_map(one, titles)))

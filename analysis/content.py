@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,35 +27,38 @@ NOTES = (
 )
 
 
-def content(
-    prepared: Prepared,
-    points: pd.DataFrame,
-    areas: pd.DataFrame,
-    chosen: pd.DataFrame,
-    made: list[tables.Table],
-    grids: list[curves.Grid],
-    heats: list[heat.Heat],
-    told: dict[str, list[findings.Finding]],
-) -> report.Content:
+@dataclass(frozen=True)
+class Collected:
+    """Everything that an analysis computes: points with intervals, areas, wins, the order to choose, and the rest."""
+
+    points: pd.DataFrame
+    areas: pd.DataFrame
+    wins: pd.DataFrame
+    order: pd.DataFrame
+    tables: list[tables.Table]
+    grids: list[curves.Grid]
+    heats: list[heat.Heat]
+    findings: dict[str, list[findings.Finding]]
+
+
+def content(prepared: Prepared, made: Collected) -> report.Content:
     """Everything that the page shows."""
     titles, orders = prepared.titles, prepared.orders
     used = pd.concat([orders.runs, orders.alone])
-    over = sorted(set(points.over[points.units > 0]))
+    over = sorted(set(made.points.over[made.points.units > 0]))
+    dropped = [f"{grid.caption}: {grid.dropped} more columns found no place." for grid in made.grids if grid.dropped]
     return report.Content(
         title=", ".join(prepared.request.experiments),
         runs=used[["run_id", "experiment_id"]],
-        findings=told,
-        order=_order_block(chosen, titles),
-        tables=made,
-        areas=_area_block(areas, points, titles),
-        grids=grids,
-        heats=heats,
+        findings=made.findings,
+        order=_order_block(made.order, titles),
+        tables=made.tables,
+        areas=_area_block(made.areas, made.points, titles),
+        grids=made.grids,
+        heats=made.heats,
         missing=[_sentence(row, titles) for row in missing(prepared.points).to_dict("records")],
         left_out=orders.left_out,
-        notes=[
-            *NOTES,
-            *(f"{grid.caption}: {grid.dropped} more columns found no place." for grid in grids if grid.dropped),
-        ],
+        notes=[*NOTES, *dropped],
         error_words=ERROR_WORDS[prepared.request.error],
         confidence=st.CONFIDENCE,
         over=f"over {' and '.join(over)}" if over else "none here, as there is one run per order and no items",

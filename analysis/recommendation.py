@@ -14,7 +14,7 @@ from analysis.bounds import known
 from analysis.labels import SHARES, Labels
 from analysis.orders import VARIANT
 from analysis.points import complete, point
-from analysis.statistics import CONFIDENCE, RESAMPLES, Samples, described, drawn_gains, samples
+from analysis.statistics import CONFIDENCE, RESAMPLES, Samples, check, described, drawn_gains, samples
 from interventions.registry import InvalidInput
 from tracking.catalogue import Catalogue
 
@@ -109,6 +109,7 @@ def of_points(
     resamples: int = RESAMPLES,
 ) -> Recommendation:
     """As `recommend`, from the points of one pair and setting, and their samples by position."""
+    check(confidence)
     weights = _weights(points, weights)
     for name in bounds or ():
         known(name, points.criterion.unique())

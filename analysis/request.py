@@ -58,9 +58,13 @@ def prepare(request: Request) -> Prepared:
     Raises:
         InvalidInput: one line that says what is wrong and what is there.
     """
+    return prepared_from(request, query.compositions(request.experiments))
+
+
+def prepared_from(request: Request, runs: pd.DataFrame) -> Prepared:
+    """Check what was asked for against runs that were read; raises InvalidInput."""
     if request.items not in ITEMS:
         raise InvalidInput(f"items must be {' or '.join(ITEMS)}, but got {request.items!r}")
-    runs = query.compositions(request.experiments)
     try:
         orders = both_orders(runs)
         if request.levels:

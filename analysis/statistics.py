@@ -56,6 +56,12 @@ def samples(runs: pd.DataFrame, points: pd.DataFrame, items: pd.DataFrame | None
     return found | {at: sample for at, sample in over_items.items() if at not in enough}
 
 
+def check(confidence: float) -> None:
+    """Raise InvalidInput if it is no share."""
+    if not 0 < confidence < 1:
+        raise InvalidInput(f"confidence must be between 0 and 1, but got {confidence}")
+
+
 def intervals(
     runs: pd.DataFrame,
     points: pd.DataFrame,
@@ -75,8 +81,7 @@ def intervals(
     Raises:
         InvalidInput: the confidence is not between 0 and 1.
     """
-    if not 0 < confidence < 1:
-        raise InvalidInput(f"confidence must be between 0 and 1, but got {confidence}")
+    check(confidence)
     sign = _sign(points)
     with np.errstate(invalid="ignore"):  # two infinite values have no difference
         result = points.assign(gain=sign * (points.forward - points.backward) + 0.0, over="", units=0)

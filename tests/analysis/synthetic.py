@@ -12,8 +12,12 @@ STARTED = pd.Timestamp("2026-01-01", tz="UTC")
 _ids = itertools.count()
 
 
-def run(steps: str, /, edit_batch: int = 0, seed: int = 0, minutes: int = 0, **columns: Any) -> dict[str, Any]:
-    """One run: ``run("ft | wanda", level=0.5, edit_success=0.9)``; the level is that of the step that has one."""
+def run(steps: str, /, **columns: Any) -> dict[str, Any]:
+    """One run: ``run("ft | wanda", level=0.5, edit_success=0.9)``; the level is that of the step that has one.
+
+    ``minutes``: after the start of the first.
+    """
+    minutes = columns.pop("minutes", 0)
     names = [name.strip() for name in steps.split("|") if name.strip() != "none"]
     level = columns.pop("level", None)
     strengths = {name: INTERVENTIONS[name].strength for name in names if name in INTERVENTIONS}
@@ -22,7 +26,7 @@ def run(steps: str, /, edit_batch: int = 0, seed: int = 0, minutes: int = 0, **c
         "experiment": "made up", "status": "FINISHED", "start_time": STARTED + pd.Timedelta(minutes=minutes),
         "artifact_uri": "", "composition": steps, "pair": " + ".join(sorted(names)) or "none",
         **{f"step{i}": name for i, name in enumerate(names, start=1)},
-        "model": "m", "data": "d", "seed": seed, "edit_batch": edit_batch,
+        "model": "m", "data": "d", "seed": 0, "edit_batch": 0,
         **({f"{name}.{s}": level for name, s in strengths.items() if s} if level is not None else {}),
         **columns,
     }  # fmt: skip
@@ -35,9 +39,10 @@ def frame(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 def curve(
     one: str, other: str, levels: Iterable[float], forward: Iterable[float], backward: Iterable[float],
-    criterion: str = "edit_success", **columns: Any,
+    **columns: Any,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Both orders of a pair at some levels."""
+    """Both orders of a pair at some levels; ``criterion`` names what the values are of, edit success by default."""
+    criterion = columns.pop("criterion", "edit_success")
     runs = []
     for level, first, second in zip(levels, forward, backward, strict=True):
         runs.append(run(f"{one} | {other}", level=level, **{criterion: first}, **columns))

@@ -118,7 +118,8 @@ def test_areas_of_shares_lie_between_0_and_1_and_within_their_curves(
     pairs: list[tuple[float, float]], gaps: list[int]
 ) -> None:
     levels = np.cumsum(gaps)[: len(pairs)] / 100
-    (row,) = areas(curve("ft", "wanda", levels, *zip(*pairs, strict=True))).to_dict("records")
+    forward, backward = zip(*pairs, strict=True)
+    (row,) = areas(curve("ft", "wanda", levels, forward, backward)).to_dict("records")
     for measure in MEASURES:
         assert -1e-12 <= row[measure] <= 1 + 1e-12
     assert row["order_sensitivity"] >= abs(row["forward"] - row["backward"]) - 1e-12

@@ -3,7 +3,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -168,7 +167,7 @@ def test_unfinished_runs_do_not_count() -> None:
 
 def test_a_recompressed_composition_is_a_pair() -> None:
     runs = frame(curve("ft", "wanda", [0.5], [0.9], [0.8]))
-    runs["step3"] = np.where(runs.step1 == "wanda", "wanda", None)
+    runs["step3"] = runs.step1.where(runs.step1 == "wanda")
     assert only(co.point(runs)).backward == 0.8
 
 
@@ -273,7 +272,8 @@ shares = st.floats(0, 1, allow_subnormal=False)
 @given(st.lists(st.tuples(shares, shares), min_size=1, max_size=5), st.randoms(use_true_random=False))
 def test_the_order_in_which_runs_were_logged_does_not_matter(values: list[tuple[float, float]], random: Any) -> None:
     levels = [i / 10 for i in range(len(values))]
-    runs = curve("ft", "wanda", levels, *zip(*values, strict=True))
+    forward, backward = zip(*values, strict=True)
+    runs = curve("ft", "wanda", levels, forward, backward)
     shuffled = runs.copy()
     random.shuffle(shuffled)
     one, other = (co.point(pd.DataFrame(some)) for some in (runs, shuffled))

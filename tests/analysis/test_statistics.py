@@ -99,7 +99,8 @@ def test_an_infinite_replicate_has_no_interval() -> None:
 
 def test_equal_input_gives_equal_intervals() -> None:
     runs = replicated()
-    pd.testing.assert_frame_equal(*(statistics.intervals(runs, co.point(runs)) for _ in range(2)))
+    one, other = (statistics.intervals(runs, co.point(runs)) for _ in range(2))
+    pd.testing.assert_frame_equal(one, other)
 
 
 def test_a_confidence_is_between_0_and_1() -> None:
