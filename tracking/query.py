@@ -205,7 +205,9 @@ def _local(run_id: str, uri: str) -> Path | None:
     kept = cache.folder() / "items" / f"{run_id}.parquet"
     if kept.exists():
         return kept
-    if schema.ITEMS not in {file.path for file in list_artifacts(artifact_uri=uri, tracking_uri=store.uri())}:
+    if schema.ITEMS not in {
+        Path(file.path).name for file in list_artifacts(artifact_uri=uri, tracking_uri=store.uri())
+    }:
         return None
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".writing-") as aside:
