@@ -13,8 +13,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
+from benchmarks.postgres import lacking, postgres
 from interventions.registry import InvalidInput
-from tests.tracking.postgres import postgres
 from tracking import query, schema, store
 
 
@@ -187,6 +187,7 @@ def read(uri: str, items_file: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[p
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(bool(lacking()), reason=lacking())
 def test_sqlite_postgresql_and_a_server_give_the_same_frames(
     tmp_path: Path, items_file: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-import pytest
-
 
 def binaries() -> Path | None:
     """Where `initdb` and `pg_ctl` are; Debian does not put them on PATH."""
@@ -20,12 +18,18 @@ def binaries() -> Path | None:
     return found[-1].parent if found else Path(on_path).parent if on_path else None
 
 
+def lacking() -> str:
+    """What is not installed, in words; empty if all is."""
+    there = binaries() is not None and find_spec("psycopg") is not None
+    return "" if there else "needs `apt-get install postgresql` and `pip install .[postgres]`"
+
+
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """The URI of an empty database; skips the test where PostgreSQL or its driver is not installed."""
+    """The URI of an empty database."""
     programs = binaries()
-    if programs is None or find_spec("psycopg") is None:
-        pytest.skip("needs `apt-get install postgresql` and `pip install .[postgres]`")
+    if programs is None:
+        raise FileNotFoundError(lacking())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
