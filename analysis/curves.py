@@ -45,6 +45,15 @@ class Panel:
     uncompressed: float
     curves: list[Curve] = field(default_factory=list)
 
+    def ended(self, curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Levels, forward, backward, with the intervention alone as their common end where the axis has a place."""
+        if self.strength not in UNCOMPRESSED or np.isnan(self.uncompressed):
+            return curve.levels, curve.forward, curve.backward
+        x = np.append(curve.levels, UNCOMPRESSED[self.strength])
+        order = np.argsort(x)
+        forward, backward = (np.append(v, self.uncompressed)[order] for v in (curve.forward, curve.backward))
+        return x[order], forward, backward
+
 
 @dataclass(frozen=True)
 class Grid:

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis import labels
-from analysis.curves import UNCOMPRESSED, Curve, Grid, Panel, colours
+from analysis.curves import Grid, Panel, colours
 from analysis.heat import Heat
 from analysis.labels import Labels
 
@@ -47,13 +47,13 @@ def draw(grid: Grid, titles: Labels) -> Figure:
 
 
 def _draw_panel(axis: Any, panel: Panel, grid: Grid, shades: dict[str, str]) -> None:
-    criterion, kind = panel.criterion, panel.strength
+    criterion = panel.criterion
     _scales(axis, panel, grid)
     if grid.chance(criterion) is not None:
         axis.axhline(grid.chance(criterion), color="grey", linestyle=(0, (4, 3)), linewidth=1)
     for curve in panel.curves:
         colour = shades[curve.title]
-        x, forward, backward = _from_uncompressed(curve, kind, panel.uncompressed)
+        x, forward, backward = panel.ended(curve)
         axis.fill_between(x, _finite(forward), _finite(backward), color=colour, alpha=0.25, linewidth=0)
         axis.plot(x, _finite(forward), "-o", color=colour, markersize=4, linewidth=1.4)
         axis.plot(x, _finite(backward), "--o", color=colour, markersize=4, linewidth=1.4, markerfacecolor="white")
@@ -73,15 +73,6 @@ def _scales(axis: Any, panel: Panel, grid: Grid) -> None:
         axis.set_yscale("log")
 
 
-def _from_uncompressed(curve: Curve, kind: str, value: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The curves with the intervention alone as their common end, where the axis has a place for it."""
-    if kind not in UNCOMPRESSED or np.isnan(value):
-        return curve.levels, curve.forward, curve.backward
-    x = np.append(curve.levels, UNCOMPRESSED[kind])
-    order = np.argsort(x)
-    return x[order], np.append(curve.forward, value)[order], np.append(curve.backward, value)[order]
-
-
 def _finite(values: np.ndarray) -> np.ndarray:
     """A gap where a value is infinite or missing: nothing is drawn through it."""
     return np.where(np.isfinite(values), values, np.nan)
@@ -90,7 +81,7 @@ def _finite(values: np.ndarray) -> np.ndarray:
 def _mark_infinite(axis: Any, panel: Panel, shades: dict[str, str]) -> None:
     """A triangle near the upper edge for each infinite value, below each other; filled for the forward order."""
     for i, curve in enumerate(panel.curves):
-        x, forward, backward = _from_uncompressed(curve, panel.strength, panel.uncompressed)
+        x, forward, backward = panel.ended(curve)
         for k, (values, face) in enumerate(((forward, shades[curve.title]), (backward, "white"))):
             at = x[np.isposinf(values)]
             if len(at):

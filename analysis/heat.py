@@ -28,11 +28,11 @@ class Heat:
 
 def heats(points: pd.DataFrame, areas: pd.DataFrame, titles: Labels) -> list[Heat]:
     """One per context: the area over the levels where a pair was swept, else the value at its one level."""
-    swept = areas[[*_KEY, "context", "unit", "intervention_group", "partner_group", "order_sensitivity"]]
+    swept = areas[[*_KEY, "context", "unit", "better", "intervention_group", "partner_group", "order_sensitivity"]]
     rest = points.merge(swept[[*_KEY, "context"]], on=[*_KEY, "context"], how="left", indicator=True)
     single = rest.loc[rest._merge == "left_only", swept.columns]
     both = pd.concat([swept, single]).dropna(subset="order_sensitivity")
-    both = both[both.unit.isin(labels.SHARES)]  # one colour scale can compare them
+    both = both[both.unit.isin(labels.SHARES) & (both.better != "neither")]  # one colour scale can compare them
     contexts = list(dict.fromkeys(both.context))
     made = []
     for context in contexts:

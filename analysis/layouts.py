@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +46,7 @@ APPENDIX = {
 }  # fmt: skip
 
 
-def chosen_levels(points: pd.DataFrame, asked: dict[str, float] | None = None) -> dict[str, float]:
+def chosen_levels(points: pd.DataFrame, asked: Mapping[str, float] | None = None) -> dict[str, float]:
     """The level of each strength that a table shows: as asked; the paper's if it is there; else the nearest to it."""
     there = points[complete(points) & (points.strength != "")]
     chosen = {}
@@ -144,7 +145,13 @@ def _with_totals(block: Block, won: pd.Series, titles: Labels) -> Block:
     values.loc["Average"] = values.mean()
     values[(WINS, "", "")] = won.reindex(values.index).astype(float)
     best = block.best.reindex(index=values.index, columns=values.columns, fill_value=False)
-    runs = block.runs.reindex(index=values.index, columns=values.columns)
+    ids = np.empty(values.shape, dtype=object)
+    ids[:-1, :-1] = block.runs.to_numpy()
+    for j in range(ids.shape[1] - 1):
+        ids[-1, j] = _all(ids[:-1, j])
+    for i in range(ids.shape[0]):
+        ids[i, -1] = _all(ids[i, :-1])
+    runs = pd.DataFrame(ids, index=values.index, columns=values.columns)
     columns: Any = list(values.columns)
     names = [
         (titles.criterion(one), f"{labels.TITLES[measure]} ↓", column) if measure else (one, measure, column)
@@ -152,6 +159,11 @@ def _with_totals(block: Block, won: pd.Series, titles: Labels) -> Block:
     ]
     header = pd.MultiIndex.from_tuples(names)
     return Block(*(frame.set_axis(header, axis=1) for frame in (values, best, runs)))
+
+
+def _all(cells: Iterable[Any]) -> tuple[str, ...]:
+    """The runs of several cells, each once."""
+    return tuple(dict.fromkeys(run for runs in cells if isinstance(runs, tuple) for run in runs))
 
 
 def appendix(orders: Orders, points: pd.DataFrame) -> list[Table]:

@@ -75,7 +75,7 @@ def both_orders(runs: pd.DataFrame) -> Orders:
         raise InvalidInput(f"no finished run is a pair of interventions; there are: {_some(runs, 'run_name')}")
     few = used[steps <= 2].reset_index(drop=True)
     few = few.join(_named(few, catalogue))
-    few = few.join(_settings(few))
+    few = few.join(_settings(few, catalogue))
     for column in REPLICATE:
         known = few[column] if column in few else pd.Series(pd.NA, index=few.index)
         few[column] = known.astype("Int64").fillna(_ABSENT).astype("int64")
@@ -131,24 +131,24 @@ def _named(runs: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
     return named
 
 
-def settings_of(runs: pd.DataFrame) -> list[str]:
-    """Every column that is a setting: not bookkeeping, not a replicate, not a metric (a float without a dot)."""
+def settings_of(runs: pd.DataFrame, catalogue: Catalogue) -> list[str]:
+    """Every column that is a setting: not bookkeeping, a replicate, a criterion or another metric (a float, no dot)."""
     columns = []
     for name in runs.columns:
         described = name in BOOKKEEPING or name in ("composition", "pair", "recompressed") or name.startswith("step")
-        if described or name in (*REPLICATE, *POINT) or "/" in name:
+        if described or name in (*REPLICATE, *POINT, *catalogue.criteria) or "/" in name:
             continue
         if "." in name or not pd.api.types.is_float_dtype(runs[name].dtype):
             columns.append(name)
     return columns
 
 
-def _settings(pairs: pd.DataFrame) -> pd.DataFrame:
+def _settings(pairs: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
     """``settings``: a number for each combination; ``VARIANT``: the run's settings and each step's, in words.
 
     The words name model and data, and of the rest what differs between the pairs.
     """
-    columns = settings_of(pairs)
+    columns = settings_of(pairs, catalogue)
     codes, told = np.empty((len(pairs), len(columns)), dtype=np.int64), {}
     for i, column in enumerate(columns):
         values = pairs[column].where(pairs.strength != column)  # the level is no setting

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from analysis import labels
 from analysis.bounds import known, within
 from analysis.orders import POINT, VARIANT, Orders, both_orders
 from interventions.registry import InvalidInput
@@ -134,7 +135,7 @@ def _measures(points: pd.DataFrame, catalogue: Catalogue, error: Error) -> pd.Da
 
 def _at(points: pd.DataFrame, levels: Mapping[str, float]) -> pd.DataFrame:
     """Only the given levels; strengths that are not named keep all of theirs."""
-    turned = points.strength.str.rpartition(".")[2]
+    turned = points.strength.map(labels.strength_of)
     keep = ~turned.isin(list(levels))
     for strength, level in levels.items():
         those = turned == strength

@@ -14,7 +14,7 @@ from analysis.bounds import known
 from analysis.labels import SHARES, Labels
 from analysis.orders import VARIANT
 from analysis.points import complete, point
-from analysis.statistics import CONFIDENCE, RESAMPLES, Samples, drawn_gains, samples
+from analysis.statistics import CONFIDENCE, RESAMPLES, Samples, check, described, drawn_gains, samples
 from interventions.registry import InvalidInput
 from tracking.catalogue import Catalogue
 
@@ -32,6 +32,7 @@ class Recommendation:
         high: its other end.
         sure: the share of resamples in which this order is better; NaN likewise.
         replicates: how many seeds and edit batches both orders have at each level, at least.
+        resampled: what the interval is over: ``50 to 300 items``; empty where there is nothing.
         criteria: a row per criterion: ``weight``, the mean over levels in this order (``chosen``) and in the other
             (``other``), ``gain`` in the good direction with ``low`` and ``high``. Gains are differences; where values
             have no upper bound (perplexity, bits), halvings: log2(other / chosen).
@@ -46,6 +47,7 @@ class Recommendation:
     high: float
     sure: float
     replicates: int
+    resampled: str
     criteria: pd.DataFrame
     settings: pd.DataFrame
     words: str
@@ -107,22 +109,28 @@ def of_points(
     resamples: int = RESAMPLES,
 ) -> Recommendation:
     """As `recommend`, from the points of one pair and setting, and their samples by position."""
+    check(confidence)
     weights = _weights(points, weights)
     for name in bounds or ():
         known(name, points.criterion.unique())
     weight = points.criterion.map(weights).fillna(0).to_numpy(float)
     gain = _gain(points, np.arange(len(points)), points.forward.to_numpy(), points.backward.to_numpy())
     share = _shares(points, weight, gain)
-    score = float(np.nansum(share * np.where(share > 0, gain, 0)))
+    with np.errstate(invalid="ignore"):  # better without limit at one level, worse without limit at another
+        score = float(np.sum(share * np.where(share > 0, gain, 0)))
     way = -1 if score < 0 else 1
-    draws = drawn_gains(taken, lambda at, one, other: _gain(points, at, one, other), resamples)
+    directed = {at: sample for at, sample in taken.items() if np.isfinite(gain[at])}
+    draws = drawn_gains(directed, lambda at, one, other: _gain(points, at, one, other), resamples)
     low, high, sure = _certainty(share, draws, way, confidence)
+    over = described({at: sample for at, sample in taken.items() if share[at] > 0}) if not np.isnan(sure) else ""
     criteria = _by_criterion(points, weights, gain * way, {at: d * way for at, d in draws.items()}, way, confidence)
     settings = _settings(points, weights, bounds or {})
     order = (str(points.intervention[0]), str(points.partner[0]))[::way]
     replicates = int(points.replicates.min())
-    words = _words(order, titles, points, criteria, settings, (abs(score), low, high, sure), bounds or {}, taken)
-    return Recommendation((order[0], order[1]), abs(score), low, high, sure, replicates, criteria, settings, words)
+    words = _words(order, titles, points, criteria, settings, (abs(score), low, high, sure), bounds or {}, over)
+    return Recommendation(
+        (order[0], order[1]), abs(score), low, high, sure, replicates, over, criteria, settings, words
+    )
 
 
 def _weights(points: pd.DataFrame, given: Mapping[str, float] | None) -> dict[str, float]:
@@ -197,8 +205,9 @@ def _by_criterion(
         at = list(group.index)
         drawn = all(i in draws for i in at)
         low, high = _interval(np.mean([draws[i] for i in at], axis=0), confidence) if drawn else (np.nan, np.nan)
-        means = [group[column].mean() for column in (chosen, other)]
-        rows.append((name, weights.get(str(name), 0.0), *means, group.gain.mean(), low, high, group.unit.iloc[0]))
+        with np.errstate(invalid="ignore"):
+            means = [group[column].mean() for column in (chosen, other, "gain")]
+        rows.append((name, weights.get(str(name), 0.0), *means, low, high, group.unit.iloc[0]))
     columns = ["criterion", "weight", "chosen", "other", "gain", "low", "high", "unit"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -238,7 +247,7 @@ def _words(
     settings: pd.DataFrame,
     score: tuple[float, float, float, float],
     bounds: Mapping[str, float],
-    taken: Mapping[int, Samples],
+    over: str,
 ) -> str:
     value, low, high, sure = score
     levels = points.drop_duplicates("level")
@@ -248,12 +257,10 @@ def _words(
     if np.isnan(sure):
         lead = f"{name} is better by {value:.3f}{where}. How sure is unknown: one run per order, no items."
     else:
-        sample = next(iter(taken.values()))
         clear = "is better" if low > 0 else "looks better, but not clearly so,"
-        lead = (
-            f"{name} {clear} by {value:.3f} ({low:.3f} to {high:.3f}){where}. Sure: {sure:.0%},"
-            f" resampling {len(sample.units)} {sample.kind}."
-        )
+        lead = f"{name} {clear} by {value:.3f} ({low:.3f} to {high:.3f}){where}. Sure: {sure:.0%}, resampling {over}."
+    if np.isnan(value):
+        lead = f"The orders of {name} cannot be weighed{where}: each is infinitely better somewhere."
     if value == 0:
         lead = f"Neither order of {name} is better{where}."
     weighted = criteria[criteria.weight > 0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,14 @@ import pandas as pd
 from scipy.stats import bootstrap
 
 from analysis.orders import REPLICATE, Orders, both_orders
-from analysis.points import MEASURES
+from analysis.points import MEASURES, Error
 from interventions.registry import InvalidInput
+from tracking.schema import STDERR
 
 RESAMPLES = 1999
 CONFIDENCE = 0.95
 MANY = 5  # replicates; with fewer, resampling them says little (two have three distinct means), and items are better
-REPLICATES, ITEMS = "edit batches and seeds", "items"
+REPLICATES, ITEMS, EXACT = "edit batches and seeds", "items", "nothing: measured exactly"
 _VALUES = 4_000_000  # in memory at once
 
 
@@ -55,14 +56,21 @@ def samples(runs: pd.DataFrame, points: pd.DataFrame, items: pd.DataFrame | None
     return found | {at: sample for at, sample in over_items.items() if at not in enough}
 
 
+def check(confidence: float) -> None:
+    """Raise InvalidInput if it is no share."""
+    if not 0 < confidence < 1:
+        raise InvalidInput(f"confidence must be between 0 and 1, but got {confidence}")
+
+
 def intervals(
     runs: pd.DataFrame,
     points: pd.DataFrame,
     items: pd.DataFrame | None = None,
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
+    error: Error = "best",
 ) -> pd.DataFrame:
-    """Points with their intervals, for ``error="best"``.
+    """Points with their intervals; ``error`` as they were computed with.
 
     Returns:
         ``points`` with ``…_low`` and ``…_high`` of both measures and of ``gain`` (how much better the forward order
@@ -73,18 +81,17 @@ def intervals(
     Raises:
         InvalidInput: the confidence is not between 0 and 1.
     """
-    if not 0 < confidence < 1:
-        raise InvalidInput(f"confidence must be between 0 and 1, but got {confidence}")
+    check(confidence)
     sign = _sign(points)
     with np.errstate(invalid="ignore"):  # two infinite values have no difference
-        result = points.assign(gain=sign * (points.forward - points.backward), over="", units=0)
+        result = points.assign(gain=sign * (points.forward - points.backward) + 0.0, over="", units=0)
     named = [f"{m}_{end}" for m in (*MEASURES, "gain") for end in ("low", "high")]
     result[[*named, "sure"]] = np.nan
     columns = {name: result[name].to_numpy(float, copy=True) for name in (*named, "sure")}
     taken = samples(runs, points, items)
     for at, forward, backward, seed in _batches(taken):
         better = sign.to_numpy()[at]
-        low, high, drawn = _bootstrap(forward, backward, better, confidence, resamples, seed)
+        low, high, drawn = _bootstrap(forward, backward, better, confidence, resamples, seed, error)
         folded = np.where((low[1] <= 0) & (high[1] >= 0), 0, np.minimum(abs(low[1]), abs(high[1])))
         values = (low[0], high[0], folded, np.maximum(abs(low[1]), abs(high[1])), low[1], high[1])
         for name, value in zip(named, values, strict=True):
@@ -95,7 +102,7 @@ def intervals(
     for name in ("gain_low", "gain_high", "sure", f"{MEASURES[0]}_low", f"{MEASURES[0]}_high"):
         columns[name][neither] = np.nan
     columns["over"] = np.array([taken[at].kind if at in taken else "" for at in range(len(points))], dtype=object)
-    columns["units"] = np.array([len(taken[at].units) if at in taken else 0 for at in range(len(points))])
+    columns["units"] = np.array([_size(taken[at]) if at in taken else 0 for at in range(len(points))])
     return result.assign(**columns)
 
 
@@ -107,6 +114,7 @@ def tied(
     items: pd.DataFrame | None = None,
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
+    error: Error = "best",
 ) -> pd.Series:
     """For each duel, whether zero is in the interval of its margin; False where there is nothing to resample together.
 
@@ -118,6 +126,7 @@ def tied(
         items: rows of ``tracking.query.items``.
         confidence: of the interval.
         resamples: how many.
+        error: as ``points`` were computed with.
     """
     taken = samples(runs, points, items)
     sign = _sign(points).to_numpy()
@@ -132,9 +141,25 @@ def tied(
         number, best, following = (np.array(column) for column in zip(*found, strict=True))
         sides = [[np.stack([getattr(taken[p], order) for p in side]) for order in ("forward", "backward")]
                  for side in (best, following)]  # fmt: skip
-        low, high = _margin(sides, sign[best], measure, confidence, resamples, _seed(units))
+        low, high = _margin(sides, sign[best], measure, confidence, resamples, _seed(units), error)
         result[number] = (low <= 0) & (high >= 0)
     return pd.Series(result, index=duels.index)
+
+
+def _size(sample: Samples) -> int:
+    return 0 if sample.kind == EXACT else len(sample.units)
+
+
+def described(taken: Mapping[int, Samples]) -> str:
+    """What was resampled, in words: ``50 to 300 items``."""
+    told = []
+    for kind in (REPLICATES, ITEMS):
+        sizes = [len(sample.units) for sample in taken.values() if sample.kind == kind]
+        if sizes:
+            few = "only " if kind == REPLICATES and min(sizes) < MANY else ""
+            span = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else f"{min(sizes)}"
+            told.append(f"{few}{span} {kind}")
+    return " and ".join(told) or EXACT
 
 
 def drawn_gains(
@@ -185,8 +210,12 @@ def _items(orders: Orders, points: pd.DataFrame, items: pd.DataFrame) -> dict[in
     """The mean of each item over a point's replicates, in both orders."""
     scores = {key: group for key, group in items.groupby(["run_id", "criterion"], sort=False)[["item", "score"]]}
     found = {}
+    exact = _exact(orders, points.criterion.unique())
     columns = [points[name] for name in ("criterion", "forward_runs", "backward_runs", "forward", "backward")]
     for at, (criterion, forward, backward, *values) in enumerate(zip(*columns, strict=True)):
+        if criterion in exact:
+            found[at] = Samples(EXACT, (0, 1), *(np.full(2, value) for value in values))
+            continue
         sides = [_mean_items(scores, runs, criterion) for runs in (forward, backward)]
         both = pd.concat(sides, axis=1, join="inner").sort_index()
         means = both.mean().to_numpy()
@@ -194,6 +223,12 @@ def _items(orders: Orders, points: pd.DataFrame, items: pd.DataFrame) -> dict[in
         if len(both) > 1 and np.isfinite(both.to_numpy()).all() and np.allclose(means, values, rtol=0, atol=1e-6):
             found[at] = Samples(ITEMS, tuple(both.index), both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())
     return found
+
+
+def _exact(orders: Orders, criteria: Iterable[str]) -> set[str]:
+    """Criteria whose standard error is 0 in every run: of weights, which are all measured, or equal in all items."""
+    stated = {name: orders.runs.get(f"{STDERR}{name}") for name in criteria}
+    return {name for name, errors in stated.items() if errors is not None and (errors == 0).all()}
 
 
 def _mean_items(scores: Mapping[Any, pd.DataFrame], runs: tuple[str, ...], criterion: str) -> pd.Series:
@@ -236,7 +271,13 @@ def _resample(
 
 
 def _bootstrap(
-    forward: np.ndarray, backward: np.ndarray, sign: np.ndarray, confidence: float, resamples: int, seed: int
+    forward: np.ndarray,
+    backward: np.ndarray,
+    sign: np.ndarray,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    error: Error,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Intervals of (order-free error, gain), shape (2, points), and the resampled gains (points, resamples).
 
@@ -247,19 +288,26 @@ def _bootstrap(
     def statistic(one: np.ndarray, other: np.ndarray, axis: int = -1) -> np.ndarray:
         means = one.mean(axis), other.mean(axis)
         way = directed.reshape(-1, *[1] * (means[0].ndim - 1))
-        return np.stack([_error(*means, way), way * (means[0] - means[1])])
+        return np.stack([_error(*means, way, error), way * (means[0] - means[1])])
 
     low, high, drawn = _resample([forward, backward], statistic, confidence, resamples, seed)
     return low, high, drawn[1]
 
 
-def _error(one: np.ndarray, other: np.ndarray, sign: np.ndarray) -> np.ndarray:
-    """Order-free error of mean values: paper, section 2.2, the better of the two."""
-    return np.where(sign > 0, 1 - np.maximum(one, other), np.minimum(one, other))
+def _error(one: np.ndarray, other: np.ndarray, sign: np.ndarray, error: Error) -> np.ndarray:
+    """Order-free error of mean values; see `points.point`."""
+    good, bad = (np.maximum, np.minimum) if error == "best" else (np.minimum, np.maximum)
+    return np.where(sign > 0, 1 - good(one, other), bad(one, other))
 
 
 def _margin(
-    sides: list[list[np.ndarray]], sign: np.ndarray, measure: str, confidence: float, resamples: int, seed: int
+    sides: list[list[np.ndarray]],
+    sign: np.ndarray,
+    measure: str,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    error: Error,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interval of (next - best) in a measure; shape (duels,)."""
 
@@ -267,7 +315,7 @@ def _margin(
         means = [values.mean(axis) for values in data]
         way = sign.reshape(-1, *[1] * (means[0].ndim - 1))
         if measure == MEASURES[0]:
-            return _error(means[2], means[3], way) - _error(means[0], means[1], way)
+            return _error(means[2], means[3], way, error) - _error(means[0], means[1], way, error)
         return np.abs(means[2] - means[3]) - np.abs(means[0] - means[1])
 
     low, high, _ = _resample([*sides[0], *sides[1]], statistic, confidence, resamples, seed)

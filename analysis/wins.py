@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from analysis import labels
 from analysis.points import MEASURES
 
 _KEY = ["group", "versus", "criterion", "measure"]
@@ -28,7 +29,7 @@ def cells(points: pd.DataFrame) -> pd.DataFrame:
                 "versus": _labelled(points[versus], points[f"{versus}_variant"]),
                 "versus_group": points[f"{versus}_group"],
                 "criterion": points.criterion,
-                "strength": points.strength.str.rpartition(".")[2],
+                "strength": points.strength.map(labels.strength_of),
                 "level": points.level,
                 "context": points.context,
                 **{measure: points[measure] for measure in MEASURES},

@@ -25,7 +25,7 @@ from sweeps.patience import StoreAway
 from sweeps.progress import Outcome
 from sweeps.running import Grid, Incomplete, run
 from tracking import command, liveness, store
-from tracking.plan import Ground, Settings
+from tracking.plan import Ground, Settings, add_settings, profile
 
 _NONE = "none"
 
@@ -44,7 +44,7 @@ def parser() -> ArgumentParser:
     made.add_argument("--workers", default="1", help="processes; more than one run on Ray")
     made.add_argument("--ray_address", default=_NONE, help="of a Ray cluster, such as 10.0.0.1:6379")
     made.add_argument("--gpus", default="0", help="GPUs per worker, such as 1 or 0.5")
-    command.add_settings(made, checkpoints="none")
+    add_settings(made, checkpoints="none")
     return made
 
 
@@ -80,7 +80,7 @@ def prepare(given: Namespace) -> Grid:
     if (given.interventions == _NONE) == (given.preset == _NONE):
         raise InvalidInput(f"give interventions or a preset ({', '.join(choices.PRESETS)}), one of the two")
     text = given.interventions if given.preset == _NONE else choices.preset(given.preset)
-    steps = sweep(text, command.profile(settings.data))
+    steps = sweep(text, profile(settings.data))
     lengths = choices.numbers(given.length, "length")
     compositions = choices.compositions(steps, lengths, choices.pairs(given.pairs))
     seeds, batches = choices.counted(given.seeds, "seeds"), choices.counted(given.edit_batches, "edit_batches")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from argparse import ArgumentParser
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any, get_args
 import torch
 from transformers import PreTrainedModel
 
+from interventions.base import PROFILES
 from interventions.composition import Composition, Recompress, digest
 from interventions.data.base import Data
 from interventions.data.paper import paper
 from interventions.data.testbed import MODEL, testbed
 from interventions.lm import DTYPES, file_digest, skeleton
 from interventions.registry import InvalidInput
+from tracking import store
 
 TESTBED, PAPER = "testbed", "paper"
 KEEP = ("all", "last", "changed", "none")
@@ -35,6 +38,22 @@ class Settings:
     checkpoints: str = "all"
     device: str = "auto"
     dtype: str = "auto"
+
+
+def add_settings(made: ArgumentParser, checkpoints: str = Settings.checkpoints) -> None:
+    """The settings that every command has which runs compositions; ``checkpoints`` is that one's default."""
+    made.add_argument("--model", default=Settings.model, help="testbed, a checkpoint folder, or a Hugging Face id")
+    made.add_argument("--data", default=Settings.data, help="what to learn from and to judge by: testbed or paper")
+    made.add_argument("--recompress", default=Settings.recompress, help="auto, never or paper")
+    made.add_argument("--checkpoints", default=checkpoints, help=f"logged: {', '.join(KEEP)}")
+    made.add_argument("--device", default=Settings.device, help=", ".join(DEVICES))
+    made.add_argument("--dtype", default=Settings.dtype, help="auto, float32, bfloat16, float16")
+    made.add_argument("--experiment", default=store.EXPERIMENT, help="name of the MLflow experiment")
+
+
+def profile(data: str) -> str:
+    """Whose defaults a step has; an unknown one is refused later, with the settings."""
+    return data if data in PROFILES else PROFILES[0]
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,7 @@ def rows() -> list[Row]:
 def publish() -> int:
     """Make the runs that are missing, and complete those whose import was cut off; returns how many."""
     client = MlflowClient(tracking_uri=store.uri())
-    experiment_id = store.experiment(EXPERIMENT)
-    client.set_experiment_tag(experiment_id, schema.NOTE, DESCRIPTION)
+    experiment_id = store.experiment(EXPERIMENT, DESCRIPTION)
     there = query.compositions(EXPERIMENT)
     done = set(there.composition[there.status == "FINISHED"]) if len(there) else set()
     unfinished = _unfinished(client, experiment_id)

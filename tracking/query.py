@@ -15,9 +15,10 @@ from urllib.request import url2pathname
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
+from mlflow.artifacts import download_artifacts, list_artifacts
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from tqdm import tqdm
 
 from interventions import cache
 from interventions.registry import InvalidInput
@@ -97,16 +98,18 @@ def items(
     places = _places(runs)
     wanted = list(criteria) if criteria is not None else None
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
-        found = list(pool.map(functools.partial(_read_items, wanted, last), places.items()))
+        read = pool.map(functools.partial(_read_items, wanted, last), places.items())
+        found = list(tqdm(read, total=len(places), desc="items", unit="run", delay=2, disable=None))
     lacking = [run_id for run_id, frame in zip(places, found, strict=True) if frame is None]
     if lacking and missing == "raise":
         raise InvalidInput(f"run {lacking[0]} has no {schema.ITEMS} ({len(lacking)} of {len(places)} have none)")
     frames = [frame for frame in found if frame is not None]
     empty = pd.DataFrame(columns=["run_id", "criterion", "step", "item", "score"])
     whole = pd.concat(frames, ignore_index=True) if frames else empty
-    unknown = sorted(set(wanted or ()) - set(whole.criterion)) if len(whole) or missing == "raise" else []
-    if unknown:
-        raise InvalidInput(f"no run has items of criterion {unknown[0]!r}; criteria are those of its {schema.ITEMS}")
+    unknown = sorted(set(wanted or ()) - set(whole.criterion))
+    if unknown and missing == "raise":
+        there = ", ".join(sorted(set(items(runs, last=last).criterion)))
+        raise InvalidInput(f"no run has items of criterion {unknown[0]!r}; they have: {there}")
     return whole
 
 
@@ -167,9 +170,17 @@ def _places(runs: pd.DataFrame | Iterable[str]) -> dict[str, str]:
     if isinstance(runs, pd.DataFrame):
         return dict(zip(runs.run_id, runs.artifact_uri, strict=True))
     client = MlflowClient(tracking_uri=store.uri())
+
+    def place(run_id: str) -> tuple[str, str]:
+        try:
+            return run_id, client.get_run(run_id).info.artifact_uri
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise InvalidInput(f"no run {run_id!r} in {store.uri()}") from error
+            raise
+
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
-        found = list(pool.map(client.get_run, runs))
-    return {run.info.run_id: run.info.artifact_uri for run in found}
+        return dict(pool.map(place, runs))
 
 
 def _read_items(criteria: list[str] | None, last: bool, place: tuple[str, str]) -> pd.DataFrame | None:
@@ -194,11 +205,12 @@ def _local(run_id: str, uri: str) -> Path | None:
     kept = cache.folder() / "items" / f"{run_id}.parquet"
     if kept.exists():
         return kept
+    if schema.ITEMS not in {
+        Path(file.path).name for file in list_artifacts(artifact_uri=uri, tracking_uri=store.uri())
+    }:
+        return None
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".writing-") as aside:
-        try:
-            found = download_artifacts(artifact_uri=f"{uri}/{schema.ITEMS}", dst_path=aside, tracking_uri=store.uri())
-        except (MlflowException, OSError):
-            return None
+        found = download_artifacts(artifact_uri=f"{uri}/{schema.ITEMS}", dst_path=aside, tracking_uri=store.uri())
         os.replace(found, kept)
     return kept

@@ -24,7 +24,7 @@ from tracking.chain import Chain, always
 from tracking.checkpoints import Checkpoints
 from tracking.execute import execute
 from tracking.log import Log
-from tracking.plan import Plan, Settings, prepare
+from tracking.plan import Plan, Settings, add_settings, prepare, profile
 
 
 def run(
@@ -141,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--then", default="none", help="further steps: rmu | wanda")
     made.add_argument("--seed", type=int, default=Settings.seed, help="enters every step's own seed")
     made.add_argument("--edit_batch", type=int, default=Settings.edit_batch, help="which batch of edits, from 0")
-    command.add_settings(made)
+    add_settings(made)
     return made
 
 
@@ -160,9 +160,8 @@ def _read(arguments: Sequence[str] | None) -> tuple[Plan, str]:
     specs = [options.pop(key) for key in ("first", "second", "then")]
     experiment = options.pop("experiment")
     settings = Settings(**options)
-    profile = command.profile(settings.data)
     # each on its own, so that an error names the one that is wrong
-    steps = [step for spec in specs for step in Composition.parse(spec, profile)]
+    steps = [step for spec in specs for step in Composition.parse(spec, profile(settings.data))]
     return prepare(Composition(steps), settings), experiment
 
 
