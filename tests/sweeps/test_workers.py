@@ -1,0 +1,218 @@
+"""A grid on Ray: what can be told without it, here; with it, in an environment that has it, in the slow suite."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from benchmarks.postgres import lacking, postgres
+from benchmarks.server import server
+from interventions.registry import InvalidInput
+from sweeps import workers
+from sweeps.running import Grid
+from sweeps.workers import SQLITE_WORKERS, Resources
+from tests.peers import environment
+from tracking import schema
+from tracking.plan import Settings
+
+ROOT = Path(__file__).parents[2]
+TEXT = "ft(steps=1); wanda(samples=4, sparsity=[0.5, 0.75]); ga(samples=4)"
+RUNS = 15
+
+
+def test_every_prefix_is_one_task_and_nothing_starts_before_what_it_goes_on_from(grid: Callable[..., Grid]) -> None:
+    """Prefixes: the base model and four first steps."""
+    todo = grid(TEXT).jobs
+    tasks = workers._tasks(todo)
+    prefixes = [key for key, _, depth in tasks if depth >= 0]
+    assert len(prefixes) == len(set(prefixes)) == 1 + 4
+    assert len(tasks) == 1 + 4 + len(todo)
+    reached: set[str] = set()
+    waiting, order = list(tasks), []
+    while waiting:
+        ready = [task for task in waiting if workers._ready(task, reached)]
+        assert ready  # no circle
+        waiting.remove(ready[0])
+        order.append(ready[0])
+        if ready[0][2] >= 0:
+            reached.add(ready[0][0])
+    first = order[0]
+    assert first[2] == 0 and not workers._ready(tasks[-1], set())
+
+
+@pytest.fixture
+def with_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it were installed."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+
+
+def test_without_ray_more_workers_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for given in (("2", "", "0"), ("1", "127.0.0.1:9", "0"), ("1", "", "0.5")):
+        with pytest.raises(InvalidInput, match=r"need Ray: pip install 'composable-interventions\[ray\]'"):
+            Resources.read(*given)
+    assert not Resources.read("1", "", "0").on_ray
+
+
+@pytest.mark.usefixtures("with_ray")
+def test_more_workers_than_sqlite_takes_are_refused_with_advice(local_store: str) -> None:
+    assert Resources.read(str(SQLITE_WORKERS), "", "0").on_ray
+    with pytest.raises(InvalidInput, match=rf"SQLite takes {SQLITE_WORKERS} workers .* set MLFLOW_TRACKING_URI to"):
+        Resources.read(str(SQLITE_WORKERS + 1), "", "0")
+    with pytest.raises(InvalidInput, match="but got workers=1 and ray_address=10.0.0.1:6379"):
+        Resources.read("1", "10.0.0.1:6379", "0")
+
+
+@pytest.mark.usefixtures("with_ray")
+def test_a_ray_address_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    for address in ("127.0.0.1:9", "nowhere", "127.0.0.1:http"):
+        with pytest.raises(InvalidInput, match=f"no Ray cluster answers at '{address}'"):
+            Resources.read("2", address, "0")
+
+
+def test_workers_settings_are_those_of_their_machines() -> None:
+    """What a GPU that is elsewhere computes has the keys that it would have there."""
+    asked = Settings()
+    assert Resources().settings(asked) == asked
+    assert Resources(4).settings(asked).device == "cpu"
+    there = Resources(4, gpus=1).settings(asked)
+    assert (there.device, there.dtype) == ("cuda", "bfloat16")
+
+
+# with Ray
+
+
+def start(python: Path, store: str, cache: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """The command on the testbed, in an environment that has Ray."""
+    command = [str(python), "-m", "sweeps.grid", "--interventions", TEXT, "--name", "mine", *arguments]
+    own = {"MLFLOW_TRACKING_URI": store, "COMPOSABILITY_CACHE": str(cache), "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | own | variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def ended(process: subprocess.Popen[str], seconds: float = 900) -> tuple[int, str]:
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out + err
+
+
+def found(store: str) -> dict[str, list[str]]:
+    """Composition -> statuses of its runs."""
+    client = MlflowClient(tracking_uri=store)
+    experiment = client.get_experiment_by_name("composability")
+    told = f"tags.`{schema.SWEEP}` = 'mine'"
+    statuses: dict[str, list[str]] = {}
+    for run in client.search_runs([experiment.experiment_id], told) if experiment else ():
+        statuses.setdefault(run.data.params.get("composition", "?"), []).append(run.info.status)
+    return statuses
+
+
+def values(store: str) -> dict[str, dict[str, float]]:
+    client = MlflowClient(tracking_uri=store)
+    experiment = client.get_experiment_by_name("composability")
+    runs = client.search_runs([experiment.experiment_id], f"tags.`{schema.SWEEP}` = 'mine'")
+    return {
+        run.data.params["composition"]: {k: v for k, v in run.data.metrics.items() if not k.startswith("cost/")}
+        for run in runs
+    }
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    """Of an environment with Ray, made in minutes at the first use."""
+    return environment("ray")
+
+
+@contextmanager
+def sqlite(folder: Path) -> Iterator[str]:
+    yield f"sqlite:///{folder}/mlflow.db"
+
+
+STORES = {"sqlite": sqlite, "postgres": postgres, "server": server}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "count"), [("sqlite", SQLITE_WORKERS), ("postgres", 8), ("server", 8)])
+def test_workers_at_once_lose_and_double_nothing(python: Path, tmp_path: Path, kind: str, count: int) -> None:
+    if kind == "postgres" and lacking():
+        pytest.skip(lacking())
+    with STORES[kind](tmp_path / "store") as uri:
+        status, said = ended(start(python, uri, tmp_path / "cache", "--workers", str(count), "--edit_batches", "2"))
+        assert status == 0, said
+        statuses = found(uri)
+        assert len(statuses) == RUNS and all(each == ["FINISHED"] * 2 for each in statuses.values())
+        assert f"mine: {2 * RUNS} runs finished" in said
+        # Wanda alone is computed once for both batches; all else once each, Wanda's recompressions included
+        assert "32 applications" in said
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_replaced(python: Path, tmp_path: Path) -> None:
+    with sqlite(tmp_path) as uri:
+        process = start(python, uri, tmp_path / "cache", "--workers", "2")
+        deadline = time.monotonic() + 300
+        while process.poll() is None and sum(s == ["FINISHED"] for s in found(uri).values()) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        victims = subprocess.run(["pgrep", "-f", "ray::_(job|prefix)"], capture_output=True, text=True).stdout.split()
+        assert victims
+        os.kill(int(victims[0]), 9)
+        status, said = ended(process)
+        assert status == 0, said
+        assert found(uri) == {composition: ["FINISHED"] for composition in found(uri)}
+        assert len(found(uri)) == RUNS
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_run_running_and_the_same_again_finishes(python: Path, tmp_path: Path) -> None:
+    with sqlite(tmp_path) as uri:
+        process = start(python, uri, tmp_path / "cache", "--workers", "2")
+        while process.poll() is None and sum(s == ["FINISHED"] for s in found(uri).values()) < 2:
+            time.sleep(0.5)
+        process.send_signal(2)
+        status, said = ended(process, 120)
+        assert status == 130, said
+        assert "RUNNING" not in json.dumps(found(uri))
+        status, said = ended(start(python, uri, tmp_path / "cache", "--workers", "2"))
+        assert status == 0, said
+        assert len(found(uri)) == RUNS and all(each == ["FINISHED"] for each in found(uri).values())
+
+
+@pytest.mark.slow
+def test_gpus_that_no_node_has_are_refused(python: Path, tmp_path: Path) -> None:
+    with sqlite(tmp_path) as uri:
+        status, said = ended(start(python, uri, tmp_path / "cache", "--workers", "2", "--gpus", "64"))
+        assert status == 2, said
+        assert "gpus=64 per worker, but no node has more than 0" in said
+        assert found(uri) == {}
+
+
+@pytest.mark.slow
+def test_a_cluster_is_used_by_its_address(python: Path, tmp_path: Path) -> None:
+    """A head node started by Ray's own command, a server for a store."""
+    ray = python.with_name("ray")
+    temporary = tmp_path / "ray"
+    head = [
+        str(ray),
+        "start",
+        "--head",
+        "--port=6391",
+        "--num-cpus=2",
+        "--disable-usage-stats",
+        f"--temp-dir={temporary}",
+    ]
+    subprocess.run(head, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    try:
+        with server(tmp_path / "store") as uri:
+            status, said = ended(start(python, uri, tmp_path / "cache", "--ray_address", "127.0.0.1:6391"))
+            assert status == 0, said
+            assert len(found(uri)) == RUNS and all(each == ["FINISHED"] for each in found(uri).values())
+    finally:
+        subprocess.run([str(ray), "stop", "--force"], capture_output=True)
