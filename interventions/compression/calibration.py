@@ -23,9 +23,9 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
     """Yield (block, observe) for each block in order.
 
     ``observe(see)`` runs the calibration texts through the block and calls ``see(name, inputs)`` with the inputs
-    (tokens, in) of every linear layer, padding left out, shorter texts first; layers that share their inputs get the same tensor object,
-    one right after the other. After the caller has changed the block, its new outputs become the next block's
-    inputs. In memory: the hidden states of all texts, once.
+    (tokens, in) of every linear layer, padding left out, shorter texts first; layers that share their inputs get the
+    same tensor object, one right after the other. After the caller has changed the block, its new outputs become the
+    next block's inputs. In memory: the hidden states of all texts, once.
     """
     if not texts:
         raise ValueError("calibration needs at least one text")
