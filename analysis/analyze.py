@@ -15,6 +15,7 @@ from analysis.labels import Labels
 from analysis.orders import VARIANT
 from analysis.points import MEASURES, complete
 from analysis.request import Prepared
+from analysis.samples import MANY, samples
 from tracking import query
 
 _MOST = 2000  # runs whose items are read without being asked to: a file each
@@ -71,7 +72,7 @@ def _items(prepared: Prepared) -> pd.DataFrame | None:
         return None
     points = prepared.points
     if prepared.request.items == "auto":
-        points = points[points.replicates < st.MANY]
+        points = points[points.replicates < MANY]
     wanted = {run for both in points.forward_runs + points.backward_runs for run in both}
     runs = prepared.orders.runs
     runs = runs[runs.run_id.isin(wanted)]
@@ -85,7 +86,7 @@ def _items(prepared: Prepared) -> pd.DataFrame | None:
 def _recommended(prepared: Prepared, points: pd.DataFrame, items: pd.DataFrame | None) -> pd.DataFrame:
     """The order to choose, a row per pair and setting, the surest first."""
     there = points[complete(points)].reset_index(drop=True)
-    taken = st.samples(prepared.runs, there, items)
+    taken = samples(prepared.runs, there, items)
     rows = []
     for _, group in there.groupby(["intervention", "partner", *VARIANT], sort=False):
         mine = {i: taken[at] for i, at in enumerate(group.index) if at in taken}

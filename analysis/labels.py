@@ -95,6 +95,11 @@ def number(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if abs(value) < 10_000 else f"{value:.1e}"
 
 
+def counted(count: int, what: str) -> str:
+    """``1 pair``, ``2 pairs``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def slug(text: str) -> str:
     """Part of a file's name."""
     return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())

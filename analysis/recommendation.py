@@ -14,7 +14,8 @@ from analysis.bounds import known
 from analysis.labels import SHARES, Labels
 from analysis.orders import VARIANT
 from analysis.points import complete, point
-from analysis.statistics import CONFIDENCE, RESAMPLES, Samples, check, described, drawn_gains, samples
+from analysis.samples import Samples, described, samples
+from analysis.statistics import CONFIDENCE, RESAMPLES, check, drawn_gains
 from interventions.registry import InvalidInput
 from tracking.catalogue import Catalogue
 

@@ -59,7 +59,7 @@ def test_the_analysis_is_a_run_among_the_reports_with_the_findings_as_its_note(a
     (run,) = analyses(grid_uri)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "analysis of composability")
     assert run.data.params["experiment"] == "composability"
-    assert "1 pairs of 2 interventions, 3 points" in run.data.tags[schema.NOTE]
+    assert "1 pair of 2 interventions, 3 points" in run.data.tags[schema.NOTE]
 
 
 def test_composability_csv_has_a_row_per_criterion_and_level(analysed: Path, grid: pd.DataFrame) -> None:
@@ -243,3 +243,39 @@ def test_the_analysis_loads_no_torch(grid_uri: str, tmp_path: Path) -> None:
     )
     environment = os.environ | {"MLFLOW_TRACKING_URI": grid_uri}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+
+
+@pytest.mark.slow
+def test_the_users_commands_work_as_written(tmp_path: Path) -> None:
+    """`mlflow run . -e published`, twice, and `-e analyze`, from another folder, without pyenv on PATH."""
+    from tracking import setup
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "MLFLOW_ENV_ROOT": str(tmp_path / "envs"),
+        "MLFLOW_TRACKING_URI": uri,
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "envs"))
+        setup.register(Path(sys.prefix))
+
+    def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).with_name("mlflow")), "run", str(ROOT), *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+
+    for added in (311, 0):
+        done = launch("-e", "published")
+        assert done.returncode == 0, done.stderr
+        assert f"{added} runs added to experiment 'published'" in done.stdout
+    done = launch("-e", "analyze", "-P", "experiment=published", "-P", f"output={tmp_path / 'files'}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "files" / "report.html").exists()
+    wrong = launch("-e", "analyze", "-P", "experiment=typo")
+    assert wrong.returncode != 0
+    assert "no experiment is named 'typo'" in wrong.stderr and "Traceback" not in wrong.stderr
+    client = MlflowClient(uri)
+    assert {e.name for e in client.search_experiments()} == {"Default", "published", "reports"}
+    found = [(run.info.run_name, run.info.status) for run in analyses(uri)]
+    imported = ("import of the paper's rows", "FINISHED")
+    assert found[1:] == [("analysis of published", "FINISHED"), imported, imported]
+    assert found[0][1] == "FAILED"
