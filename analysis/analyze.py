@@ -8,7 +8,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from analysis import composability as co
-from analysis import curves, figures, findings, heat, interactive, labels, layouts, recommendation, report, tables
+from analysis import curves, figures, findings, heat, labels, layouts, recommendation, report, tables
 from analysis import statistics as st
 from analysis.content import Collected, content
 from analysis.labels import Labels
@@ -35,10 +35,10 @@ def write(prepared: Prepared, folder: Path) -> dict[str, list[findings.Finding]]
         _csv(made.wins, folder / "wins.csv")
         _csv(made.order, folder / "order.csv")
         tables.save(made.tables, folder / "tables")
-        _draw(made, prepared.titles, folder / "figures")
         steps.update()
-        page = report.render(content(prepared, made), prepared.titles)
-        (folder / "report.html").write_text(page)
+        page = content(prepared, made)
+        _draw(made, page, prepared.titles, folder / "figures")
+        (folder / "report.html").write_text(report.render(page))
         steps.update()
     return made.findings
 
@@ -134,10 +134,11 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: [" ".join(ids) for ids in frame[name]] for name in tuples})
 
 
-def _draw(made: Collected, titles: Labels, folder: Path) -> None:
+def _draw(made: Collected, page: report.Content, titles: Labels, folder: Path) -> None:
+    """PNG files, and pages of their own for the report's figures."""
     for grid in made.grids:
         figures.save(figures.draw(grid, titles), folder / f"{grid.name}.png")
-        (folder / f"{grid.name}.html").write_text(report.standalone(interactive.figure(grid, titles)))
     for one in made.heats:
         figures.save(figures.draw_heat(one, titles), folder / f"{one.name}.png")
-        (folder / f"{one.name}.html").write_text(report.standalone(interactive.heat_map(one, titles)))
+    for name, _, figure in (*page.figures, *page.heats):
+        (folder / f"{name}.html").write_text(report.standalone(figure))

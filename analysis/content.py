@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import curves, findings, heat, labels, report, tables
+from analysis import curves, findings, heat, interactive, labels, report, tables
 from analysis import statistics as st
 from analysis.labels import Labels
 from analysis.orders import VARIANT
@@ -47,6 +47,7 @@ def content(prepared: Prepared, made: Collected) -> report.Content:
     used = pd.concat([orders.runs, orders.alone])
     over = sorted(set(made.points.over[made.points.units > 0]))
     dropped = [f"{grid.caption}: {grid.dropped} more columns found no place." for grid in made.grids if grid.dropped]
+    dropped += [f"{one.caption}: {one.dropped} more methods found no place." for one in made.heats if one.dropped]
     return report.Content(
         title=", ".join(prepared.request.experiments),
         runs=used[["run_id", "experiment_id"]],
@@ -54,8 +55,8 @@ def content(prepared: Prepared, made: Collected) -> report.Content:
         order=_order_block(made.order, titles),
         tables=made.tables,
         areas=_area_block(made.areas, made.points, titles),
-        grids=made.grids,
-        heats=made.heats,
+        figures=[(grid.name, grid.caption, interactive.figure(grid, titles)) for grid in made.grids],
+        heats=[(one.name, one.caption, interactive.heat_map(one, titles)) for one in made.heats],
         missing=[_sentence(row, titles) for row in missing(prepared.points).to_dict("records")],
         left_out=orders.left_out,
         notes=[*NOTES, *dropped],

@@ -145,3 +145,15 @@ def test_the_heat_map_is_symmetric_and_shows_areas_or_single_values(published: p
     figure = figures.draw_heat(made, titles)
     assert figures.save(figure, tmp_path / "heat.png").stat().st_size > 10_000
     assert "NaN" not in interactive.heat_map(made, titles).to_json()
+
+
+def test_a_sweep_of_hyperparameters_does_not_make_an_endless_heat_map() -> None:
+    runs = [
+        made
+        for rate in range(40)
+        for made in curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7], **{"ft.lr": float(rate + 1)})
+    ]
+    points = co.point(frame(runs))
+    (made,) = heat.heats(points, co.area(points), Labels(both_orders(frame(runs)).catalogue))
+    assert (len(made.methods), made.dropped) == (13, 28)  # 12 of 40 variants, and Wanda
+    assert made.methods[-1] == "Wanda"

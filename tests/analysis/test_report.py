@@ -21,7 +21,7 @@ from tracking.catalogue import InterventionFacts, as_tag
 def page(runs: pd.DataFrame, **asked: Any) -> str:
     prepared = prepared_from(Request(("made up",), **asked), runs)
     collected = collect(prepared, None)
-    return render(content(prepared, collected), prepared.titles)
+    return render(content(prepared, collected))
 
 
 def said(runs: pd.DataFrame) -> list[str]:
