@@ -21,10 +21,7 @@ ERROR_WORDS = {
     "best": "1 - the better of the two orders (the value itself where lower is better), as in the paper's tables",
     "worst": "1 - the worse of the two orders (the value itself where lower is better), as equation 1 is printed",
 }
-NOTES = (
-    "The chance-adjusted error is max(0, κ - 0.25) / 0.75 for four-choice criteria where lower is better; it stands"
-    " beside the raw one in the order table's source, composability.csv.",
-)
+NOTES = ("The adjusted error is max(0, κ - 0.25) / 0.75, for four-choice criteria where lower is better: 0 at chance.",)
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def _order_block(chosen: pd.DataFrame, titles: Labels) -> Block:
             titles.order(*row["order"].split(labels.ARROW)) if row["score"] else "neither",
             labels.number(row["score"], 3),
             f"{row['low']:.3f} to {row['high']:.3f}" if np.isfinite(row["low"]) else "–",
-            f"{row['sure']:.0%}" if np.isfinite(row["sure"]) else "–",
+            labels.percent(row["sure"]),
             str(row["levels"] or ""),
             row["resampled"],
         )
@@ -87,7 +84,11 @@ def _order_block(chosen: pd.DataFrame, titles: Labels) -> Block:
 
 
 def _area_block(areas: pd.DataFrame, points: pd.DataFrame, titles: Labels) -> Block:
-    columns = ["Criterion", "Levels", "First order", "Other order", *(labels.TITLES[m] for m in MEASURES), "Adjusted"]
+    columns = ["Criterion", "Levels", "As written", "Other way", *(labels.TITLES[m] for m in MEASURES), "Adjusted"]
+    places = {name: i for i, name in enumerate(titles.catalogue.criteria)}
+    areas = areas.assign(
+        first=areas.intervention.map(labels.place), then=areas.partner.map(labels.place), of=areas.criterion.map(places)
+    ).sort_values(["context", "first", "then", *VARIANT, "of"], ignore_index=True)
     numbers = [areas[name].map(lambda v: labels.number(v, 3)) for name in ("forward", "backward", *MEASURES, ADJUSTED)]
     rows = list(zip(areas.criterion.map(titles.criterion), areas.levels, *numbers, strict=True))
     key = ["intervention", "partner", "settings", "criterion"]

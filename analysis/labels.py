@@ -95,6 +95,11 @@ def number(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if abs(value) < 10_000 else f"{value:.1e}"
 
 
+def percent(share: float) -> str:
+    """``87%``; a dash where there is none. Resamples cannot say 100."""
+    return "–" if math.isnan(share) else ">99%" if share > 0.99 else f"{share:.0%}"
+
+
 def counted(count: int, what: str) -> str:
     """``1 pair``, ``2 pairs``."""
     return f"{count} {what}{'' if count == 1 else 's'}"

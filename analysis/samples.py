@@ -55,9 +55,9 @@ def described(taken: Mapping[int, Samples]) -> str:
     for kind in (REPLICATES, ITEMS):
         sizes = [len(sample.units) for sample in taken.values() if sample.kind == kind]
         if sizes:
-            few = "only " if kind == REPLICATES and min(sizes) < MANY else ""
+            few = ", which says little" if kind == REPLICATES and min(sizes) < MANY else ""
             span = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else f"{min(sizes)}"
-            told.append(f"{few}{span} {kind}")
+            told.append(f"{span} {kind}{few}")
     return " and ".join(told) or EXACT
 
 
