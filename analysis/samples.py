@@ -84,8 +84,11 @@ def _items(orders: Orders, points: pd.DataFrame, items: pd.DataFrame) -> dict[in
     scores = {key: group for key, group in items.groupby(["run_id", "criterion"], sort=False)[["item", "score"]]}
     found = {}
     exact = _exact(orders, points.criterion.unique())
-    columns = [points[name] for name in ("criterion", "forward_runs", "backward_runs", "forward", "backward")]
-    for at, (criterion, forward, backward, *values) in enumerate(zip(*columns, strict=True)):
+    names = ("criterion", "replicates", "forward_runs", "backward_runs", "forward", "backward")
+    columns = [points[name] for name in names]
+    for at, (criterion, replicates, forward, backward, *values) in enumerate(zip(*columns, strict=True)):
+        if not replicates:  # the orders have no edit batch in common: their items are not the same
+            continue
         if criterion in exact:
             found[at] = Samples(EXACT, (0, 1), *(np.full(2, value) for value in values))
             continue

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap
 
-from analysis.points import MEASURES, Error
+from analysis.points import MEASURES, Error, complete
 from analysis.samples import Samples, samples, size
 from interventions.registry import InvalidInput
 
@@ -52,7 +52,8 @@ def intervals(
     check(confidence)
     sign = _sign(points)
     with np.errstate(invalid="ignore"):  # two infinite values have no difference
-        result = points.assign(gain=sign * (points.forward - points.backward) + 0.0, over="", units=0)
+        gain = (sign * (points.forward - points.backward) + 0.0).where(complete(points))
+    result = points.assign(gain=gain, over="", units=0)
     named = [f"{m}_{end}" for m in (*MEASURES, "gain") for end in ("low", "high")]
     result[[*named, "sure"]] = np.nan
     columns = {name: result[name].to_numpy(float, copy=True) for name in (*named, "sure")}

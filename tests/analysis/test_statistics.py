@@ -163,3 +163,11 @@ def test_items_of_replicates_are_averaged_by_item() -> None:
     other[0]["edit_batch"] = 1
     row = interval(pd.concat([one[0], other[0]]), pd.concat([one[1], other[1]]))
     assert (row.units, row.replicates) == (3, 2)
+
+
+def test_items_of_different_edit_batches_are_not_paired() -> None:
+    runs, items = with_items([(1.0, 0.0)] * 20)
+    runs["edit_batch"] = [0, 1]
+    row = interval(runs, items)
+    assert (row.units, row.over) == (0, "")
+    assert math.isnan(row.gain)
