@@ -38,12 +38,10 @@ def heats(points: pd.DataFrame, areas: pd.DataFrame, titles: Labels) -> list[Hea
     single = rest.loc[rest._merge == "left_only", swept.columns]
     both = pd.concat([swept, single]).dropna(subset="order_sensitivity")
     both = both[both.unit.isin(labels.SHARES) & (both.better != "neither")]  # one colour scale can compare them
-    contexts = list(dict.fromkeys(both.context))
-    made = []
-    for context in contexts:
-        suffix = f"-{labels.slug(context)}" if len(contexts) > 1 else ""
-        made.append(_heat(both[both.context == context], f"order-sensitivity{suffix}", context, titles))
-    return made
+    return [
+        _heat(both[both.context == context], f"order-sensitivity{suffix}", context, titles)
+        for context, suffix in labels.suffixes(both.context).items()
+    ]
 
 
 def _heat(cells: pd.DataFrame, name: str, context: str, titles: Labels) -> Heat:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tracking.catalogue import Catalogue
@@ -105,6 +106,13 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def slug(text: str) -> str:
-    """Part of a file's name."""
-    return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+def suffixes(contexts: Iterable[str]) -> dict[str, str]:
+    """Context to the end of a file's name: nothing where there is one, else what it says, each another."""
+    distinct = list(dict.fromkeys(contexts))
+    if len(distinct) < 2:
+        return dict.fromkeys(distinct, "")
+    taken: dict[str, str] = {}
+    for context in distinct:
+        slug = "-".join("".join(c if c.isalnum() else " " for c in context.lower()).split())[:60]
+        taken[context] = f"-{slug}" if f"-{slug}" not in taken.values() else f"-{slug}-{len(taken) + 1}"
+    return taken

@@ -259,7 +259,10 @@ def _words(
         lead = f"{name} is better by {value:.3f}{where}. How sure is unknown: one run per order, no items."
     else:
         clear = "is better" if low > 0 else "looks better, but not clearly so,"
-        lead = f"{name} {clear} by {value:.3f} ({low:.3f} to {high:.3f}){where}. Sure: {labels.percent(sure)}, resampling {over}."
+        lead = (
+            f"{name} {clear} by {value:.3f} ({low:.3f} to {high:.3f}){where}. Sure: {labels.percent(sure)},"
+            f" resampling {over}."
+        )
     if np.isnan(value):
         lead = f"The orders of {name} cannot be weighed{where}: each is infinitely better somewhere."
     if value == 0:

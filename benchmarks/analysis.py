@@ -42,7 +42,7 @@ def compositions(count: int, kind: str) -> Iterator[dict[str, str]]:
     for seed, batch, model, row in itertools.islice(order, count):
         settings = {"model": model, "data": "made up", "seed": str(seed), "edit_batch": str(batch), "dtype": "float32"}
         if kind == "settings":
-            changed = next(name for name, level in row.steps if level is None)
+            changed = min(name for name, level in row.steps if level is None)  # the same in both orders
             settings |= {"seed": "0", "edit_batch": "0", f"{changed}.changed": str(10 * seed + batch)}
         yield {**row.params(), **settings, "device": "cpu", "recompress": "auto", "checkpoints": "none"}
 
