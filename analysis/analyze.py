@@ -58,7 +58,7 @@ def collect(prepared: Prepared, items: pd.DataFrame | None) -> Collected:
         points=points,
         areas=areas,
         wins=pd.concat([by_level, by_area], ignore_index=True),
-        order=_recommended(prepared, points, items),
+        order=_recommended(prepared, inside, items),
         tables=_tables(prepared, points, inside, items),
         grids=curves.grids(orders, points),
         heats=heat.heats(inside, areas, titles),

@@ -229,6 +229,8 @@ def _settings(points: pd.DataFrame, weights: Mapping[str, float], bounds: Mappin
         within &= good[name] >= (bound if better[name] == "higher" else -bound)
     judged = [name for name, weight in weights.items() if weight > 0]
     judged += ["average_bits"] if "average_bits" in good and "average_bits" not in judged else []
+    if not judged:  # of no criterion is one direction better
+        return settings.assign(within=within, pareto=False)
     values = np.nan_to_num(np.column_stack([good[name] for name in judged]), nan=-np.inf, neginf=-np.inf)
     return settings.assign(within=within, pareto=within & ~_dominated(values, within.to_numpy()))
 
@@ -278,4 +280,4 @@ def _words(
     ]
     limits = f" under {', '.join(f'{key} {bound:g}' for key, bound in bounds.items())}" if bounds else ""
     pareto = f"Not beaten by another setting{limits}: {'; '.join(shown) or 'none'}."
-    return " ".join([lead, f"{'; '.join(told)}.", pareto])
+    return " ".join([lead, *([f"{'; '.join(told)}."] if told else []), pareto])

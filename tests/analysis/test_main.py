@@ -138,6 +138,7 @@ def test_items_of_the_grid_agree_with_its_criteria(grid: pd.DataFrame) -> None:
         (["--levels", "0.25"], "levels must be written like sparsity=0.25,bits=4, but got '0.25'"),
         (["--bounds", "mmlu>0.4"], "bounds must be written like mmlu=0.4,wikitext_ppl=8, but got 'mmlu>0.4'"),
         (["--bounds", "mmul=0.4"], "no criterion 'mmul'. Did you mean 'mmlu'"),
+        (["--bounds", "mmlu=2"], "no level is within the bounds; mmlu lies in .* to "),
         (["--error", "median"], "error must be best or worst, but got 'median'"),
         (["--items", "some"], "items must be auto or all or none, but got 'some'"),
         (["--output", __file__], "output must be a folder, but .* is a file"),
@@ -179,6 +180,11 @@ def test_criteria_bounds_and_error_are_as_asked(grid: pd.DataFrame, tmp_path: Pa
     assert table.over.isna().all()
     within = co.within(co.point(grid), {"mmlu": 0.9}).level.unique()
     assert table[table.within_bounds].level.tolist() == sorted(within)
+
+
+def test_a_criterion_without_a_good_direction_can_be_analysed_alone(grid: pd.DataFrame, tmp_path: Path) -> None:
+    assert main(["--criteria", "sparsity", "--items", "none", "--output", str(tmp_path)]) == 0
+    assert pd.read_csv(tmp_path / "composability.csv").order_free_error.isna().all()
 
 
 # under `mlflow run`
