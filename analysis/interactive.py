@@ -14,7 +14,10 @@ from analysis.heat import Heat
 from analysis.labels import Labels
 
 _HEIGHT, _WIDTH = 190, 178  # pixels of a panel
-_BAR = {"lenmode": "pixels", "len": 260, "yanchor": "top", "y": 1, "thickness": 14}
+_BAR = {
+    "lenmode": "pixels", "len": 260, "yanchor": "top", "y": 1, "thickness": 14,
+    "title": {"text": "order sensitivity ↓", "side": "right"},
+}  # fmt: skip
 _FONT = {"size": 12, "color": "#222"}
 
 
@@ -119,7 +122,7 @@ def _axes(made: Any, grid: Grid, panel: Panel, at: tuple[int, int], titles: Labe
     if grid.spread(panel.criterion):
         made.update_yaxes(type="log", exponentformat="power", nticks=6, **place)
     if at[1] == 0:
-        made.update_yaxes(title_text=titles.criterion(panel.criterion), **place)
+        made.update_yaxes(title_text=titles.criterion(panel.criterion, unit=True), **place)
 
 
 def heat_map(heat: Heat, titles: Labels) -> Any:

@@ -58,7 +58,8 @@ class Labels:
         """``Edit success ↑``, or ``Edit success (F1) ↑``."""
         facts = self.catalogue.criteria[name]
         title = TITLES.get(name, name.replace("_", " "))
-        return " ".join(filter(None, [title, f"({facts.unit})" if unit else "", ARROWS[facts.better]]))
+        shown = f"({facts.unit})" if unit and facts.unit not in title else ""
+        return " ".join(filter(None, [title, shown, ARROWS[facts.better]]))
 
 
 def strength_of(column: str) -> str:

@@ -50,7 +50,9 @@ def test_axes_have_units_and_directions(published: pd.DataFrame) -> None:
     text = drawn_text(figures.draw(made["figure2"], titles))
     for label in ("Edit success (F1) ↑", "MMLU (accuracy) ↑", "Sparsity", "Bits", "MEMIT"):
         assert label in text
-    assert "WikiText perplexity (perplexity) ↓" in drawn_text(figures.draw(made["perplexity-editing"], titles))
+    assert "WikiText perplexity ↓" in drawn_text(figures.draw(made["perplexity-editing"], titles))
+    layout = interactive.figure(made["figure2"], titles).layout
+    assert (layout.yaxis.title.text, layout.xaxis19.title.text) == ("Edit success (F1) ↑", "Sparsity")
 
 
 def test_methods_have_colours_of_okabe_and_ito_that_differ(published: pd.DataFrame) -> None:

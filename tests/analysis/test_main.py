@@ -17,6 +17,8 @@ from analysis import statistics
 from analysis.__main__ import main, parser
 from tracking import plugin, query, schema, store
 
+pytestmark = pytest.mark.full  # making the grid takes over ten seconds
+
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = (
     "intervention", "partner", "criterion", "level", "forward", "backward", "order_free_error", "order_sensitivity",
@@ -239,7 +241,6 @@ def test_mlproject_has_the_command_lines_options_and_defaults() -> None:
     assert shlex.split(entry["command"])[3:] == [word for name in defaults for word in (f"--{name}", f"{{{name}}}")]
 
 
-@pytest.mark.full
 def test_the_analysis_loads_no_torch(grid_uri: str, tmp_path: Path) -> None:
     """import-linter sees our own modules; this sees what libraries import on their own."""
     code = (
