@@ -29,6 +29,7 @@ ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 MAIN_ORDER = ("ft", "memit", "lora", "wanda", "sparsegpt", "awq", "gptq", "ga", "gd", "rmu")
 APPENDIX_ORDER = ("ft", "memit", "lora", "sparsegpt", "wanda", "gptq", "awq", "ga", "gd", "rmu")
 ARROW = " → "
+NOTHING = "–"  # where there is no number
 
 
 def place(name: str, order: tuple[str, ...] = MAIN_ORDER) -> tuple[int, str]:
@@ -91,7 +92,7 @@ def at(text: str, strength: str, levels: list[float]) -> str:
 def number(value: float, digits: int = 2) -> str:
     """``0.25``, ``12.93``, ``1.7e+06``, ``∞``; a dash where there is none."""
     if value is None or math.isnan(value):
-        return "–"
+        return NOTHING
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     return f"{value:.{digits}f}" if abs(value) < 10_000 else f"{value:.1e}"
@@ -99,7 +100,7 @@ def number(value: float, digits: int = 2) -> str:
 
 def percent(share: float) -> str:
     """``87%``; a dash where there is none. Resamples cannot say 100."""
-    return "–" if math.isnan(share) else ">99%" if share > 0.99 else f"{share:.0%}"
+    return NOTHING if math.isnan(share) else ">99%" if share > 0.99 else f"{share:.0%}"
 
 
 def counted(count: int, what: str) -> str:

@@ -137,9 +137,9 @@ def _shown(block: Block, index: _Index) -> dict[str, Any]:
     rows = []
     for i in range(min(len(block.values), _MOST)):
         line = zip(deep, block.values.iloc[i], block.best.iloc[i], block.runs.iloc[i], strict=True)
-        rows.append(
-            (block.values.index[i], [(_text(name, value), best, index(ids)) for name, value, best, ids in line])
-        )
+        cells = [(_text(name, value), best, ids) for name, value, best, ids in line]
+        linked = [(text, best, "" if text == labels.NOTHING else index(ids)) for text, best, ids in cells]
+        rows.append((block.values.index[i], linked))
     return {"header": header, "rows": rows}
 
 
