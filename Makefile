@@ -1,12 +1,13 @@
 # Needs only Python 3.11, pip and venv. `make help` lists the commands.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 5000
+EXPERIMENT ?= composability
 BIN = .venv/bin
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 export MLFLOW_ALLOW_PICKLE_DESERIALIZATION = false
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup demo test test-slow check ui clean
+.PHONY: help setup demo published analyze test test-slow check ui clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -22,6 +23,12 @@ setup: .venv/.ready  ## make .venv, initialise the store, register .venv with ML
 
 demo: setup  ## the main job: one composition, one MLflow run
 	. $(BIN)/activate && mlflow run . -P first=lora -P second=wanda
+
+published: setup  ## the paper's 311 rows as runs, to explore and compare with
+	$(BIN)/python -m tracking.published
+
+analyze: setup  ## tables, figures and a report: make analyze EXPERIMENT=published
+	$(BIN)/python -m analysis --experiment "$(EXPERIMENT)"
 
 test: .venv/.ready  ## the tests
 	$(PYTEST)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from interventions.criteria.editing import locality_answers
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL, testbed
 from interventions.lm import LM
-from tracking import store
+from tracking import published, store
 from tracking.checkpoints import Checkpoints
 
 torch.set_num_threads(1)  # pytest-xdist runs a worker per core
@@ -53,14 +54,34 @@ def small(data: Data) -> Data:
     )
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with MLflow's tables, which take seconds to make."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        store.prepare()
+    return path
+
+
 @pytest.fixture
-def local_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def local_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> str:
     """A fresh SQLite store; nothing of the checkout's is touched."""
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = f"sqlite:///{shutil.copy(empty_database, tmp_path / 'mlflow.db')}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     monkeypatch.chdir(tmp_path)
     store.experiment()
+    return uri
+
+
+@pytest.fixture(scope="session")
+def published_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A SQLite store with the paper's 311 rows; tests read it only."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('published')}/mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        published.publish()
     return uri
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -16,7 +17,8 @@ import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 
-from tracking import schema
+from interventions.registry import InvalidInput
+from tracking import schema, store
 
 BEAT = 30.0  # seconds between heartbeats
 SILENT = 600.0  # a run on another host that was silent for so long is dead
@@ -60,6 +62,35 @@ def reconcile(client: MlflowClient, experiment_id: str) -> list[str]:
         client.set_tag(run.info.run_id, schema.NOTE, "The process was killed before the run ended.")
         client.set_terminated(run.info.run_id, "KILLED")
     return [run.info.run_id for run in dead]
+
+
+def exit_status(command: Callable[[], None]) -> int:
+    """Run a command; returns 0, 2 (bad input, said in one line), 130 (Ctrl-C) or 143 (SIGTERM)."""
+    try:
+        command()
+    except InvalidInput as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        fail_launched(one_line(error))
+        return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except Terminated:
+        return 128 + signal.SIGTERM
+    return 0
+
+
+def launched() -> str | None:
+    """The run that `mlflow run` made for this process, if that is how it was started."""
+    return os.environ.get("MLFLOW_RUN_ID")
+
+
+def fail_launched(line: str) -> None:
+    """`mlflow run` made a run before we could look: end it FAILED with the reason as its note."""
+    run_id = launched()
+    if run_id:
+        client = MlflowClient(tracking_uri=store.uri())
+        client.set_tag(run_id, schema.NOTE, line)
+        client.set_terminated(run_id, "FAILED")
 
 
 def one_line(error: BaseException) -> str:

@@ -18,8 +18,8 @@ from mlflow.entities import Metric, Param, RunTag
 
 from interventions.base import Intervention
 from interventions.composition import Composition
-from interventions.criteria.base import Scores
-from tracking import schema
+from interventions.criteria.base import CRITERIA, Scores
+from tracking import catalogue, schema
 from tracking.checkpoints import Spent
 from tracking.plan import Plan
 
@@ -70,7 +70,11 @@ class Log:
                 if n in ("dtype", "device") or launched.get(n, asked[n]) != used[n]
             },
         }
-        self._batch(params=params, tags={schema.KEY: plan.keys[-1], schema.SWEEP: ""})
+        about = {
+            schema.ABOUT_INTERVENTIONS: catalogue.as_tag(catalogue.of_steps(plan.composition)),
+            schema.ABOUT_CRITERIA: catalogue.as_tag(catalogue.of_criteria(CRITERIA.all().values())),
+        }
+        self._batch(params=params, tags={schema.KEY: plan.keys[-1], schema.SWEEP: "", **about})
 
     @_timed
     def recompression(self, again: Composition, key: str) -> None:

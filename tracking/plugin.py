@@ -13,6 +13,8 @@ from pathlib import Path
 from interventions.cache import root
 from tracking import store
 
+_READERS = ("analyze", "published")  # entry points whose `-P experiment=` names what is read
+
 
 class CheckoutExperiment:  # MLflow's DefaultExperimentProvider, which cannot be imported while MLflow imports us
     """The experiment ``composability`` (or the one of ``-P experiment=NAME``) in the checkout's store."""
@@ -32,7 +34,7 @@ class CheckoutExperiment:  # MLflow's DefaultExperimentProvider, which cannot be
     def get_experiment_id(self) -> str:
         """The experiment's id; ends the process where there can be none, as MLflow would fall back to "Default"."""
         try:
-            return store.experiment(_asked_experiment(sys.argv) or store.EXPERIMENT)
+            return store.experiment(_destination(sys.argv))
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
 
@@ -56,10 +58,17 @@ def _is_mlflow(program: str) -> bool:
     return path.name == "mlflow" or path.parts[-2:] == ("mlflow", "__main__.py")
 
 
-def _asked_experiment(argv: list[str]) -> str:
-    """NAME of ``-P experiment=NAME``; empty if none was given."""
+def _destination(argv: list[str]) -> str:
+    """The experiment of the launched run: for a composition as asked; what reads compositions logs among reports."""
+    if _given(argv, ("-e", "--entry-point"), "") in _READERS:
+        return store.REPORTS
+    return _given(argv, ("-P", "--param-list"), "experiment=") or store.EXPERIMENT
+
+
+def _given(argv: list[str], flags: tuple[str, str], prefix: str) -> str:
+    """The value of ``-P experiment=NAME`` or ``-e NAME``, in any of the ways to write it; empty if it is not there."""
     for flag, value in pairwise(argv):
-        if flag in ("-P", "--param-list") and value.startswith("experiment="):
-            return value.partition("=")[2]
-    glued = ("-Pexperiment=", "--param-list=experiment=")
-    return next((arg.removeprefix(flag) for arg in argv for flag in glued if arg.startswith(flag)), "")
+        if flag in flags and value.startswith(prefix):
+            return value.removeprefix(prefix)
+    glued = (f"{flags[0]}{prefix}", f"{flags[1]}={prefix}")
+    return next((arg.removeprefix(start) for arg in argv for start in glued if arg.startswith(start)), "")

@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InvalidInput as error:
         line = liveness.one_line(error)
         print(f"error: {line}", file=sys.stderr)
-        _fail_adopted(line)
+        liveness.fail_launched(line)
         return 2
     try:
         run_id = track(plan, experiment)
@@ -146,16 +146,6 @@ def _profile(data: str) -> str:
     from interventions.base import PROFILES
 
     return data if data in PROFILES else PROFILES[0]  # an unknown one is refused by prepare
-
-
-def _fail_adopted(line: str) -> None:
-    """`mlflow run` made a run before we could look: end it FAILED with the reason as its note."""
-    run_id = os.environ.get("MLFLOW_RUN_ID")
-    if run_id:
-        mlflow.set_tracking_uri(store.uri())
-        client = MlflowClient()
-        client.set_tag(run_id, schema.NOTE, line)
-        client.set_terminated(run_id, "FAILED")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from interventions.cache import root
+from interventions.registry import InvalidInput
 
 EXPERIMENT = "composability"
+REPORTS = "reports"  # where `analyze` logs its runs, and `mlflow run -e published` its own
 VIEW = "criteria"  # the key of the saved view that `make ui` links to
 _SHOWN = ("edit_success", "edit_generalization", "edit_locality", "wmdp", "mmlu", "wikitext_ppl", "average_bits")
 
@@ -36,6 +38,11 @@ applied (0 = the base model), so the chart of a metric shows its path through th
 
 With `data = testbed`, `mmlu`, `wmdp_*` and `wikitext_ppl` are roles: they are measured on the testbed's stand-ins
 (synthetic facts and prose), not on the data sets that gave them their names.
+"""
+
+REPORTS_DESCRIPTION = """\
+**One run is one analysis** of the compositions in other experiments: open its artifact `report.html`. Tables, figures
+and the numbers as CSV lie beside it; the run's note has the findings in words.
 """
 
 
@@ -69,11 +76,11 @@ def prepare() -> None:
         aside.rename(database)  # whole or not at all
 
 
-def experiment(name: str = EXPERIMENT) -> str:
-    """The id of an experiment, made with its description if it is missing; two processes may race for it.
+def experiment(name: str = EXPERIMENT, description: str | None = None) -> str:
+    """The id of an experiment, made with a description if it is missing; two processes may race for it.
 
     Raises:
-        ValueError: it was deleted; says how to restore it.
+        InvalidInput: it was deleted; says how to restore it.
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -82,17 +89,18 @@ def experiment(name: str = EXPERIMENT) -> str:
     client = MlflowClient(tracking_uri=uri())
     found = client.get_experiment_by_name(name)
     if found is None:
+        told = description or (REPORTS_DESCRIPTION if name == REPORTS else DESCRIPTION)
         with suppress(MlflowException):  # another process made it meanwhile
             client.create_experiment(
                 name,
                 artifact_location=_artifacts(name),
-                tags={"mlflow.note.content": DESCRIPTION, f"mlflow.sharedViewState.{VIEW}": _view()},
+                tags={"mlflow.note.content": told, f"mlflow.sharedViewState.{VIEW}": _view()},
             )
         found = client.get_experiment_by_name(name)
     if found is None:
         raise ValueError(f"experiment {name!r} could not be made in {uri()}")
     if found.lifecycle_stage == "deleted":
-        raise ValueError(
+        raise InvalidInput(
             f"experiment {name!r} was deleted from {uri()}: restore it with"
             f" mlflow experiments restore -x {found.experiment_id}, or name another"
         )

@@ -1,0 +1,20 @@
+"""From runs to composability: reads the store through `tracking.query`, writes tables, figures and a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.recommendation import Recommendation as Recommendation
+    from analysis.recommendation import recommend as recommend
+
+__all__ = ["Recommendation", "recommend"]
+
+
+def __getattr__(name: str) -> Any:
+    """`analysis.recommend`, imported when it is first asked for: the command line starts without pandas and scipy."""
+    if name in __all__:
+        from analysis import recommendation
+
+        return getattr(recommendation, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
