@@ -68,6 +68,8 @@ def _analyse(given: argparse.Namespace, output: Path | None) -> None:
     prepared = prepare(_request(given))
     run_id = _logged(given, prepared, output)
     print(f"run {run_id} in {store.uri()}" + (f"; files in {output}" if output is not None else ""))
+    place = f"/#/experiments/{MlflowClient(tracking_uri=store.uri()).get_run(run_id).info.experiment_id}/runs/{run_id}"
+    print(f"report: {prepared.request.ui}{place}/artifacts/report.html (start the UI with `make ui`)")
 
 
 def _request(given: argparse.Namespace) -> Request:

@@ -8,13 +8,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from analysis import composability as co
-from analysis import curves, figures, findings, heat, interactive, labels, layouts, recommendation, report, tables
+from analysis import curves, figures, findings, heat, labels, layouts, recommendation, report, tables
 from analysis import statistics as st
 from analysis.content import Collected, content
 from analysis.labels import Labels
 from analysis.orders import VARIANT
 from analysis.points import MEASURES, complete
 from analysis.request import Prepared
+from analysis.samples import MANY, samples
 from tracking import query
 
 _MOST = 2000  # runs whose items are read without being asked to: a file each
@@ -34,10 +35,10 @@ def write(prepared: Prepared, folder: Path) -> dict[str, list[findings.Finding]]
         _csv(made.wins, folder / "wins.csv")
         _csv(made.order, folder / "order.csv")
         tables.save(made.tables, folder / "tables")
-        _draw(made, prepared.titles, folder / "figures")
         steps.update()
-        page = report.render(content(prepared, made), prepared.titles)
-        (folder / "report.html").write_text(page)
+        page = content(prepared, made)
+        _draw(made, page, prepared.titles, folder / "figures")
+        (folder / "report.html").write_text(report.render(page))
         steps.update()
     return made.findings
 
@@ -57,7 +58,7 @@ def collect(prepared: Prepared, items: pd.DataFrame | None) -> Collected:
         points=points,
         areas=areas,
         wins=pd.concat([by_level, by_area], ignore_index=True),
-        order=_recommended(prepared, points, items),
+        order=_recommended(prepared, inside, items),
         tables=_tables(prepared, points, inside, items),
         grids=curves.grids(orders, points),
         heats=heat.heats(inside, areas, titles),
@@ -71,7 +72,7 @@ def _items(prepared: Prepared) -> pd.DataFrame | None:
         return None
     points = prepared.points
     if prepared.request.items == "auto":
-        points = points[points.replicates < st.MANY]
+        points = points[points.replicates < MANY]
     wanted = {run for both in points.forward_runs + points.backward_runs for run in both}
     runs = prepared.orders.runs
     runs = runs[runs.run_id.isin(wanted)]
@@ -85,7 +86,7 @@ def _items(prepared: Prepared) -> pd.DataFrame | None:
 def _recommended(prepared: Prepared, points: pd.DataFrame, items: pd.DataFrame | None) -> pd.DataFrame:
     """The order to choose, a row per pair and setting, the surest first."""
     there = points[complete(points)].reset_index(drop=True)
-    taken = st.samples(prepared.runs, there, items)
+    taken = samples(prepared.runs, there, items)
     rows = []
     for _, group in there.groupby(["intervention", "partner", *VARIANT], sort=False):
         mine = {i: taken[at] for i, at in enumerate(group.index) if at in taken}
@@ -133,10 +134,11 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: [" ".join(ids) for ids in frame[name]] for name in tuples})
 
 
-def _draw(made: Collected, titles: Labels, folder: Path) -> None:
+def _draw(made: Collected, page: report.Content, titles: Labels, folder: Path) -> None:
+    """PNG files, and pages of their own for the report's figures."""
     for grid in made.grids:
         figures.save(figures.draw(grid, titles), folder / f"{grid.name}.png")
-        (folder / f"{grid.name}.html").write_text(report.standalone(interactive.figure(grid, titles)))
     for one in made.heats:
         figures.save(figures.draw_heat(one, titles), folder / f"{one.name}.png")
-        (folder / f"{one.name}.html").write_text(report.standalone(interactive.heat_map(one, titles)))
+    for name, _, figure in (*page.figures, *page.heats):
+        (folder / f"{name}.html").write_text(report.standalone(figure))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import curves, findings, heat, labels, report, tables
+from analysis import curves, findings, heat, interactive, labels, report, tables
 from analysis import statistics as st
 from analysis.labels import Labels
 from analysis.orders import VARIANT
@@ -21,10 +21,7 @@ ERROR_WORDS = {
     "best": "1 - the better of the two orders (the value itself where lower is better), as in the paper's tables",
     "worst": "1 - the worse of the two orders (the value itself where lower is better), as equation 1 is printed",
 }
-NOTES = (
-    "The chance-adjusted error is max(0, κ - 0.25) / 0.75 for four-choice criteria where lower is better; it stands"
-    " beside the raw one in the order table's source, composability.csv.",
-)
+NOTES = ("The adjusted error is max(0, κ - 0.25) / 0.75, for four-choice criteria where lower is better: 0 at chance.",)
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,7 @@ def content(prepared: Prepared, made: Collected) -> report.Content:
     used = pd.concat([orders.runs, orders.alone])
     over = sorted(set(made.points.over[made.points.units > 0]))
     dropped = [f"{grid.caption}: {grid.dropped} more columns found no place." for grid in made.grids if grid.dropped]
+    dropped += [f"{one.caption}: {one.dropped} more methods found no place." for one in made.heats if one.dropped]
     return report.Content(
         title=", ".join(prepared.request.experiments),
         runs=used[["run_id", "experiment_id"]],
@@ -54,8 +52,8 @@ def content(prepared: Prepared, made: Collected) -> report.Content:
         order=_order_block(made.order, titles),
         tables=made.tables,
         areas=_area_block(made.areas, made.points, titles),
-        grids=made.grids,
-        heats=made.heats,
+        figures=[(grid.name, grid.caption, interactive.figure(grid, titles)) for grid in made.grids],
+        heats=[(one.name, one.caption, interactive.heat_map(one, titles)) for one in made.heats],
         missing=[_sentence(row, titles) for row in missing(prepared.points).to_dict("records")],
         left_out=orders.left_out,
         notes=[*NOTES, *dropped],
@@ -73,7 +71,7 @@ def _order_block(chosen: pd.DataFrame, titles: Labels) -> Block:
             titles.order(*row["order"].split(labels.ARROW)) if row["score"] else "neither",
             labels.number(row["score"], 3),
             f"{row['low']:.3f} to {row['high']:.3f}" if np.isfinite(row["low"]) else "–",
-            f"{row['sure']:.0%}" if np.isfinite(row["sure"]) else "–",
+            labels.percent(row["sure"]),
             str(row["levels"] or ""),
             row["resampled"],
         )
@@ -86,7 +84,11 @@ def _order_block(chosen: pd.DataFrame, titles: Labels) -> Block:
 
 
 def _area_block(areas: pd.DataFrame, points: pd.DataFrame, titles: Labels) -> Block:
-    columns = ["Criterion", "Levels", "First order", "Other order", *(labels.TITLES[m] for m in MEASURES), "Adjusted"]
+    columns = ["Criterion", "Levels", "As written", "Other way", *(labels.TITLES[m] for m in MEASURES), "Adjusted"]
+    places = {name: i for i, name in enumerate(titles.catalogue.criteria)}
+    areas = areas.assign(
+        first=areas.intervention.map(labels.place), then=areas.partner.map(labels.place), of=areas.criterion.map(places)
+    ).sort_values(["context", "first", "then", *VARIANT, "of"], ignore_index=True)
     numbers = [areas[name].map(lambda v: labels.number(v, 3)) for name in ("forward", "backward", *MEASURES, ADJUSTED)]
     rows = list(zip(areas.criterion.map(titles.criterion), areas.levels, *numbers, strict=True))
     key = ["intervention", "partner", "settings", "criterion"]

@@ -91,12 +91,10 @@ def grids(orders: Orders, points: pd.DataFrame) -> list[Grid]:
         ("perplexity-editing", "editing", ("wikitext_ppl",)),
         ("perplexity-unlearning", "unlearning", ("wikitext_ppl",)),
     ]
-    contexts = list(dict.fromkeys(points.context))
     made = []
-    for context in contexts:
+    for context, suffix in labels.suffixes(points.context).items():
         of = points[(points.context == context) & points.partner_group.isin(COMPRESSION) & (points.strength != "")]
         for name, category, criteria in wanted:
-            suffix = f"-{labels.slug(context)}" if len(contexts) > 1 else ""
             rows = [criterion for criterion in criteria if criterion in set(of.criterion)]
             chosen = of[(of.intervention_group == category) & of.criterion.isin(rows)]
             if len(chosen):

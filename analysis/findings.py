@@ -68,7 +68,8 @@ def _scope(evidence: Evidence) -> Finding:
     once = points.drop_duplicates("point")
     replicates = int(once.replicates.max())
     per = f", up to {replicates} edit batches and seeds each" if replicates > 1 else ", one run of each order"
-    return Finding(f"{len(pairs)} pairs of {len(methods)} interventions, {len(once)} points (pair and level){per}.")
+    pairs_of = f"{labels.counted(len(pairs), 'pair')} of {labels.counted(len(methods), 'intervention')}"
+    return Finding(f"{pairs_of}, {labels.counted(len(once), 'point')} (pair and level){per}.")
 
 
 def _most_sensitive(evidence: Evidence) -> Iterable[Finding]:
@@ -100,7 +101,9 @@ def _which_first(evidence: Evidence) -> Iterable[Finding]:
         clear = of[(of.gain.abs() >= NOTABLE) & ~_within_noise(of)]
         lead = f"{method} and {group}: {measured}"
         if clear.empty:
-            yield Finding(f"{lead} differs clearly between the orders at none of {len(of)} points.", _runs(of))
+            yield Finding(
+                f"{lead} differs clearly between the orders at none of {labels.counted(len(of), 'point')}.", _runs(of)
+            )
             continue
         forward = int((clear.gain > 0).sum())
         if forward * 2 == len(clear):
@@ -113,8 +116,8 @@ def _which_first(evidence: Evidence) -> Iterable[Finding]:
         )
         gain = abs(float(clear.gain.mean()))
         yield Finding(
-            f"{lead} is better with {first} at {count} of the {len(clear)} points where the orders clearly differ"
-            f" (of {len(of)}), by {gain:.2f} on average over these.",
+            f"{lead} is better with {first} at {count} of the {labels.counted(len(clear), 'point')} where the"
+            f" orders clearly differ (of {len(of)}), by {gain:.2f} on average over these.",
             _runs(clear),
         )
 
@@ -138,7 +141,9 @@ def _best_composers(evidence: Evidence) -> Iterable[Finding]:
             continue
         best, last = str(means.index[0]), str(means.index[-1])
         runs = _runs(of[of.partner.isin([best, last])])
-        lead = f"{str(group).capitalize()} with {about}, over {len(wide)} points that all methods have"
+        lead = (
+            f"{str(group).capitalize()} with {about}, over {labels.counted(len(wide), 'point')} that all methods have"
+        )
         if means.iloc[-1] - means.iloc[0] < NOTABLE / 10:
             yield Finding(f"{lead}: all compose alike on {titles.criterion(_MAIN[str(about)])}.", runs)
             continue

@@ -14,7 +14,10 @@ from analysis.heat import Heat
 from analysis.labels import Labels
 
 _HEIGHT, _WIDTH = 190, 178  # pixels of a panel
-_BAR = {"lenmode": "pixels", "len": 260, "yanchor": "top", "y": 1, "thickness": 14}
+_BAR = {
+    "lenmode": "pixels", "len": 260, "yanchor": "top", "y": 1, "thickness": 14,
+    "title": {"text": "order sensitivity ↓", "side": "right"},
+}  # fmt: skip
 _FONT = {"size": 12, "color": "#222"}
 
 
@@ -27,9 +30,10 @@ def figure(grid: Grid, titles: Labels) -> Any:
     )  # fmt: skip
     shades, named = colours(grid), set[str]()
     for (i, j), panel in grid.panels.items():
-        for curve in panel.curves:
+        low, high = _ends(grid, i)
+        for k, curve in enumerate(panel.curves):
             drawn = [*_orders(curve, panel, grid.columns[j], shades[curve.title]), *_alone(curve, panel, shades)]
-            drawn += _infinite(curve, panel, _top(grid, i), shades[curve.title])
+            drawn += _infinite(curve, panel, [high * (high / low) ** (0.06 * (2 * k + m)) for m in (1, 2)], shades)
             drawn[0].showlegend = curve.title not in named
             named.add(curve.title)
             made.add_traces(drawn, i + 1, j + 1)
@@ -73,31 +77,32 @@ def _line(x: np.ndarray, values: np.ndarray, curve: Curve, name: str, panel: Pan
     )  # fmt: skip
 
 
-def _infinite(curve: Curve, panel: Panel, top: float, colour: str) -> list[Any]:
-    """A triangle above all values for each infinite one."""
+def _infinite(curve: Curve, panel: Panel, places: list[float], shades: dict[str, str]) -> list[Any]:
+    """A triangle above all values for each infinite one; each order has a height of its own."""
     x, *orders = panel.ended(curve)
     return [
         go.Scatter(
-            x=x[np.isposinf(values)], y=[top] * int(np.isposinf(values).sum()), mode="markers", showlegend=False,
+            x=x[np.isposinf(values)], y=[place] * int(np.isposinf(values).sum()), mode="markers", showlegend=False,
             legendgroup=curve.title, hovertemplate="infinite<extra></extra>",
-            marker={"symbol": symbol, "color": colour, "size": 8},
+            marker={"symbol": symbol, "color": shades[curve.title], "size": 8},
         )
-        for values, symbol in zip(orders, ("triangle-up", "triangle-up-open"), strict=True)
+        for values, place, symbol in zip(orders, places, ("triangle-up", "triangle-up-open"), strict=True)
         if np.isposinf(values).any()
     ]  # fmt: skip
 
 
-def _top(grid: Grid, row: int) -> float:
-    """A place above all finite values of a row."""
+def _ends(grid: Grid, row: int) -> tuple[float, float]:
+    """Least and greatest finite value of a row, greater than 0 and apart."""
     values = [
         value
         for (i, _), panel in grid.panels.items()
         if i == row
         for curve in panel.curves
         for value in (*curve.forward, *curve.backward, *curve.alone)
-        if np.isfinite(value)
+        if np.isfinite(value) and value > 0
     ]
-    return 10 * max(values, default=1.0)
+    low, high = min(values, default=1.0), max(values, default=10.0)
+    return low, max(high, 1.1 * low)
 
 
 def _axes(made: Any, grid: Grid, panel: Panel, at: tuple[int, int], titles: Labels) -> None:
@@ -117,7 +122,7 @@ def _axes(made: Any, grid: Grid, panel: Panel, at: tuple[int, int], titles: Labe
     if grid.spread(panel.criterion):
         made.update_yaxes(type="log", exponentformat="power", nticks=6, **place)
     if at[1] == 0:
-        made.update_yaxes(title_text=titles.criterion(panel.criterion), **place)
+        made.update_yaxes(title_text=titles.criterion(panel.criterion, unit=True), **place)
 
 
 def heat_map(heat: Heat, titles: Labels) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tracking.catalogue import Catalogue
@@ -28,6 +29,7 @@ ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 MAIN_ORDER = ("ft", "memit", "lora", "wanda", "sparsegpt", "awq", "gptq", "ga", "gd", "rmu")
 APPENDIX_ORDER = ("ft", "memit", "lora", "sparsegpt", "wanda", "gptq", "awq", "ga", "gd", "rmu")
 ARROW = " → "
+NOTHING = "–"  # where there is no number
 
 
 def place(name: str, order: tuple[str, ...] = MAIN_ORDER) -> tuple[int, str]:
@@ -57,7 +59,8 @@ class Labels:
         """``Edit success ↑``, or ``Edit success (F1) ↑``."""
         facts = self.catalogue.criteria[name]
         title = TITLES.get(name, name.replace("_", " "))
-        return " ".join(filter(None, [title, f"({facts.unit})" if unit else "", ARROWS[facts.better]]))
+        shown = f"({facts.unit})" if unit and facts.unit not in title else ""
+        return " ".join(filter(None, [title, shown, ARROWS[facts.better]]))
 
 
 def strength_of(column: str) -> str:
@@ -89,12 +92,29 @@ def at(text: str, strength: str, levels: list[float]) -> str:
 def number(value: float, digits: int = 2) -> str:
     """``0.25``, ``12.93``, ``1.7e+06``, ``∞``; a dash where there is none."""
     if value is None or math.isnan(value):
-        return "–"
+        return NOTHING
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     return f"{value:.{digits}f}" if abs(value) < 10_000 else f"{value:.1e}"
 
 
-def slug(text: str) -> str:
-    """Part of a file's name."""
-    return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+def percent(share: float) -> str:
+    """``87%``; a dash where there is none. Resamples cannot say 100."""
+    return NOTHING if math.isnan(share) else ">99%" if share > 0.99 else f"{share:.0%}"
+
+
+def counted(count: int, what: str) -> str:
+    """``1 pair``, ``2 pairs``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def suffixes(contexts: Iterable[str]) -> dict[str, str]:
+    """Context to the end of a file's name: nothing where there is one, else what it says, each another."""
+    distinct = list(dict.fromkeys(contexts))
+    if len(distinct) < 2:
+        return dict.fromkeys(distinct, "")
+    taken: dict[str, str] = {}
+    for context in distinct:
+        slug = "-".join("".join(c if c.isalnum() else " " for c in context.lower()).split())[:60]
+        taken[context] = f"-{slug}" if f"-{slug}" not in taken.values() else f"-{slug}-{len(taken) + 1}"
+    return taken

@@ -192,14 +192,16 @@ def _alone(orders: Orders, context: str, titles: Labels) -> pd.DataFrame:
     """``label, runs`` and the criteria, a row per intervention and level, in the paper's order."""
     of = orders.alone[orders.alone.context == context]
     criteria = [name for name in APPENDIX if name in orders.criteria]
-    rows = []
     by = ["intervention", "intervention_variant", "strength", "level"]
-    groups: Any = of.groupby(by, dropna=False, sort=False)
-    for (name, variant, strength, level), group in groups:
+    number = of.groupby(by, dropna=False, sort=False).ngroup()
+    values = of.groupby(number)[criteria].mean()
+    rows = []
+    for at, group in of.groupby(number):
+        name, variant, strength, level = (group[column].iloc[0] for column in by)
         label = titles.method(name, variant) + _suffix(strength, level)
         order = (bool(name), labels.place(name, labels.APPENDIX_ORDER), variant, np.nan_to_num(level))
-        rows.append((order, label, tuple(group.run_id), group[criteria].mean()))
-    return _frame(rows)
+        rows.append((order, label, tuple(group.run_id), at))
+    return _frame(rows, values)
 
 
 def _sequences(points: pd.DataFrame, first: str, second: str, titles: Labels) -> pd.DataFrame:
@@ -211,25 +213,25 @@ def _sequences(points: pd.DataFrame, first: str, second: str, titles: Labels) ->
         & points[order].notna()
         & points.criterion.isin(list(APPENDIX))
     ]
+    values = of.pivot(index="point", columns="criterion", values=order)
     rows = []
-    for _, group in of.groupby("point", sort=False):
-        cell = group.iloc[0]
+    for cell in of.drop_duplicates("point").to_dict("records"):
         names = [
             titles.method(cell[side], cell[f"{side}_variant"])
-            + (_suffix(cell.strength, cell.level) if cell.strength.startswith(f"{cell[side]}.") else "")
+            + (_suffix(cell["strength"], cell["level"]) if cell["strength"].startswith(f"{cell[side]}.") else "")
             for side in (one, other)
         ]
         place = [(labels.place(cell[side], labels.APPENDIX_ORDER), cell[f"{side}_variant"]) for side in (one, other)]
-        values = group.set_index("criterion")[order]
         label, runs = labels.ARROW.join(names), cell[f"{order}_runs"]
-        rows.append(((*place, np.nan_to_num(cell.level)), label, runs, values))
-    return _frame(rows)
+        rows.append(((*place, np.nan_to_num(cell["level"])), label, runs, cell["point"]))
+    return _frame(rows, values)
 
 
-def _frame(rows: list[tuple[Any, str, tuple[str, ...], pd.Series]]) -> pd.DataFrame:
-    """Criteria by label, in order; ``runs`` beside them."""
+def _frame(rows: list[tuple[Any, str, tuple[str, ...], Any]], values: pd.DataFrame) -> pd.DataFrame:
+    """Criteria by label, in order, ``runs`` beside them; the last of a row is where its values are."""
     rows = sorted(rows, key=lambda row: row[0])
-    frame = pd.DataFrame([values for *_, values in rows], index=[label for _, label, *_ in rows])
+    frame = values.loc[[at for *_, at in rows]]
+    frame.index = pd.Index([label for _, label, *_ in rows])
     frame["runs"] = pd.Series([runs for _, _, runs, _ in rows], index=frame.index, dtype=object)
     return frame
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis import labels
 from interventions.registry import InvalidInput
 from tracking.catalogue import Catalogue
 from tracking.query import BOOKKEEPING
@@ -191,13 +192,11 @@ def _matched(pairs: pd.DataFrame) -> pd.DataFrame:
 def _left_out(runs: pd.DataFrame, used: pd.DataFrame, steps: pd.Series, repeats: int) -> list[str]:
     counts = {
         "that did not finish": len(runs) - len(used),
-        "of three and more interventions: composability is defined for two": int(
-            ((steps > 2) & (steps < _TWICE)).sum()
-        ),
+        "of three and more interventions: composability is defined for two": int(steps.between(3, _TWICE - 1).sum()),
         "of one intervention applied twice: there is no order to compare": int((steps == _TWICE).sum()),
         "repeated later with equal settings, seed and edit batch": repeats,
     }
-    return [f"{count} run{'s' if count > 1 else ''} {which}" for which, count in counts.items() if count]
+    return [f"{labels.counted(count, 'run')} {which}" for which, count in counts.items() if count]
 
 
 def _some(runs: pd.DataFrame, column: str, most: int = 6) -> str:

@@ -31,7 +31,8 @@ def point(
     """Order-free error and order sensitivity of every pair, criterion and level.
 
     Replicates over seeds and edit batches are averaged first, those alone that both orders have; runs that differ in
-    anything else stay apart. A level that only one order has is a row with NaN in the other's place.
+    anything else stay apart. A level that only one order has is a row with NaN in the other's place; orders that have
+    no seed and edit batch in common have values, but no measures.
 
     Args:
         runs: rows of ``tracking.query.compositions``.
@@ -130,7 +131,8 @@ def _measures(points: pd.DataFrame, catalogue: Catalogue, error: Error) -> pd.Da
     with np.errstate(invalid="ignore"):  # two infinite perplexities have no difference
         sensitivity = (points.forward - points.backward).abs()
     adjusted = np.maximum(0, (free - chance) / (1 - chance))
-    return pd.DataFrame({MEASURES[0]: free, MEASURES[1]: sensitivity, ADJUSTED: adjusted}, index=points.index)
+    measures = pd.DataFrame({MEASURES[0]: free, MEASURES[1]: sensitivity, ADJUSTED: adjusted}, index=points.index)
+    return measures.where(complete(points))
 
 
 def _at(points: pd.DataFrame, levels: Mapping[str, float]) -> pd.DataFrame:
@@ -153,8 +155,8 @@ def _at(points: pd.DataFrame, levels: Mapping[str, float]) -> pd.DataFrame:
 
 
 def complete(points: pd.DataFrame) -> pd.Series:
-    """Whether both orders are there."""
-    return points.forward.notna() & points.backward.notna()
+    """Whether both orders are there, for at least one seed and edit batch."""
+    return points.forward.notna() & points.backward.notna() & (points.replicates > 0)
 
 
 def _orders_of(points: pd.DataFrame) -> list[str]:
@@ -183,7 +185,7 @@ def missing(points: pd.DataFrame) -> pd.DataFrame:
                 rows.append((row, f"{' → '.join(order)} was not run"))
         if row.forward_runs and row.backward_runs and row.unpaired:
             lacking = "no seed and edit batch is common to both orders" if not row.replicates else (
-                f"{row.unpaired} seeds and edit batches were run in one order only"
+                f"{labels.counted(row.unpaired, 'replicate')} (seed and edit batch) in one order only"
             )  # fmt: skip
             rows.append((row, lacking))
     rows += _missing_levels(once)

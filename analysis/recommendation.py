@@ -14,7 +14,8 @@ from analysis.bounds import known
 from analysis.labels import SHARES, Labels
 from analysis.orders import VARIANT
 from analysis.points import complete, point
-from analysis.statistics import CONFIDENCE, RESAMPLES, Samples, check, described, drawn_gains, samples
+from analysis.samples import Samples, described, samples
+from analysis.statistics import CONFIDENCE, RESAMPLES, check, drawn_gains
 from interventions.registry import InvalidInput
 from tracking.catalogue import Catalogue
 
@@ -228,6 +229,8 @@ def _settings(points: pd.DataFrame, weights: Mapping[str, float], bounds: Mappin
         within &= good[name] >= (bound if better[name] == "higher" else -bound)
     judged = [name for name, weight in weights.items() if weight > 0]
     judged += ["average_bits"] if "average_bits" in good and "average_bits" not in judged else []
+    if not judged:  # of no criterion is one direction better
+        return settings.assign(within=within, pareto=False)
     values = np.nan_to_num(np.column_stack([good[name] for name in judged]), nan=-np.inf, neginf=-np.inf)
     return settings.assign(within=within, pareto=within & ~_dominated(values, within.to_numpy()))
 
@@ -258,7 +261,10 @@ def _words(
         lead = f"{name} is better by {value:.3f}{where}. How sure is unknown: one run per order, no items."
     else:
         clear = "is better" if low > 0 else "looks better, but not clearly so,"
-        lead = f"{name} {clear} by {value:.3f} ({low:.3f} to {high:.3f}){where}. Sure: {sure:.0%}, resampling {over}."
+        lead = (
+            f"{name} {clear} by {value:.3f} ({low:.3f} to {high:.3f}){where}. Sure: {labels.percent(sure)},"
+            f" resampling {over}."
+        )
     if np.isnan(value):
         lead = f"The orders of {name} cannot be weighed{where}: each is infinitely better somewhere."
     if value == 0:
@@ -274,4 +280,4 @@ def _words(
     ]
     limits = f" under {', '.join(f'{key} {bound:g}' for key, bound in bounds.items())}" if bounds else ""
     pareto = f"Not beaten by another setting{limits}: {'; '.join(shown) or 'none'}."
-    return " ".join([lead, f"{'; '.join(told)}.", pareto])
+    return " ".join([lead, *([f"{'; '.join(told)}."] if told else []), pareto])

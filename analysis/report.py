@@ -15,11 +15,8 @@ import plotly.io
 from jinja2 import Environment, select_autoescape
 from markupsafe import Markup
 
-from analysis import interactive, labels
-from analysis.curves import Grid
+from analysis import labels
 from analysis.findings import Finding
-from analysis.heat import Heat
-from analysis.labels import Labels
 from analysis.tables import WINS, Block, Table
 
 _HERE = Path(__file__).parent
@@ -37,7 +34,8 @@ class Content:
         order: the order to choose, a row per pair.
         tables: of `layouts`.
         areas: a row per curve, as a block.
-        grids, heats: what the figures show.
+        figures: (name, caption, plotly's figure) of the curves.
+        heats: likewise of the heat maps.
         missing, left_out, notes: sentences.
         error_words: how order-free error was taken.
         confidence: of the intervals.
@@ -51,8 +49,8 @@ class Content:
     order: Block
     tables: Sequence[Table]
     areas: Block
-    grids: Sequence[Grid]
-    heats: Sequence[Heat]
+    figures: Sequence[tuple[str, str, Any]]
+    heats: Sequence[tuple[str, str, Any]]
     missing: Sequence[str]
     left_out: Sequence[str]
     notes: Sequence[str]
@@ -73,14 +71,12 @@ class _Index:
         return " ".join(str(self.number[i]) for i in ids if i in self.number) if isinstance(ids, tuple) else ""
 
 
-def render(content: Content, titles: Labels) -> str:
+def render(content: Content) -> str:
     """The page, as HTML that needs nothing else."""
     index = _Index(content.runs)
     environment = Environment(autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((_HERE / "report.html.j2").read_text())
     main, appendix = ([t for t in content.tables if (t.number < 8) == first] for first in (True, False))
-    figures = [(grid.caption, interactive.figure(grid, titles)) for grid in content.grids]
-    heats = [(heat.caption, interactive.heat_map(heat, titles)) for heat in content.heats]
     return template.render(
         title=content.title,
         used=len(content.runs),
@@ -98,8 +94,8 @@ def render(content: Content, titles: Labels) -> str:
         appendix=[_table(table, index) for table in appendix],
         areas=_shown(content.areas, index),
         areas_note=_cut(content.areas),
-        figures=_embedded(figures, script=True),
-        heats=_embedded(heats, script=not figures),
+        figures=_embedded(content.figures, script=True),
+        heats=_embedded(content.heats, script=not content.figures),
         missing=content.missing[:_MOST],
         left_out=content.left_out,
         notes=content.notes,
@@ -141,9 +137,9 @@ def _shown(block: Block, index: _Index) -> dict[str, Any]:
     rows = []
     for i in range(min(len(block.values), _MOST)):
         line = zip(deep, block.values.iloc[i], block.best.iloc[i], block.runs.iloc[i], strict=True)
-        rows.append(
-            (block.values.index[i], [(_text(name, value), best, index(ids)) for name, value, best, ids in line])
-        )
+        cells = [(_text(name, value), best, ids) for name, value, best, ids in line]
+        linked = [(text, best, "" if text == labels.NOTHING else index(ids)) for text, best, ids in cells]
+        rows.append((block.values.index[i], linked))
     return {"header": header, "rows": rows}
 
 
@@ -163,11 +159,11 @@ def _absent(tables: Iterable[Table]) -> str:
     return f" There are no pairs for Table {' and '.join(lacking)}." if lacking else ""
 
 
-def _embedded(figures: Iterable[tuple[str, Any]], script: bool) -> list[tuple[str, Markup]]:
+def _embedded(figures: Iterable[tuple[str, str, Any]], script: bool) -> list[tuple[str, Markup]]:
     """Captions and HTML; the first brings plotly's script with it, unless the page has it."""
     made = []
-    for i, (caption, figure) in enumerate(figures):
-        made.append((caption, Markup(_html(figure, f"{'f' if script else 'h'}{i}", script and i == 0, whole=False))))
+    for i, (name, caption, figure) in enumerate(figures):
+        made.append((caption, Markup(_html(figure, name, script and i == 0, whole=False))))
     return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -72,6 +72,14 @@ def prepared_from(request: Request, runs: pd.DataFrame) -> Prepared:
         points = co.point(runs, error=request.error)
         criteria = [known(name, orders.criteria) for name in request.criteria or orders.criteria]
         inside = co.within(points, request.bounds).point.drop_duplicates()
+        if inside.empty:
+            raise InvalidInput(f"no level is within the bounds; {_ranges(points, request.bounds)}")
     except InvalidInput as error:
         raise InvalidInput(f"experiment {', '.join(request.experiments)}: {error}") from error
     return Prepared(request, runs, orders, points, criteria, inside)
+
+
+def _ranges(points: pd.DataFrame, names: Iterable[str]) -> str:
+    """Where the criteria lie, in words."""
+    of = {name: points.loc[points.criterion == name, ["forward", "backward"]] for name in names}
+    return ", ".join(f"{name} lies in {v.min().min():g} to {v.max().max():g}" for name, v in of.items())

@@ -8,52 +8,20 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap
 
-from analysis.orders import REPLICATE, Orders, both_orders
-from analysis.points import MEASURES, Error
+from analysis.points import MEASURES, Error, complete
+from analysis.samples import Samples, samples, size
 from interventions.registry import InvalidInput
-from tracking.schema import STDERR
 
 RESAMPLES = 1999
 CONFIDENCE = 0.95
-MANY = 5  # replicates; with fewer, resampling them says little (two have three distinct means), and items are better
-REPLICATES, ITEMS, EXACT = "edit batches and seeds", "items", "nothing: measured exactly"
 _VALUES = 4_000_000  # in memory at once
-
-
-@dataclass(frozen=True)
-class Samples:
-    """What is resampled for one point: a value per unit and order, equal units at equal positions."""
-
-    kind: str
-    units: tuple[Any, ...]
-    forward: np.ndarray
-    backward: np.ndarray
-
-
-def samples(runs: pd.DataFrame, points: pd.DataFrame, items: pd.DataFrame | None = None) -> dict[int, Samples]:
-    """Position in ``points`` to its samples; points with nothing to resample are not in it.
-
-    Replicates where a point has ``MANY``; else items, where they are given and the criterion is their mean (which
-    perplexity is not); else replicates, if there are two.
-
-    Args:
-        runs: what ``points`` were computed from.
-        points: rows of ``composability.point``.
-        items: rows of ``tracking.query.items``, of the last step.
-    """
-    orders = both_orders(runs)
-    found = _replicates(orders, points)
-    enough = {at for at, sample in found.items() if len(sample.units) >= MANY}
-    over_items = _items(orders, points, items) if items is not None and len(items) else {}
-    return found | {at: sample for at, sample in over_items.items() if at not in enough}
 
 
 def check(confidence: float) -> None:
@@ -84,7 +52,8 @@ def intervals(
     check(confidence)
     sign = _sign(points)
     with np.errstate(invalid="ignore"):  # two infinite values have no difference
-        result = points.assign(gain=sign * (points.forward - points.backward) + 0.0, over="", units=0)
+        gain = (sign * (points.forward - points.backward) + 0.0).where(complete(points))
+    result = points.assign(gain=gain, over="", units=0)
     named = [f"{m}_{end}" for m in (*MEASURES, "gain") for end in ("low", "high")]
     result[[*named, "sure"]] = np.nan
     columns = {name: result[name].to_numpy(float, copy=True) for name in (*named, "sure")}
@@ -102,7 +71,7 @@ def intervals(
     for name in ("gain_low", "gain_high", "sure", f"{MEASURES[0]}_low", f"{MEASURES[0]}_high"):
         columns[name][neither] = np.nan
     columns["over"] = np.array([taken[at].kind if at in taken else "" for at in range(len(points))], dtype=object)
-    columns["units"] = np.array([_size(taken[at]) if at in taken else 0 for at in range(len(points))])
+    columns["units"] = np.array([size(taken[at]) if at in taken else 0 for at in range(len(points))])
     return result.assign(**columns)
 
 
@@ -146,22 +115,6 @@ def tied(
     return pd.Series(result, index=duels.index)
 
 
-def _size(sample: Samples) -> int:
-    return 0 if sample.kind == EXACT else len(sample.units)
-
-
-def described(taken: Mapping[int, Samples]) -> str:
-    """What was resampled, in words: ``50 to 300 items``."""
-    told = []
-    for kind in (REPLICATES, ITEMS):
-        sizes = [len(sample.units) for sample in taken.values() if sample.kind == kind]
-        if sizes:
-            few = "only " if kind == REPLICATES and min(sizes) < MANY else ""
-            span = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else f"{min(sizes)}"
-            told.append(f"{few}{span} {kind}")
-    return " and ".join(told) or EXACT
-
-
 def drawn_gains(
     taken: Mapping[int, Samples], gain: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], resamples: int
 ) -> dict[int, np.ndarray]:
@@ -186,57 +139,6 @@ def drawn_gains(
 def _sign(points: pd.DataFrame) -> pd.Series:
     """+1 where a larger value is better, -1 where a smaller one is, NaN where neither."""
     return points.better.map({"higher": 1.0, "lower": -1.0, "neither": np.nan}).astype(float)
-
-
-def _replicates(orders: Orders, points: pd.DataFrame) -> dict[int, Samples]:
-    criteria = list(points.criterion.unique())
-    forward, backward = orders.values("forward", criteria), orders.values("backward", criteria)
-    column = {name: i for i, name in enumerate(criteria)}
-    units = list(orders.frame[REPLICATE].itertuples(index=False, name=None))
-    rows = orders.frame.groupby("point", sort=False).indices
-    found = {}
-    for at, (key, criterion) in enumerate(zip(points.point, points.criterion, strict=True)):
-        these = rows[key]
-        one, other = forward[these, column[criterion]], backward[these, column[criterion]]
-        both = np.isfinite(one) & np.isfinite(other)
-        # a replicate with an infinite value makes the mean infinite: it has no interval
-        if both.sum() > 1 and not (np.isinf(one) | np.isinf(other)).any():
-            chosen = tuple(unit for unit, there in zip((units[i] for i in these), both, strict=True) if there)
-            found[at] = Samples(REPLICATES, chosen, one[both], other[both])
-    return found
-
-
-def _items(orders: Orders, points: pd.DataFrame, items: pd.DataFrame) -> dict[int, Samples]:
-    """The mean of each item over a point's replicates, in both orders."""
-    scores = {key: group for key, group in items.groupby(["run_id", "criterion"], sort=False)[["item", "score"]]}
-    found = {}
-    exact = _exact(orders, points.criterion.unique())
-    columns = [points[name] for name in ("criterion", "forward_runs", "backward_runs", "forward", "backward")]
-    for at, (criterion, forward, backward, *values) in enumerate(zip(*columns, strict=True)):
-        if criterion in exact:
-            found[at] = Samples(EXACT, (0, 1), *(np.full(2, value) for value in values))
-            continue
-        sides = [_mean_items(scores, runs, criterion) for runs in (forward, backward)]
-        both = pd.concat(sides, axis=1, join="inner").sort_index()
-        means = both.mean().to_numpy()
-        # the bootstrap resamples a mean: a criterion that is not the mean of its items has no interval from them
-        if len(both) > 1 and np.isfinite(both.to_numpy()).all() and np.allclose(means, values, rtol=0, atol=1e-6):
-            found[at] = Samples(ITEMS, tuple(both.index), both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())
-    return found
-
-
-def _exact(orders: Orders, criteria: Iterable[str]) -> set[str]:
-    """Criteria whose standard error is 0 in every run: of weights, which are all measured, or equal in all items."""
-    stated = {name: orders.runs.get(f"{STDERR}{name}") for name in criteria}
-    return {name for name, errors in stated.items() if errors is not None and (errors == 0).all()}
-
-
-def _mean_items(scores: Mapping[Any, pd.DataFrame], runs: tuple[str, ...], criterion: str) -> pd.Series:
-    """Item to its mean score over runs; empty if one of them has no items."""
-    frames = [scores[run, criterion] for run in runs if (run, criterion) in scores]
-    if len(frames) < len(runs) or not frames:
-        return pd.Series(dtype=float)
-    return pd.concat(frames).groupby("item").score.mean()
 
 
 def _batches(taken: Mapping[int, Samples]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:

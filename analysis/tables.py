@@ -61,10 +61,10 @@ class Table:
 def save(tables: Iterable[Table], folder: Path) -> list[Path]:
     """Write each as .md, .csv and .tex; with several contexts the file's name says which."""
     tables, made = list(tables), []
-    several = len({table.context for table in tables}) > 1
+    suffixes = labels.suffixes(table.context for table in tables)
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
-        stem = f"table{table.number}" + (f"-{labels.slug(table.context)}" if several else "")
+        stem = f"table{table.number}{suffixes[table.context]}"
         for suffix, text in (("md", table.markdown()), ("csv", table.csv()), ("tex", table.latex())):
             path = folder / f"{stem}.{suffix}"
             path.write_text(text + "\n" if suffix == "md" else text)

@@ -1,7 +1,8 @@
 """Query and tables over many runs: `python -m benchmarks.analysis [--runs 2500,5000,10000] [--stores sqlite]`.
 
-The runs are made up: the paper's 282 pairs, of two models, over ten edit batches and as many seeds as it takes, each
-with the params, metrics and tags of our own runs. They are written into MLflow's tables directly, as 10,000 runs
+The runs are made up: the paper's 282 pairs, of two models, over ten edit batches and as many seeds as it takes
+(`--kind replicates`), or with as many values of a hyperparameter (`--kind settings`), each with the params, metrics
+and tags of our own runs. They are written into MLflow's tables directly, as 10,000 runs
 through its client take half an hour. Each measurement is a process of its own: seconds of the query, of points with
 their intervals, areas and wins, of Tables 2 to 4 and 8 to 14 as files, of the whole command (with figures and the
 report), and peak memory of all of it.
@@ -31,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENT = "many"
 
 
-def compositions(count: int) -> Iterator[dict[str, str]]:
+def compositions(count: int, kind: str) -> Iterator[dict[str, str]]:
     """Params of made-up runs."""
     from tracking import published
 
@@ -40,10 +41,13 @@ def compositions(count: int) -> Iterator[dict[str, str]]:
     order = itertools.product(seeds, range(10), ("one", "other"), pairs)
     for seed, batch, model, row in itertools.islice(order, count):
         settings = {"model": model, "data": "made up", "seed": str(seed), "edit_batch": str(batch), "dtype": "float32"}
+        if kind == "settings":
+            changed = min(name for name, level in row.steps if level is None)  # the same in both orders
+            settings |= {"seed": "0", "edit_batch": "0", f"{changed}.changed": str(10 * seed + batch)}
         yield {**row.params(), **settings, "device": "cpu", "recompress": "auto", "checkpoints": "none"}
 
 
-def fill(uri: str, count: int, folder: Path) -> None:
+def fill(uri: str, count: int, kind: str, folder: Path) -> None:
     """Write the runs into the store's tables."""
     import sqlalchemy
     from mlflow.store.tracking.dbmodels import models
@@ -56,7 +60,7 @@ def fill(uri: str, count: int, folder: Path) -> None:
     engine = sqlalchemy.create_engine(uri)
     now = int(time.time() * 1000)
     with Session(engine) as session:
-        for some in _batches(compositions(count), 500):
+        for some in _batches(compositions(count, kind), 500):
             rows: dict[Any, list[dict[str, Any]]] = {
                 m: [] for m in (models.SqlRun, models.SqlParam, models.SqlTag, models.SqlMetric, models.SqlLatestMetric)
             }
@@ -153,21 +157,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", default="2500,5000,10000")
     parser.add_argument("--stores", default="sqlite,postgresql")
+    parser.add_argument("--kind", choices=["replicates", "settings"], default="replicates")
     parser.add_argument("--part", choices=["", "measure", "whole"], default="", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part:
         print(json.dumps({"measure": measure, "whole": whole}[given.part]()))
         return
-    for kind, count in itertools.product(given.stores.split(","), map(int, given.runs.split(","))):
-        if kind == "postgresql" and lacking():
+    for kept_in, count in itertools.product(given.stores.split(","), map(int, given.runs.split(","))):
+        if kept_in == "postgresql" and lacking():
             sys.exit(lacking())
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            uri = f"sqlite:///{folder}/mlflow.db" if kind == "sqlite" else stack.enter_context(postgres(folder / "pg"))
+            uri = (
+                f"sqlite:///{folder}/mlflow.db" if kept_in == "sqlite" else stack.enter_context(postgres(folder / "pg"))
+            )
             os.environ["MLFLOW_TRACKING_URI"] = uri
-            fill(uri, count, folder)
+            fill(uri, count, given.kind, folder)
             found = {**_apart("measure", uri), **_apart("whole", uri)}
-        print(f"{kind:10}  " + "  ".join(f"{name} {value:.4g}" for name, value in found.items()), flush=True)
+        print(f"{kept_in:10}  " + "  ".join(f"{name} {value:.4g}" for name, value in found.items()), flush=True)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from interventions.registry import InvalidInput
 
 T = TypeVar("T")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ROWS = 512  # of a layer that are looked at together: more would only take more memory
 _GRIDS, _GRIDS_META = "quantization_grids.safetensors", "quantization_grids.json"
 
 
@@ -48,6 +49,10 @@ class Grid:
     pruned: float = 0.0
     zeros: float = 0.0
 
+    def rows(self, rows: slice) -> Grid:
+        """The grid of some of the layer's outputs."""
+        return replace(self, scale=self.scale[rows], zero=self.zero[rows])
+
     def integers(self, weight: Tensor) -> Tensor:
         """The integer (out, in), as float32, of the grid value nearest to each weight."""
         grouped = weight.float().unflatten(1, (-1, self.group))  # (out, in / group, group)
@@ -67,10 +72,15 @@ class Grid:
         """Whether every weight (out, in) lies on the grid, as its dtype can store it, or to a thousandth of a step."""
         if weight.shape != (self.scale.shape[0], self.scale.shape[1] * self.group):
             return False
-        # at 8 bits bfloat16 may store a value nearer to the next one than to itself
+        return all(
+            self.rows(slice(some, some + ROWS))._holds(weight[some : some + ROWS])
+            for some in range(0, len(weight), ROWS)
+        )
+
+    def _holds(self, weight: Tensor) -> bool:
         found = torch.zeros_like(weight, dtype=torch.bool)
         integers = self.integers(weight)
-        for step in (0, 1, -1):
+        for step in (0, 1, -1):  # at 8 bits bfloat16 may store a value nearer to the next one than to itself
             stored = self.values((integers + step).clamp_(0, 2**self.bits - 1)).to(weight.dtype)
             off = (weight.float() - stored.float()).unflatten(1, (-1, self.group)).abs()
             found |= (off <= 1e-3 * self.scale.float()[..., None]).flatten(1)
@@ -123,7 +133,9 @@ class LM:
     def quantize(self, name: str, weight: Tensor, grid: Grid, values: Tensor) -> None:
         """Set a layer's weight (out, in) to the values of a grid nearest to ``values``, and remember the grid."""
         pruned = self.pruned(name, weight)
-        weight.copy_(grid.nearest(values))
+        for some in range(0, len(weight), ROWS):
+            rows = slice(some, some + ROWS)
+            weight[rows] = grid.rows(rows).nearest(values[rows])
         self.grids[name] = replace(grid, pruned=pruned, zeros=_zeros(weight))
 
     def pruned(self, name: str, weight: Tensor) -> float:
@@ -231,4 +243,4 @@ def _load_grids(folder: Path) -> dict[str, Grid]:
 
 
 def _zeros(weight: Tensor) -> float:
-    return float((weight == 0).double().mean())
+    return 1 - int(weight.count_nonzero()) / weight.numel()

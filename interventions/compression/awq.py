@@ -11,12 +11,12 @@ from transformers import PreTrainedModel
 
 from interventions.base import Intervention
 from interventions.compression import peers
-from interventions.compression.calibration import Inputs, calibrated_blocks, input_statistics
+from interventions.compression.calibration import Inputs, Observe, calibrated_blocks, input_statistics
 from interventions.compression.quantization import check_group, fit, is_quantized, pending
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.layers import Feeders, feeders, gate_partner, linears, scale_output
-from interventions.lm import LM, Grid
+from interventions.lm import LM, ROWS, Grid
 from interventions.registry import InvalidInput
 
 
@@ -69,18 +69,16 @@ class AWQ(Intervention, category="compression"):
         for block, observe in calibrated_blocks(lm, texts):
             left = pending(lm, block, self.bits, self.group)
             if left:
-                with feeders(block) as before:
-                    statistics = input_statistics(observe)
-                self._quantize(lm, block, left, statistics, before)
+                self._quantize(lm, block, left, observe)
         return lm
 
     def holds(self, lm: LM) -> bool:
         """Whether every layer still lies on a grid of that width, measured."""
         return is_quantized(lm, self.bits, self.group)
 
-    def _quantize(
-        self, lm: LM, block: nn.Module, left: dict[str, str], statistics: dict[str, Inputs], before: Feeders
-    ) -> None:
+    def _quantize(self, lm: LM, block: nn.Module, left: dict[str, str], observe: Observe) -> None:
+        with feeders(block) as before:
+            statistics = input_statistics(observe)
         inside = dict(linears(block))
         for feeder, names in _scalable(block, before, left):
             inputs = statistics[names[0]]
@@ -88,7 +86,7 @@ class AWQ(Intervention, category="compression"):
             for name in names:
                 inside[name].weight.mul_(scale)
             scale_output(feeder, 1 / scale)
-            inputs.gram /= scale[:, None] * scale  # of the inputs as they are from now on
+            inputs.gram.div_(scale).div_(scale[:, None])  # of the inputs as they are from now on
         for name, full in left.items():
             weight = inside[name].weight
             lm.quantize(full, weight, self.fitted(weight, statistics[name]), weight)
@@ -101,9 +99,10 @@ class AWQ(Intervention, category="compression"):
             scale /= (scale.max() * scale.min()).sqrt()
             error = 0.0
             for weight in weights:
-                scaled = weight.float() * scale
-                rounded = fit(scaled, self.bits, self.group, self.symmetric).nearest(scaled)
-                error += inputs.error((rounded - scaled) / scale)
+                for rows in weight.split(ROWS):
+                    scaled = rows.float() * scale
+                    rounded = fit(scaled, self.bits, self.group, self.symmetric).nearest(scaled)
+                    error += inputs.error(rounded.sub_(scaled).div_(scale))
             if error < least:
                 least, best = error, scale
         return best.to(weights[0].dtype)
@@ -113,12 +112,21 @@ class AWQ(Intervention, category="compression"):
         full = fit(weight, self.bits, self.group, self.symmetric)
         if not self.clip:
             return full
-        size = full.group
+        parts = [self._clipped(rows, inputs) for rows in weight.split(ROWS)]
+        scale, zero = (torch.cat([getattr(part, name) for part in parts]) for name in ("scale", "zero"))
+        clipped = Grid(full.bits, full.group, scale, zero)
+        # the search looked at each group by itself: take it only if the groups together agree
+        errors = [_error(grid, weight, inputs) for grid in (clipped, full)]
+        return clipped if errors[0] < errors[1] else full
+
+    def _clipped(self, weight: Tensor, inputs: Inputs) -> Grid:
+        best = fit(weight, self.bits, self.group, self.symmetric)
+        size = best.group
         diagonal_blocks = torch.stack(  # (in / group, group, group)
             [inputs.gram[i : i + size, i : i + size] for i in range(0, weight.shape[1], size)]
         )
-        least = torch.full_like(full.scale, torch.inf)
-        scale, zero = full.scale.clone(), full.zero.clone()
+        least = torch.full_like(best.scale, torch.inf)
+        scale, zero = best.scale, best.zero
         for i in range(_SHRINKS):
             grid = fit(weight, self.bits, self.group, self.symmetric, 1 - i / _SHRINKS / 2)
             change = (grid.nearest(weight).float() - weight.float()).unflatten(1, (-1, size))  # (out, groups, group)
@@ -127,10 +135,16 @@ class AWQ(Intervention, category="compression"):
             least, scale, zero = (
                 torch.where(better, new, old) for new, old in ((error, least), (grid.scale, scale), (grid.zero, zero))
             )
-        clipped = Grid(full.bits, size, scale, zero)
-        # the search looked at each group by itself: take it only if the groups together agree
-        errors = [inputs.error(grid.nearest(weight).float() - weight.float()) for grid in (clipped, full)]
-        return clipped if errors[0] < errors[1] else full
+        return Grid(self.bits, size, scale, zero)
+
+
+def _error(grid: Grid, weight: Tensor, inputs: Inputs) -> float:
+    """Of the layer's outputs, if its weights (out, in) are rounded to the grid."""
+    error = 0.0
+    for some in range(0, len(weight), ROWS):
+        rows = slice(some, some + ROWS)
+        error += inputs.error(grid.rows(rows).nearest(weight[rows]).float() - weight[rows].float())
+    return error
 
 
 _SHRINKS = 10  # ranges tried, from the full one down to just over half of it

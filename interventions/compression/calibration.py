@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from interventions.layers import blocks, first_inputs, linears, taps
-from interventions.lm import LM, batches
+from interventions.lm import LM
 from interventions.registry import InvalidInput
 
 See = Callable[[str, Tensor], object]
 Observe = Callable[[See], None]
-_BATCH = 1024  # tokens, padding included
+_BATCH = 2**20  # numbers that the widest layer of a block sees or gives at once, padding included
 _MAX_TOKENS = 2048  # of a text
 
 
@@ -23,15 +23,14 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
     """Yield (block, observe) for each block in order.
 
     ``observe(see)`` runs the calibration texts through the block and calls ``see(name, inputs)`` with the inputs
-    (tokens, in) of every linear layer, padding left out; layers that share their inputs get the same tensor object,
-    one right after the other. After the caller has changed the block, its new outputs become the next block's
-    inputs. In memory: the hidden states of all texts, once.
+    (tokens, in) of every linear layer, padding left out, shorter texts first; layers that share their inputs get the
+    same tensor object, one right after the other. After the caller has changed the block, its new outputs become the
+    next block's inputs. In memory: the hidden states of all texts, once.
     """
     if not texts:
         raise ValueError("calibration needs at least one text")
     states, keywords, real = [], [], []
-    longest = max(map(len, lm.tokenizer(list(texts), truncation=True, max_length=_MAX_TOKENS)["input_ids"]))
-    for batch in batches(texts, max(1, _BATCH // longest)):
+    for batch in _batches(lm, texts):
         encoded = lm.encode(batch, _MAX_TOKENS)
         hidden, arguments = first_inputs(lm.model, encoded)
         states.append(hidden)
@@ -48,6 +47,19 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
         for i, (hidden, arguments) in enumerate(zip(states, keywords, strict=True)):
             out = block(hidden, **arguments)
             states[i] = out[0] if isinstance(out, tuple) else out
+
+
+def _batches(lm: LM, texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts by length, so that few tokens are padding; as many at once as the widest layer has room for."""
+    lengths = map(len, lm.tokenizer(list(texts), truncation=True, max_length=_MAX_TOKENS)["input_ids"])
+    room = _BATCH // max(max(linear.weight.shape) for _, linear in linears(blocks(lm.model)[0]))
+    batch: list[str] = []
+    for length, text in sorted(zip(lengths, texts, strict=True)):
+        if batch and (len(batch) + 1) * length > room:
+            yield batch
+            batch = []
+        batch.append(text)
+    yield batch
 
 
 def _without_padding(see: See, mask: Tensor) -> See:
@@ -116,13 +128,12 @@ def input_statistics(observe: Observe) -> dict[str, Inputs]:
     return found
 
 
-def by_inputs(statistics: dict[str, Inputs]) -> Iterator[tuple[list[str], Inputs]]:
-    """(names of the layers that share inputs, their Inputs); each is handed out once and then forgotten."""
+def by_inputs(statistics: dict[str, Inputs], change: Callable[[list[str], Inputs], object]) -> None:
+    """Call ``change`` with the names of the layers that share inputs, and these; then forget them, Hessian and all."""
     groups: dict[int, list[str]] = {}
     for name, one in statistics.items():
         groups.setdefault(id(one), []).append(name)
     for names in groups.values():
-        one = statistics[names[0]]
+        change(names, statistics[names[0]])
         for name in names:
-            del statistics[name]  # frees the Hessian when the caller is done with it
-        yield names, one
+            del statistics[name]

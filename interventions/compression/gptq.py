@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from interventions.base import Intervention
 from interventions.compression import obs, peers
-from interventions.compression.calibration import by_inputs, calibrated_blocks, input_statistics
+from interventions.compression.calibration import Inputs, by_inputs, calibrated_blocks, input_statistics
 from interventions.compression.quantization import check_group, fit, is_quantized, pending
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
@@ -55,40 +56,41 @@ class GPTQ(Intervention, category="compression"):
         if self.backend != "own":
             return self._by_peer(lm, list(texts))
         for block, observe in calibrated_blocks(lm, texts):
-            inside, left = dict(linears(block)), pending(lm, block, self.bits, self.group)
-            for names, inputs in by_inputs(input_statistics(observe) if left else {}):
-                some = [name for name in names if name in left]
-                quantized = self.quantize([inside[name].weight for name in some], inputs.gram) if some else []
-                for name, (grid, weight) in zip(some, quantized, strict=True):
-                    lm.quantize(left[name], inside[name].weight, grid, weight)
+            left = pending(lm, block, self.bits, self.group)
+            if left:
+                by_inputs(input_statistics(observe), functools.partial(self._quantize, lm, dict(linears(block)), left))
         return lm
+
+    def _quantize(
+        self, lm: LM, inside: dict[str, nn.Linear], left: dict[str, str], names: list[str], inputs: Inputs
+    ) -> None:
+        some = [name for name in names if name in left]
+        quantized = self.quantize([inside[name].weight for name in some], inputs.gram) if some else ()
+        for name, (grid, weight) in zip(some, quantized, strict=True):
+            lm.quantize(left[name], inside[name].weight, grid, weight)
 
     def quantize(self, weights: list[Tensor], gram: Tensor) -> list[tuple[Grid, Tensor]]:
         """(grid, weights (out, in) on it) of layers that share the inputs whose Hessian is ``gram`` (in, in)."""
-        rows = [len(weight) for weight in weights]
-        together = torch.cat(weights)
-        grid = fit(together, self.bits, self.group, self.symmetric)
+        grids = [fit(weight, self.bits, self.group, self.symmetric) for weight in weights]
         order = gram.diagonal().argsort(descending=True, stable=True) if self.act_order else None
-        dead = gram.diagonal() == 0  # never seen: 0 is as good as any value, and on every grid
-        swept = obs.sweep(together.masked_fill(dead, 0), gram, self._settle(grid, together), self.damp, order)
-        grids = zip(grid.scale.split(rows), grid.zero.split(rows), strict=True)
-        return [
-            (Grid(grid.bits, grid.group, scale, zero), weight)
-            for (scale, zero), weight in zip(grids, swept.split(rows), strict=True)
-        ]
+        settle = self._settle(grids, weights, gram.diagonal() == 0)
+        return list(zip(grids, obs.sweep(weights, gram, settle, self.damp, order), strict=True))
 
     def holds(self, lm: LM) -> bool:
         """Whether every layer still lies on a grid of that width, measured."""
         return is_quantized(lm, self.bits, self.group)
 
-    def _settle(self, grid: Grid, original: Tensor) -> obs.Settle:
-        scales, zeros, top = grid.scale.T.contiguous(), grid.zero.T.contiguous(), 2**grid.bits - 1
-        pruned = (original == 0).T if self.keep_zeros and bool((original == 0).any()) else None  # (in, out)
+    def _settle(self, grids: list[Grid], weights: list[Tensor], unseen: Tensor) -> obs.Settle:
+        scales, zeros = (torch.cat([getattr(g, name).T for g in grids], dim=1) for name in ("scale", "zero"))
+        group, top = grids[0].group, 2 ** grids[0].bits - 1
+        keeps = self.keep_zeros and any(bool((weight == 0).any()) for weight in weights)
+        pruned = torch.cat([(weight == 0).T for weight in weights], dim=1) if keeps else None  # (in, out)
 
         def begin(block: Tensor, columns: Tensor, pivots: Tensor) -> Callable[[int, Tensor], Tensor]:
-            groups = (columns // grid.group).tolist()
+            groups = (columns // group).tolist()
             scale, zero = scales[groups], zeros[groups]  # (columns, out)
             masked = None if pruned is None else pruned[columns]
+            block[unseen[columns]] = 0  # as good as any value, and on every grid
 
             def fix(j: int, column: Tensor) -> Tensor:
                 integers = (column / scale[j]).round_().add_(zero[j]).clamp_(0, top)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from interventions.base import Intervention
 from interventions.compression import obs, peers
-from interventions.compression.calibration import by_inputs, calibrated_blocks, input_statistics
+from interventions.compression.calibration import Inputs, by_inputs, calibrated_blocks, input_statistics
 from interventions.compression.sparsity import (
     Pattern,
     check_pattern,
@@ -65,18 +66,18 @@ class SparseGPT(Intervention, category="compression"):
             same = {"sparsity": self.sparsity, "pattern": self.pattern, "damp": self.damp}
             return peers.llmcompressor(lm, texts, method="sparsegpt", **same)
         for block, observe in calibrated_blocks(lm, texts):
-            inside = dict(linears(block))
-            for names, inputs in by_inputs(input_statistics(observe)):
-                weights = [inside[name].weight for name in names]
-                for weight, pruned in zip(weights, self.prune(weights, inputs.gram), strict=True):
-                    weight.copy_(pruned)
+            by_inputs(input_statistics(observe), functools.partial(self._prune, dict(linears(block))))
         return lm
+
+    def _prune(self, inside: dict[str, nn.Linear], names: list[str], inputs: Inputs) -> None:
+        weights = [inside[name].weight for name in names]
+        for weight, pruned in zip(weights, self.prune(weights, inputs.gram), strict=True):
+            weight.copy_(pruned)
 
     def prune(self, weights: list[Tensor], gram: Tensor) -> list[Tensor]:
         """The pruned weights (out, in) of layers that share the inputs whose Hessian is ``gram`` (in, in)."""
         rows = [len(weight) for weight in weights]
-        swept = obs.sweep(torch.cat(weights), gram, self._settle(rows, gram.diagonal() == 0), self.damp)
-        return list(swept.split(rows))
+        return obs.sweep(weights, gram, self._settle(rows, gram.diagonal() == 0), self.damp)
 
     def holds(self, lm: LM) -> bool:
         """Whether every layer still has at least that share of zeros, measured."""

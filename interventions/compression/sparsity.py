@@ -9,11 +9,10 @@ from torch import Tensor
 
 from interventions.compression import obs
 from interventions.layers import block_linears
-from interventions.lm import LM, batches
+from interventions.lm import LM, ROWS, batches
 from interventions.registry import InvalidInput
 
 Pattern = Literal["unstructured", "2:4", "4:8"]
-_ROWS = 512  # that are looked at together
 
 
 def parts(pattern: Pattern) -> tuple[int, int] | None:
@@ -54,7 +53,7 @@ def lowest_per_row(scores: Tensor, sparsity: float, pattern: Pattern = "unstruct
     rows = scores.unflatten(1, (-1, structured[1])).flatten(0, 1) if structured else scores
     count = structured[0] if structured else removed(scores.shape[1], sparsity)
     keep = torch.ones_like(rows, dtype=torch.bool)
-    for some, kept in zip(rows.split(_ROWS), keep.split(_ROWS), strict=True):  # indices take twice the scores' memory
+    for some, kept in zip(rows.split(ROWS), keep.split(ROWS), strict=True):  # indices take twice the scores' memory
         kept.scatter_(1, some.topk(count, largest=False, sorted=False).indices, False)
     return keep.view(scores.shape)
 

@@ -15,7 +15,7 @@ from interventions.compression.sparsity import Pattern, check_pattern, check_wid
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.layers import block_linears, linears
-from interventions.lm import LM
+from interventions.lm import LM, ROWS
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Wanda(Intervention, category="compression", version=2):
         for block, observe in calibrated_blocks(lm, texts):
             norms = input_norms(observe)
             for name, linear in linears(block):
-                keep = mask(linear.weight, norms[name], self.sparsity, self.pattern)
-                linear.weight.mul_(keep)
+                for rows in linear.weight.split(ROWS):
+                    rows.mul_(mask(rows, norms[name], self.sparsity, self.pattern))
         return lm
 
     def holds(self, lm: LM) -> bool:

@@ -50,7 +50,9 @@ def test_axes_have_units_and_directions(published: pd.DataFrame) -> None:
     text = drawn_text(figures.draw(made["figure2"], titles))
     for label in ("Edit success (F1) ↑", "MMLU (accuracy) ↑", "Sparsity", "Bits", "MEMIT"):
         assert label in text
-    assert "WikiText perplexity (perplexity) ↓" in drawn_text(figures.draw(made["perplexity-editing"], titles))
+    assert "WikiText perplexity ↓" in drawn_text(figures.draw(made["perplexity-editing"], titles))
+    layout = interactive.figure(made["figure2"], titles).layout
+    assert (layout.yaxis.title.text, layout.xaxis19.title.text) == ("Edit success (F1) ↑", "Sparsity")
 
 
 def test_methods_have_colours_of_okabe_and_ito_that_differ(published: pd.DataFrame) -> None:
@@ -145,3 +147,15 @@ def test_the_heat_map_is_symmetric_and_shows_areas_or_single_values(published: p
     figure = figures.draw_heat(made, titles)
     assert figures.save(figure, tmp_path / "heat.png").stat().st_size > 10_000
     assert "NaN" not in interactive.heat_map(made, titles).to_json()
+
+
+def test_a_sweep_of_hyperparameters_does_not_make_an_endless_heat_map() -> None:
+    runs = [
+        made
+        for rate in range(40)
+        for made in curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7], **{"ft.lr": float(rate + 1)})
+    ]
+    points = co.point(frame(runs))
+    (made,) = heat.heats(points, co.area(points), Labels(both_orders(frame(runs)).catalogue))
+    assert (len(made.methods), made.dropped) == (13, 28)  # 12 of 40 variants, and Wanda
+    assert made.methods[-1] == "Wanda"

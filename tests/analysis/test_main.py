@@ -17,6 +17,8 @@ from analysis import statistics
 from analysis.__main__ import main, parser
 from tracking import plugin, query, schema, store
 
+pytestmark = pytest.mark.full  # making the grid takes over ten seconds
+
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = (
     "intervention", "partner", "criterion", "level", "forward", "backward", "order_free_error", "order_sensitivity",
@@ -59,7 +61,7 @@ def test_the_analysis_is_a_run_among_the_reports_with_the_findings_as_its_note(a
     (run,) = analyses(grid_uri)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "analysis of composability")
     assert run.data.params["experiment"] == "composability"
-    assert "1 pairs of 2 interventions, 3 points" in run.data.tags[schema.NOTE]
+    assert "1 pair of 2 interventions, 3 points" in run.data.tags[schema.NOTE]
 
 
 def test_composability_csv_has_a_row_per_criterion_and_level(analysed: Path, grid: pd.DataFrame) -> None:
@@ -138,6 +140,7 @@ def test_items_of_the_grid_agree_with_its_criteria(grid: pd.DataFrame) -> None:
         (["--levels", "0.25"], "levels must be written like sparsity=0.25,bits=4, but got '0.25'"),
         (["--bounds", "mmlu>0.4"], "bounds must be written like mmlu=0.4,wikitext_ppl=8, but got 'mmlu>0.4'"),
         (["--bounds", "mmul=0.4"], "no criterion 'mmul'. Did you mean 'mmlu'"),
+        (["--bounds", "mmlu=2"], "no level is within the bounds; mmlu lies in .* to "),
         (["--error", "median"], "error must be best or worst, but got 'median'"),
         (["--items", "some"], "items must be auto or all or none, but got 'some'"),
         (["--output", __file__], "output must be a folder, but .* is a file"),
@@ -179,6 +182,11 @@ def test_criteria_bounds_and_error_are_as_asked(grid: pd.DataFrame, tmp_path: Pa
     assert table.over.isna().all()
     within = co.within(co.point(grid), {"mmlu": 0.9}).level.unique()
     assert table[table.within_bounds].level.tolist() == sorted(within)
+
+
+def test_a_criterion_without_a_good_direction_can_be_analysed_alone(grid: pd.DataFrame, tmp_path: Path) -> None:
+    assert main(["--criteria", "sparsity", "--items", "none", "--output", str(tmp_path)]) == 0
+    assert pd.read_csv(tmp_path / "composability.csv").order_free_error.isna().all()
 
 
 # under `mlflow run`
@@ -233,7 +241,6 @@ def test_mlproject_has_the_command_lines_options_and_defaults() -> None:
     assert shlex.split(entry["command"])[3:] == [word for name in defaults for word in (f"--{name}", f"{{{name}}}")]
 
 
-@pytest.mark.full
 def test_the_analysis_loads_no_torch(grid_uri: str, tmp_path: Path) -> None:
     """import-linter sees our own modules; this sees what libraries import on their own."""
     code = (
@@ -243,3 +250,39 @@ def test_the_analysis_loads_no_torch(grid_uri: str, tmp_path: Path) -> None:
     )
     environment = os.environ | {"MLFLOW_TRACKING_URI": grid_uri}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+
+
+@pytest.mark.slow
+def test_the_users_commands_work_as_written(tmp_path: Path) -> None:
+    """`mlflow run . -e published`, twice, and `-e analyze`, from another folder, without pyenv on PATH."""
+    from tracking import setup
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "MLFLOW_ENV_ROOT": str(tmp_path / "envs"),
+        "MLFLOW_TRACKING_URI": uri,
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "envs"))
+        setup.register(Path(sys.prefix))
+
+    def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).with_name("mlflow")), "run", str(ROOT), *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+
+    for added in (311, 0):
+        done = launch("-e", "published")
+        assert done.returncode == 0, done.stderr
+        assert f"{added} runs added to experiment 'published'" in done.stdout
+    done = launch("-e", "analyze", "-P", "experiment=published", "-P", f"output={tmp_path / 'files'}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "files" / "report.html").exists()
+    wrong = launch("-e", "analyze", "-P", "experiment=typo")
+    assert wrong.returncode != 0
+    assert "no experiment is named 'typo'" in wrong.stderr and "Traceback" not in wrong.stderr
+    client = MlflowClient(uri)
+    assert {e.name for e in client.search_experiments()} == {"Default", "published", "reports"}
+    found = [(run.info.run_name, run.info.status) for run in analyses(uri)]
+    imported = ("import of the paper's rows", "FINISHED")
+    assert found[1:] == [("analysis of published", "FINISHED"), imported, imported]
+    assert found[0][1] == "FAILED"

@@ -21,7 +21,7 @@ from tracking.catalogue import InterventionFacts, as_tag
 def page(runs: pd.DataFrame, **asked: Any) -> str:
     prepared = prepared_from(Request(("made up",), **asked), runs)
     collected = collect(prepared, None)
-    return render(content(prepared, collected), prepared.titles)
+    return render(content(prepared, collected))
 
 
 def said(runs: pd.DataFrame) -> list[str]:
@@ -130,10 +130,10 @@ def test_no_finding_is_made_of_differences_within_noise() -> None:
     """Nine edit batches in which the orders differ by 0.06 on average, and by 0.5 either way from batch to batch."""
     runs = [made for batch, gap in enumerate([0.5, -0.5, 0.5, -0.5, 0.5, -0.5, 0.5, -0.5, 0.54])
             for made in curve("ft", "wanda", [0.5], [0.5 + gap / 2], [0.5 - gap / 2], edit_batch=batch)]  # fmt: skip
-    assert any("differs clearly between the orders at none of 1 points" in text for text in said(frame(runs)))
+    assert any("differs clearly between the orders at none of 1 point." in text for text in said(frame(runs)))
 
 
 def test_methods_are_compared_at_levels_that_all_have() -> None:
     """At 4 bits GPTQ is better; AWQ's other levels, where it shines, do not count."""
     runs = [*curve("ft", "awq", [4, 8], [0.5, 1.0], [0.5, 1.0]), *curve("ft", "gptq", [4], [0.6], [0.6])]
-    assert any("over 1 points that all methods have: GPTQ composes best" in text for text in said(frame(runs)))
+    assert any("over 1 point that all methods have: GPTQ composes best" in text for text in said(frame(runs)))

@@ -10,7 +10,7 @@ import pytest
 
 from analysis import composability as co
 from analysis import layouts, tables
-from analysis.labels import Labels, number
+from analysis.labels import Labels, number, suffixes
 from analysis.orders import both_orders
 from tests.analysis.synthetic import curve, frame, run
 from tests.analysis.test_points import TABLE_2
@@ -184,6 +184,11 @@ def test_levels_are_the_papers_or_the_nearest_that_both_orders_have() -> None:
         run("ft | wanda", level=0.25, edit_success=0.9),
     ]  # fmt: skip
     assert layouts.chosen_levels(co.point(frame(runs))) == {"sparsity": 0.3, "bits": 4.0}
+
+
+def test_files_of_different_contexts_have_different_names() -> None:
+    assert suffixes(["a=1"]) == {"a=1": ""}
+    assert suffixes(["a=1", "a 1", "b"]) == {"a=1": "-a-1", "a 1": "-a-1-2", "b": "-b"}
 
 
 @pytest.mark.parametrize(

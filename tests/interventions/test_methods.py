@@ -76,7 +76,8 @@ def test_a_blocks_inputs_come_from_the_changed_blocks_before_it(lm: LM, small: D
                 linear.weight.zero_()
         if i == 1:
             observe(lambda name, x: inputs.append(x) if name == "self_attn.q_proj" else None)
-    tokens = lm.encode(small.calibration)
+    by_length = sorted(small.calibration, key=lambda text: (len(lm.tokenizer.encode(text)), text))
+    tokens = lm.encode(by_length)
     embedded = lm.model.get_input_embeddings()(tokens["input_ids"])[tokens["attention_mask"].bool()]
     expected = lm.model.model.layers[1].input_layernorm(embedded)
     torch.testing.assert_close(torch.cat(inputs), expected)
