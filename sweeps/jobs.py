@@ -66,19 +66,29 @@ def depth_first(jobs: Iterable[Job]) -> list[Job]:
 
 
 class Shared:
-    """Which checkpoints other jobs still need; changes as jobs are done."""
+    """Which checkpoints are worth keeping; changes as jobs are done.
+
+    Those that jobs go on from, and those that several end with: without an edit, every batch of edits has the same.
+    """
 
     def __init__(self, jobs: Iterable[Job]) -> None:
-        self._needed = Counter(key for job in jobs for key in job.prefixes)
+        jobs = list(jobs)
+        self._passed = Counter(key for job in jobs for key in job.prefixes)
+        self._ends = Counter(job.plan.keys[-1] for job in jobs)
 
     def __call__(self, key: str) -> bool:
-        """Whether a job that is not done goes on from this checkpoint."""
-        return self._needed[key] > 0
+        """Whether a job that is not done goes on from this checkpoint, or another one ends with it."""
+        return self._passed[key] > 0 or self._ends[key] > 1
+
+    def keys(self) -> frozenset[str]:
+        """All of them, as things are."""
+        return frozenset(key for key in (*self._passed, *self._ends) if self(key))
 
     def done(self, job: Job) -> list[str]:
-        """A job needs its prefixes no more; returns those that none needs now."""
-        self._needed.subtract(job.prefixes)
-        return [key for key in job.prefixes if not self(key)]
+        """A job needs its checkpoints no more; returns those that none needs now."""
+        self._passed.subtract(job.prefixes)
+        self._ends.subtract(job.plan.keys[-1:])
+        return [key for key in job.plan.keys if not self._passed[key] and not self._ends[key]]
 
 
 def applications(jobs: Sequence[Job]) -> tuple[int, int]:

@@ -57,12 +57,15 @@ class Progress:
         tags = {schema.PARENT: self.root, schema.SWEEP: self.ledger.name, schema.JOB: job.id}
         return Member(self.ledger.experiment_id, tags, shared)
 
-    def done(self, seconds: Mapping[str, float], applied: int) -> None:
-        """One more is finished."""
-        self.outcome.done += 1
+    def spent(self, seconds: Mapping[str, float], applied: int) -> None:
+        """What something took."""
         self.outcome.applied += applied
         for what, spent in seconds.items():
             self.outcome.seconds[what] += spent
+
+    def done(self) -> None:
+        """One more is finished."""
+        self.outcome.done += 1
         self._advance()
 
     def failed(self, job: Job, reason: str) -> None:

@@ -104,7 +104,7 @@ def _here(todo: Sequence[Job], progress: Progress, kept: Checkpoints) -> None:
     """In this process, one after another."""
     shared = Shared(todo)
     for job in todo:
-        kept.pin(job.prefixes)
+        kept.pin(filter(shared, job.plan.keys))
         _attempt(job, progress, kept, shared)
         kept.unpin(shared.done(job))
 
@@ -119,7 +119,8 @@ def _attempt(job: Job, progress: Progress, kept: Checkpoints, shared: Shared) ->
     except Exception as error:
         progress.failed(job, liveness.one_line(error))
     else:
-        progress.done(chain.seconds, chain.applied)
+        progress.spent(chain.seconds, chain.applied)
+        progress.done()
 
 
 def _table(grid: Grid) -> Path:

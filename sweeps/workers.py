@@ -96,70 +96,85 @@ def run(resources: Resources, todo: Sequence[Job], progress: Progress, kept: Che
     with _cluster(resources, kept) as ray:
         limit = _limit(ray, resources)
         _check_shared_folder(ray, kept)
-        task = {"num_cpus": 1, "num_gpus": resources.gpus, "max_retries": _RETRIES}
-        prefix, job_task = ray.remote(**task)(_prefix), ray.remote(**task)(_job)
+        options = {"num_cpus": 1, "num_gpus": resources.gpus, "max_retries": _RETRIES}
+        prefix, whole = ray.remote(**options)(_prefix), ray.remote(**options)(_job)
         shared = Shared(todo)
-        needed = ray.put(frozenset(key for job in todo for key in job.prefixes))
-        waiting: list[tuple[str, Job, int]] = _tasks(todo)
+        waiting, keep = tasks(todo, shared), ray.put(shared.keys())
         reached: set[str] = set()
-        running: dict[Any, tuple[str, Job, int]] = {}
+        running: dict[Any, Task] = {}
+
+        def submit(task: Task) -> None:
+            job = task.job
+            common = (job.plan.asked, job.plan.composition, kept.folder)
+            if task.key is not None:
+                ref = prefix.remote(*common, keep, job.plan.keys.index(task.key))
+            else:
+                ref = whole.remote(*common, keep, progress.experiment_id, progress.member(job, shared).tags)
+            running[ref] = task
+
+        def collect(ref: Any) -> None:
+            task = running.pop(ref)
+            if task.key is not None:
+                reached.add(task.key)
+            _collect(ray, ref, task, progress)
+            if task.key is None:
+                kept.unpin(shared.done(task.job))
+
         try:
             while waiting or running:
-                for one in [one for one in waiting if _ready(one, reached)][: limit - len(running)]:
-                    key, job, depth = one
-                    waiting.remove(one)
-                    common = (job.plan.asked, job.plan.composition, kept.folder)
-                    if depth < 0:
-                        ref = job_task.remote(
-                            *common, progress.member(job, shared).tags, progress.experiment_id, needed
-                        )
-                    else:
-                        ref = prefix.remote(*common, depth)
-                    running[ref] = one
-                (ref,), _ = ray.wait(list(running), num_returns=1)
-                key, job, depth = running.pop(ref)
-                if depth >= 0:
-                    reached.add(key)
-                    with contextlib.suppress(ray.exceptions.RayError):  # those that go on from it will say why
-                        ray.get(ref)
-                    continue
-                _collect(ray, ref, job, progress)
-                kept.unpin(shared.done(job))
+                for task in [task for task in waiting if task.after <= reached][: limit - len(running)]:
+                    waiting.remove(task)
+                    submit(task)
+                (ready,), _ = ray.wait(list(running), num_returns=1)
+                collect(ready)
         except BaseException:
             for ref in running:
                 ray.cancel(ref)  # raises KeyboardInterrupt there, and the run ends KILLED
-            ray.wait(list(running), num_returns=len(running), timeout=_ANSWER) if running else None
+            if running:
+                ray.wait(list(running), num_returns=len(running), timeout=_ANSWER)
             raise
 
 
-def _tasks(todo: Sequence[Job]) -> list[tuple[str, Job, int]]:
-    """(key, a job that has it, its place among the job's keys): every prefix once, before the jobs, which have -1."""
-    needed = {key for job in todo for key in job.prefixes}
-    tasks: dict[str, tuple[str, Job, int]] = {}
+@dataclass(frozen=True)
+class Task:
+    """What a worker does at a time.
+
+    Attributes:
+        job: whose plan is followed.
+        key: of the checkpoint to compute and measure; None for the whole job.
+        after: keys of the checkpoints that are computed before.
+    """
+
+    job: Job
+    key: str | None
+    after: frozenset[str]
+
+
+def tasks(todo: Sequence[Job], shared: Shared) -> list[Task]:
+    """Every checkpoint that is worth keeping, once; then every job."""
+    found: dict[str, Task] = {}
     for job in todo:
-        for depth, key in enumerate(job.plan.keys):
-            if key in needed:
-                tasks.setdefault(key, (key, job, depth))
-    jobs = [(job.plan.keys[-1], job, -1) for job in todo]
-    return [*tasks.values(), *jobs]
+        before: frozenset[str] = frozenset()
+        for key in job.plan.keys:
+            if shared(key):
+                found.setdefault(key, Task(job, key, before))
+                before |= {key}
+    return [*found.values(), *(Task(job, None, frozenset(filter(shared, job.plan.keys))) for job in todo)]
 
 
-def _ready(task: tuple[str, Job, int], reached: set[str]) -> bool:
-    """Whether all that it goes on from is there."""
-    _, job, depth = task
-    before = job.prefixes if depth < 0 else job.plan.keys[:depth]
-    return reached.issuperset(before)
-
-
-def _collect(ray: Any, ref: Any, job: Job, progress: Progress) -> None:
+def _collect(ray: Any, ref: Any, task: Task, progress: Progress) -> None:
     try:
         seconds, applied = ray.get(ref)
-    except ray.exceptions.RayTaskError as error:
-        progress.failed(job, liveness.one_line(error.cause))
     except ray.exceptions.RayError as error:
-        progress.failed(job, f"its worker died {_RETRIES + 1} times: {liveness.one_line(error)}")
+        if task.key is not None:
+            return  # those that go on from it will say why
+        cause = getattr(error, "cause", None)
+        died = f"its worker died {_RETRIES + 1} times: {liveness.one_line(error)}"
+        progress.failed(task.job, liveness.one_line(cause) if cause else died)
     else:
-        progress.done(seconds, applied)
+        progress.spent(seconds, applied)
+        if task.key is None:
+            progress.done()
 
 
 @functools.lru_cache(maxsize=32)
@@ -167,23 +182,26 @@ def _ground(settings: Settings) -> Ground:
     return Ground(settings)
 
 
-def _prefix(settings: Settings, steps: Composition, folder: Path, depth: int) -> None:
+def _prefix(
+    settings: Settings, steps: Composition, folder: Path, keep: frozenset[str], depth: int
+) -> tuple[dict[str, float], int]:
     """In a worker: compute, keep and measure the checkpoint after ``depth`` steps."""
-    chain = Chain(_ground(settings).plan(Composition(steps)), Checkpoints(folder))
+    chain = Chain(_ground(settings).plan(Composition(steps)), Checkpoints(folder), keep.__contains__)
     chain.reach(depth)
     chain.measure(depth)
+    return dict(chain.seconds), chain.applied
 
 
 def _job(
     settings: Settings,
     steps: Composition,
     folder: Path,
-    tags: dict[str, str],
+    keep: frozenset[str],
     experiment_id: str,
-    needed: frozenset[str],
+    tags: dict[str, str],
 ) -> tuple[dict[str, float], int]:
     """In a worker: one composition, one run."""
-    plan, member = _ground(settings).plan(Composition(steps)), Member(experiment_id, tags, needed.__contains__)
+    plan, member = _ground(settings).plan(Composition(steps)), Member(experiment_id, tags, keep.__contains__)
     chain = patiently(lambda: track_member(plan, member, Checkpoints(folder)))
     return dict(chain.seconds), chain.applied
 

@@ -95,7 +95,7 @@ class Chain:
         if self.lm is None or self.at > k or any(self.keys[j] in self.kept for j in range(self.at + 1, k + 1)):
             self._load_nearest(k)
         for j in range(self.at + 1, k + 1):
-            if not self._keep(self.keys[j]):
+            if not self._worth_keeping(j):
                 self._apply(j)
                 continue
             with self.kept.claim(self.keys[j]) as waited:
@@ -151,9 +151,13 @@ class Chain:
         self.at, self._spent[key] = j, Spent(spent.seconds, spent.peak_gib)
         self.applied += 1
         self.seconds["apply"] += spent.seconds
-        if self._keep(key):
+        if self._worth_keeping(j):
             with self._timed("save"):
                 self.kept.save(key, self.lm, self._spent[key])
+
+    def _worth_keeping(self, j: int) -> bool:
+        """A recompression is, where what it goes on from is."""
+        return self._keep(self.keys[min(j, len(self.plan.composition))])
 
     def _load_nearest(self, k: int) -> None:
         if any(self._load(j) for j in range(k, 0, -1)):

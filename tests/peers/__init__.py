@@ -13,7 +13,10 @@ def environment(name: str) -> Path:
     requirements = Path(__file__).with_name(f"{name}.txt")
     folder = CHECKOUT / ".cache" / "peers" / name
     python, made_from = folder / "bin" / "python", folder / "made_from"
-    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    texts = [requirements.read_bytes()]
+    if b"requirements.lock" in texts[0]:
+        texts.append((CHECKOUT / "requirements.lock").read_bytes())
+    wanted = hashlib.sha256(b"".join(texts)).hexdigest()
     if not (made_from.exists() and made_from.read_text() == wanted):
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -3,10 +3,12 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps import jobs
+from interventions.composition import sweep
+from sweeps import choices, jobs
 from sweeps.choices import PRESETS
 from sweeps.jobs import Shared
-from tests.sweeps.conftest import made
+from tests.sweeps.conftest import TEXT, made
+from tracking.plan import Ground, Settings
 
 
 def test_the_papers_grid_shares_its_first_steps() -> None:
@@ -37,9 +39,22 @@ def test_a_prefix_is_needed_until_the_last_that_goes_on_from_it_is_done() -> Non
     released: list[str] = []
     for i, job in enumerate(ordered):
         gone = shared.done(job)
-        assert all(key not in later.prefixes for key in gone for later in ordered[i + 1 :])
+        assert all(key not in later.plan.keys for key in gone for later in ordered[i + 1 :])
         released += gone
-    assert set(released) == {key for job in ordered for key in job.prefixes}
+    assert set(released) == {key for job in ordered for key in job.plan.keys}
+
+
+def test_what_two_batches_of_edits_both_end_with_is_kept_until_the_second() -> None:
+    grounds = [Ground(Settings(checkpoints="none", edit_batch=batch)) for batch in (0, 1)]
+    pairs = choices.compositions(sweep(TEXT), (2,))
+    ordered = jobs.make(pairs, grounds)
+    shared = Shared(ordered)
+    without = [job for job in ordered if all(step.name != "ft" for step in job.plan.composition)]
+    assert len(without) == 2 * 4 and len({job.plan.keys[-1] for job in without}) == 4
+    for job in ordered:
+        assert shared(job.plan.keys[-1]) == (job in without)
+    shared.done(without[0])
+    assert not shared(without[0].plan.keys[-1])
 
 
 def test_a_job_is_another_if_anything_that_its_run_shows_is() -> None:
