@@ -25,7 +25,7 @@ from tracking.checkpoints import Checkpoints
 from tracking.plan import Ground, Settings
 from tracking.run import Member, track_member
 
-SQLITE_WORKERS = 4  # so many wrote 200 runs without one that failed: benchmarks/grid.py
+SQLITE_WORKERS = 8  # so many lost and doubled nothing, as tests/sweeps/test_workers.py checks; more were not tried
 _ANSWER = 5.0  # seconds that a cluster may take
 _RETRIES = 3  # of a task whose worker died
 
