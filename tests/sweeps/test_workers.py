@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -195,7 +196,7 @@ def test_gpus_that_no_node_has_are_refused(python: Path, tmp_path: Path) -> None
 def test_a_cluster_is_used_by_its_address(python: Path, tmp_path: Path) -> None:
     """A head node started by Ray's own command, a server for a store."""
     ray = python.with_name("ray")
-    temporary = tmp_path / "ray"
+    temporary = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # sockets have short paths
     head = [
         str(ray),
         "start",
@@ -205,10 +206,11 @@ def test_a_cluster_is_used_by_its_address(python: Path, tmp_path: Path) -> None:
         "--disable-usage-stats",
         f"--temp-dir={temporary}",
     ]
-    subprocess.run(head, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    open_ = {"RAY_AUTH_MODE": "disabled"}  # else by a token in the home folder, if there is one
+    subprocess.run(head, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)} | open_)
     try:
         with server(tmp_path / "store") as uri:
-            status, said = ended(start(python, uri, tmp_path / "cache", "--ray_address", "127.0.0.1:6391"))
+            status, said = ended(start(python, uri, tmp_path / "cache", "--ray_address", "127.0.0.1:6391", **open_))
             assert status == 0, said
             assert len(found(uri)) == RUNS and all(each == ["FINISHED"] for each in found(uri).values())
     finally:
