@@ -47,8 +47,8 @@ def compositions(count: int, kind: str) -> Iterator[dict[str, str]]:
         yield {**row.params(), **settings, "device": "cpu", "recompress": "auto", "checkpoints": "none"}
 
 
-def fill(uri: str, count: int, kind: str, folder: Path) -> None:
-    """Write the runs into the store's tables."""
+def fill(uri: str, count: int, kind: str, folder: Path, sweep: str = "") -> None:
+    """Write the runs into the store's tables, as the jobs of a sweep where one is named."""
     import sqlalchemy
     from mlflow.store.tracking.dbmodels import models
     from sqlalchemy.orm import Session
@@ -78,7 +78,8 @@ def fill(uri: str, count: int, kind: str, folder: Path) -> None:
                 of = {"run_uuid": run_id}
                 rows[models.SqlParam] += [{**of, "key": key, "value": value} for key, value in params.items()]
                 tags = {"mlflow.runName": params["composition"], schema.KEY: run_id, schema.ABOUT_CRITERIA: about,
-                        schema.SWEEP: "", schema.HOST: "host", schema.PID: "1", schema.HEARTBEAT: "0"}  # fmt: skip
+                        schema.SWEEP: sweep, schema.JOB: run_id, schema.HOST: "host",
+                        schema.PID: "1", schema.HEARTBEAT: "0"}  # fmt: skip
                 rows[models.SqlTag] += [{**of, "key": key, "value": value} for key, value in tags.items()]
                 values = {name: rng.random() for name in catalogue.CRITERIA}
                 values |= {f"{schema.STDERR}{name}": 0.01 for name in catalogue.CRITERIA}

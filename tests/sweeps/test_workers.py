@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from benchmarks.postgres import lacking, postgres
 from benchmarks.server import server
@@ -19,12 +18,8 @@ from sweeps.jobs import Shared
 from sweeps.running import Grid
 from sweeps.workers import SQLITE_WORKERS, Resources, Task, tasks
 from tests.peers import environment
-from tracking import schema
+from tests.sweeps.processes import ROOT, RUNS, TEXT, ended, finished, start, statuses
 from tracking.plan import Settings
-
-ROOT = Path(__file__).parents[2]
-TEXT = "ft(steps=1); wanda(samples=4, sparsity=[0.5, 0.75]); ga(samples=4)"
-RUNS = 15
 
 
 def test_what_is_shared_is_one_task_and_nothing_starts_before_what_it_goes_on_from(grid: Callable[..., Grid]) -> None:
@@ -86,41 +81,6 @@ def test_workers_settings_are_those_of_their_machines() -> None:
 # with Ray
 
 
-def start(python: Path, store: str, cache: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    """The command on the testbed, in an environment that has Ray."""
-    command = [str(python), "-m", "sweeps.grid", "--interventions", TEXT, "--name", "mine", *arguments]
-    own = {"MLFLOW_TRACKING_URI": store, "COMPOSABILITY_CACHE": str(cache), "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    return subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | own | variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
-def ended(process: subprocess.Popen[str], seconds: float = 900) -> tuple[int, str]:
-    out, err = process.communicate(timeout=seconds)
-    return process.returncode, out + err
-
-
-def found(store: str) -> dict[str, list[str]]:
-    """Composition -> statuses of its runs."""
-    client = MlflowClient(tracking_uri=store)
-    experiment = client.get_experiment_by_name("composability")
-    told = f"tags.`{schema.SWEEP}` = 'mine'"
-    statuses: dict[str, list[str]] = {}
-    for run in client.search_runs([experiment.experiment_id], told) if experiment else ():
-        statuses.setdefault(run.data.params.get("composition", "?"), []).append(run.info.status)
-    return statuses
-
-
-def values(store: str) -> dict[str, dict[str, float]]:
-    client = MlflowClient(tracking_uri=store)
-    experiment = client.get_experiment_by_name("composability")
-    runs = client.search_runs([experiment.experiment_id], f"tags.`{schema.SWEEP}` = 'mine'")
-    return {
-        run.data.params["composition"]: {k: v for k, v in run.data.metrics.items() if not k.startswith("cost/")}
-        for run in runs
-    }
-
-
 @pytest.fixture(scope="module")
 def python() -> Path:
     """Of an environment with Ray, made in minutes at the first use."""
@@ -141,10 +101,12 @@ def test_workers_at_once_lose_and_double_nothing(python: Path, tmp_path: Path, k
     if kind == "postgres" and lacking():
         pytest.skip(lacking())
     with STORES[kind](tmp_path / "store") as uri:
-        status, said = ended(start(python, uri, tmp_path / "cache", "--workers", str(count), "--edit_batches", "2"))
+        status, said = ended(
+            start(uri, tmp_path / "cache", "--workers", str(count), "--edit_batches", "2", python=python)
+        )
         assert status == 0, said
-        statuses = found(uri)
-        assert len(statuses) == RUNS and all(each == ["FINISHED"] * 2 for each in statuses.values())
+        found = statuses(uri)
+        assert len(found) == RUNS and all(each == ["FINISHED"] * 2 for each in found.values())
         assert f"mine: {2 * RUNS} runs finished" in said
         # without an edit once for both batches: Wanda (2), GA, one after the other (4), Wanda again after GA (2); with
         # one once for each: FT, before the others (3), after them (3), Wanda again (2)
@@ -154,9 +116,9 @@ def test_workers_at_once_lose_and_double_nothing(python: Path, tmp_path: Path, k
 @pytest.mark.slow
 def test_a_worker_that_dies_is_replaced(python: Path, tmp_path: Path) -> None:
     with sqlite(tmp_path) as uri:
-        process = start(python, uri, tmp_path / "cache", "--workers", "2")
+        process = start(uri, tmp_path / "cache", "--workers", "2", python=python)
         deadline = time.monotonic() + 300
-        while process.poll() is None and sum(s == ["FINISHED"] for s in found(uri).values()) < 3:
+        while process.poll() is None and finished(uri) < 3:
             assert time.monotonic() < deadline
             time.sleep(0.5)
         victims = subprocess.run(["pgrep", "-f", "ray::_(job|prefix)"], capture_output=True, text=True).stdout.split()
@@ -164,32 +126,32 @@ def test_a_worker_that_dies_is_replaced(python: Path, tmp_path: Path) -> None:
         os.kill(int(victims[0]), 9)
         status, said = ended(process)
         assert status == 0, said
-        assert found(uri) == {composition: ["FINISHED"] for composition in found(uri)}
-        assert len(found(uri)) == RUNS
+        assert statuses(uri) == {composition: ["FINISHED"] for composition in statuses(uri)}
+        assert len(statuses(uri)) == RUNS
 
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_run_running_and_the_same_again_finishes(python: Path, tmp_path: Path) -> None:
     with sqlite(tmp_path) as uri:
-        process = start(python, uri, tmp_path / "cache", "--workers", "2")
-        while process.poll() is None and sum(s == ["FINISHED"] for s in found(uri).values()) < 2:
+        process = start(uri, tmp_path / "cache", "--workers", "2", python=python)
+        while process.poll() is None and finished(uri) < 2:
             time.sleep(0.5)
         process.send_signal(2)
         status, said = ended(process, 120)
         assert status == 130, said
-        assert "RUNNING" not in json.dumps(found(uri))
-        status, said = ended(start(python, uri, tmp_path / "cache", "--workers", "2"))
+        assert "RUNNING" not in json.dumps(statuses(uri))
+        status, said = ended(start(uri, tmp_path / "cache", "--workers", "2", python=python))
         assert status == 0, said
-        assert len(found(uri)) == RUNS and all(each == ["FINISHED"] for each in found(uri).values())
+        assert len(statuses(uri)) == RUNS and all(each == ["FINISHED"] for each in statuses(uri).values())
 
 
 @pytest.mark.slow
 def test_gpus_that_no_node_has_are_refused(python: Path, tmp_path: Path) -> None:
     with sqlite(tmp_path) as uri:
-        status, said = ended(start(python, uri, tmp_path / "cache", "--workers", "2", "--gpus", "64"))
+        status, said = ended(start(uri, tmp_path / "cache", "--workers", "2", "--gpus", "64", python=python))
         assert status == 2, said
         assert "gpus=64 per worker, but no node has more than 0" in said
-        assert found(uri) == {}
+        assert statuses(uri) == {}
 
 
 @pytest.mark.slow
@@ -210,8 +172,10 @@ def test_a_cluster_is_used_by_its_address(python: Path, tmp_path: Path) -> None:
     subprocess.run(head, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)} | open_)
     try:
         with server(tmp_path / "store") as uri:
-            status, said = ended(start(python, uri, tmp_path / "cache", "--ray_address", "127.0.0.1:6391", **open_))
+            status, said = ended(
+                start(uri, tmp_path / "cache", "--ray_address", "127.0.0.1:6391", python=python, **open_)
+            )
             assert status == 0, said
-            assert len(found(uri)) == RUNS and all(each == ["FINISHED"] for each in found(uri).values())
+            assert len(statuses(uri)) == RUNS and all(each == ["FINISHED"] for each in statuses(uri).values())
     finally:
         subprocess.run([str(ray), "stop", "--force"], capture_output=True)

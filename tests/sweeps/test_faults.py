@@ -1,0 +1,186 @@
+"""A grid that is killed, damaged, out of room and cut off from its store ends as one that was left alone."""
+
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from pandas.testing import assert_frame_equal
+
+from benchmarks import server
+from interventions.lm import LM
+from tests.sweeps.processes import RUNS, ended, finished, running, start, statuses, table
+from tracking import checkpoints, schema
+
+pytestmark = pytest.mark.slow
+BATCHES = 2
+COMPOSITIONS = RUNS * BATCHES
+ARGUMENTS = ("--edit_batches", str(BATCHES), "--checkpoints", "changed")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The table of the 30 compositions when nothing happens."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    status, said = ended(start(uri, folder / "cache", *ARGUMENTS))
+    assert status == 0, said
+    found = table(uri, folder / "table")
+    assert len(found) == COMPOSITIONS
+    return found
+
+
+def check(uri: str, folder: Path, expected: pd.DataFrame) -> None:
+    """Every composition FINISHED once per batch of edits, no run RUNNING, every value the same."""
+    found = statuses(uri)
+    assert len(found) == RUNS and all(each == ["FINISHED"] * BATCHES for each in found.values())
+    assert running(uri) == []
+    assert_frame_equal(table(uri, folder), expected, check_exact=True)
+
+
+def wait_for(count: int, uri: str, process: subprocess.Popen[str]) -> None:
+    """Until so many runs are finished."""
+    deadline = time.monotonic() + 600
+    while finished(uri) < count:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_killed_at_twenty_moments(tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With kill -9; each time the same command goes on. What was finished stays as it was."""
+    uri, rng, kept = f"sqlite:///{tmp_path}/mlflow.db", random.Random(0), set[str]()
+    kills = 0
+    while kills < 20:
+        process = start(uri, tmp_path / "cache", *ARGUMENTS)
+        with pytest.raises(subprocess.TimeoutExpired):  # it is not done before it is killed
+            process.communicate(timeout=rng.uniform(2, 14))
+        process.kill()
+        process.communicate()
+        kills += 1
+        now = finished_ids(uri)
+        assert kept <= now
+        kept = now
+    assert 0 < len(kept) < COMPOSITIONS
+    status, said = ended(start(uri, tmp_path / "cache", *ARGUMENTS))
+    assert status == 0, said
+    assert kept <= finished_ids(uri)
+    check(uri, tmp_path / "table", undisturbed)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    run_id = sorted(finished_ids(uri))[0]
+    run = MlflowClient(tracking_uri=uri).get_run(run_id)
+    steps = [key for key in run.data.params if key.startswith("step")]
+    restored = checkpoints.load(run_id, len(steps), tmp_path / "restored")
+    assert LM.load(restored).model is not None
+
+
+def finished_ids(uri: str) -> set[str]:
+    """Of the grid's finished runs; none before there is an experiment."""
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("composability")
+    told = f"tags.`{schema.SWEEP}` = 'mine' and attributes.status = 'FINISHED'"
+    runs = client.search_runs([experiment.experiment_id], told) if experiment else []
+    return {run.info.run_id for run in runs}
+
+
+def test_a_flipped_byte_in_every_kept_file(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
+    """None of them is used; each is named in a warning."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    process = start(uri, tmp_path / "cache", *ARGUMENTS)
+    wait_for(8, uri, process)
+    process.kill()
+    process.communicate()
+    weights = list((tmp_path / "cache").glob("*/*.safetensors"))
+    values = list((tmp_path / "cache" / "scores").glob("*.json"))
+    assert weights and values
+    for path in (*weights, *values):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    status, said = ended(start(uri, tmp_path / "cache", *ARGUMENTS))
+    assert status == 0, said
+    assert "is damaged (model.safetensors): computed again" in said
+    assert "is damaged: measured again" in said
+    check(uri, tmp_path / "table", undisturbed)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a file system of 64 MB cannot be made here: {mounted.stderr}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextmanager
+def full(disk: Path) -> Iterator[None]:
+    """No byte more fits."""
+    ballast = disk / "ballast"
+    with ballast.open("wb") as file:
+        for size in (1 << 20, 1 << 12, 1):
+            with pytest.raises(OSError, match="No space left"):
+                while True:
+                    file.write(bytes(size))
+                    file.flush()
+    yield
+    ballast.unlink()
+
+
+def test_a_full_disk_under_the_cache_costs_only_time(
+    tmp_path: Path, small_disk: Path, undisturbed: pd.DataFrame
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    process = start(uri, small_disk, *ARGUMENTS[:2])
+    wait_for(3, uri, process)
+    with full(small_disk):
+        status, said = ended(process)
+        assert status == 0, said
+        assert "going on without it" in said
+    check(uri, tmp_path / "table", undisturbed.assign(checkpoints="none"))
+
+
+def test_a_full_disk_under_everything(tmp_path: Path, small_disk: Path, undisturbed: pd.DataFrame) -> None:
+    """Store, artifacts and cache; full for half a minute: waited out or failed, but nothing lost."""
+    uri = f"sqlite:///{small_disk}/mlflow.db"
+    arguments = ARGUMENTS[:2]
+    process = start(uri, small_disk / "cache", *arguments)
+    wait_for(5, uri, process)
+    before = finished_ids(uri)
+    with full(small_disk):
+        time.sleep(30)
+        assert before <= finished_ids(uri)
+    first, said = ended(process)
+    assert first in (0, 1), said
+    if first:
+        status, said = ended(start(uri, small_disk / "cache", *arguments))
+        assert status == 0, said
+    assert before <= finished_ids(uri)
+    check(uri, tmp_path / "table", undisturbed.assign(checkpoints="none"))
+
+
+def test_a_tracking_server_that_is_down_for_half_a_minute(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
+    port = server.free_port()
+    uri, store = f"http://127.0.0.1:{port}", tmp_path / "store"
+    process = server.start(store, port)
+    try:
+        grid = start(uri, tmp_path / "cache", *ARGUMENTS)
+        wait_for(5, uri, grid)
+        server.stop(process)
+        time.sleep(30)
+        assert grid.poll() is None
+        process = server.start(store, port)
+        status, said = ended(grid)
+        assert status == 0, said
+        check(uri, tmp_path / "table", undisturbed)
+    finally:
+        server.stop(process)
