@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ from tracking import published, store
 from tracking.checkpoints import Checkpoints
 
 torch.set_num_threads(1)  # pytest-xdist runs a worker per core
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background job has it, and hands it on
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from tracking import schema
 ROOT = Path(__file__).parents[2]
 TEXT = "ft(steps=1); wanda(samples=4, sparsity=[0.5, 0.75]); ga(samples=4)"
 RUNS = 15
+STARTED: list[subprocess.Popen[str]] = []
 HISTORY = ("run_id", "experiment_id", "start_time", "artifact_uri", "reused_prefix")  # how it came to be, not what
 
 
@@ -22,9 +23,11 @@ def start(
     """The command on the testbed."""
     command = [str(python), "-m", "sweeps.grid", "--interventions", TEXT, "--name", "mine", *arguments]
     own = {"MLFLOW_TRACKING_URI": store, "COMPOSABILITY_CACHE": str(cache), "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, cwd=ROOT, env=os.environ | own | variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
+    STARTED.append(process)
+    return process
 
 
 def ended(process: subprocess.Popen[str], seconds: float = 900) -> tuple[int, str]:

@@ -1,6 +1,7 @@
 """A grid that is killed, damaged, out of room and cut off from its store ends as one that was left alone."""
 
 import random
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pandas.testing import assert_frame_equal
 
 from benchmarks import server
 from interventions.lm import LM
+from tests.sweeps import processes
 from tests.sweeps.processes import RUNS, ended, finished, running, start, statuses, table
 from tracking import checkpoints, schema
 
@@ -33,6 +35,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     found = table(uri, folder / "table")
     assert len(found) == COMPOSITIONS
     return found
+
+
+@pytest.fixture(autouse=True)
+def _none_left() -> Iterator[None]:
+    """No process outlives its test."""
+    yield
+    while processes.STARTED:
+        process = processes.STARTED.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def check(uri: str, folder: Path, expected: pd.DataFrame) -> None:
@@ -122,14 +135,14 @@ def test_a_flipped_byte_in_every_kept_file(tmp_path: Path, undisturbed: pd.DataF
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 MB."""
+    """A file system of 128 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(folder)], capture_output=True, text=True
     )
     if mounted.returncode:
-        pytest.skip(f"a file system of 64 MB cannot be made here: {mounted.stderr}")
+        pytest.skip(f"a file system of 128 MB cannot be made here: {mounted.stderr}")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
@@ -138,12 +151,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def full(disk: Path) -> Iterator[None]:
     """No byte more fits."""
     ballast = disk / "ballast"
-    with ballast.open("wb") as file:
+    with ballast.open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12, 1):
             with pytest.raises(OSError, match="No space left"):
                 while True:
                     file.write(bytes(size))
-                    file.flush()
+    assert shutil.disk_usage(disk).free == 0
     yield
     ballast.unlink()
 
