@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # params
 COMPOSITION, PAIR = "composition", "pair"
-SETTINGS = ("model", "data", "seed", "edit_batch", "dtype", "device", "recompress", "checkpoints")
+SETTINGS = ("model", "data", "seed", "edit_batch", "split", "dtype", "device", "recompress", "checkpoints")
 RECOMPRESSED_PARAM = "recompressed"
 USED = "used."  # what a setting came to: used.dtype = float32 where dtype = auto
 

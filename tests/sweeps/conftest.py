@@ -9,7 +9,7 @@ import pytest
 from interventions.composition import Composition, sweep
 from interventions.criteria.base import CRITERIA
 from interventions.data import testbed as bed
-from interventions.data.base import Data
+from interventions.data.base import Data, Split
 from sweeps import choices, jobs
 from sweeps.jobs import Job
 from sweeps.running import Grid
@@ -19,9 +19,9 @@ CHEAP = ("edit_success", "edit_locality", "edit_preservation", "average_bits", "
 TEXT = "ft(steps=1); ga(samples=4); wanda(samples=4, sparsity=[0.5, 0.75])"
 
 
-def few(edit_batch: int = 0) -> Data:
+def few(edit_batch: int = 0, split: Split = "test") -> Data:
     """The testbed's data, few of everything."""
-    data = bed.testbed(edit_batch)
+    data = bed.testbed(edit_batch, split)
     return dataclasses.replace(
         data, edits=data.edits[:4], locality=data.locality[:8], forget=data.forget[:8], calibration=data.calibration[:8]
     )
