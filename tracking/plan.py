@@ -7,14 +7,14 @@ from argparse import ArgumentParser
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 from transformers import PreTrainedModel
 
 from interventions.base import PROFILES
 from interventions.composition import Composition, Recompress, digest
-from interventions.data.base import SPLITS, Data
+from interventions.data.base import SPLITS, Data, Split
 from interventions.data.paper import paper
 from interventions.data.testbed import MODEL, testbed
 from interventions.lm import DTYPES, file_digest, skeleton
@@ -126,7 +126,7 @@ class Ground:
     def data(self) -> Data:
         """What is learned from and judged by."""
         make = paper if self.settings.data == PAPER else testbed
-        return make(self.settings.edit_batch, self.settings.split)
+        return make(self.settings.edit_batch, cast(Split, self.settings.split))  # checked above
 
     @property
     def origin(self) -> str:

@@ -114,6 +114,7 @@ def track_member(plan: Plan, member: Member, cache: Checkpoints) -> Chain:
     log = Log(client, run.info.run_id, member.experiment_id, plan, tags=member.tags)
     log.seconds += time.perf_counter() - start
     chain = Chain(plan, cache, member.keep)
+    chain.run_id = run.info.run_id
     _logged(chain, log, identified=True)
     chain.seconds["log"] = log.seconds
     return chain

@@ -1,8 +1,8 @@
 """The paper's data at full scale, from the Hugging Face hub or from local copies in the hub's layout.
 
-For tuning ("validation") there are five more batches of edits, MMLU's and WikiText's validation splits, and, as WMDP has
-test questions only, every second one of these; a setting that was tuned so is judged by the other half ("held_out",
-which is else as "test").
+For tuning ("validation") there are five more batches of edits, MMLU's and WikiText's validation splits, and, as WMDP
+has test questions only, every second one of these; a setting that was tuned so is judged by the other half
+("held_out", which is else as "test").
 
 With COMPOSABILITY_DATA=<folder>, a data set is read from <folder>/<owner>/<name>/<config>/<split>*.parquet (or .json,
 .jsonl, .json.gz) where <folder>/<owner>/<name> exists, and zsRE from <folder>/zsre_mend_eval.json.

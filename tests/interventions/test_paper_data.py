@@ -366,7 +366,7 @@ def test_tuning_and_what_judges_it_share_no_edit_question_or_text(lm: LM, copies
     """WMDP has test questions only: half of them are for tuning, and then the other half judges."""
     zsre = [record(i) for i in range(560)]
     (copies / "zsre_mend_eval.json").write_text(json.dumps(zsre))
-    tuning, judging, test = (paper(0, split, copies) for split in ("validation", "held_out", "test"))  # type: ignore[arg-type]
+    tuning, judging, test = (paper(0, split, copies) for split in ("validation", "held_out", "test"))
     tested = {edit.subject for batch in range(10) for edit in paper(batch, source=copies).edits}
     assert len(tuning.edits) == 50 and not tested & {edit.subject for edit in tuning.edits}
     assert judging.edits == test.edits and judging.test_text == test.test_text
