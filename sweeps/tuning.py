@@ -72,10 +72,10 @@ def run(work: Work, cache: Checkpoints | None = None) -> Ended:
                 final = trying.test
         with kept.claim(turn):
             found = conclusion.conclude(work, place, claims, final)
-    failed = claims.failed()
-    if failed:
-        reasons = "".join(f"\n  trial of slot {slot}: {reason}" for slot, reason in sorted(failed.items()))
-        raise Incomplete(f"{len(failed)} of {claims.slots} failed; the same command tries them again{reasons}")
+        failed = claims.failed()
+        if failed:
+            reasons = "".join(f"\n  trial of slot {slot}: {reason}" for slot, reason in sorted(failed.items()))
+            raise Incomplete(f"{len(failed)} of {claims.slots} failed; the same command tries them again{reasons}")
     return Ended(claims, root, before, found)
 
 

@@ -19,7 +19,7 @@ from interventions.registry import InvalidInput
 from interventions.spaces import Room, Trial
 from interventions.watching import report
 
-LEARNING_RATES = tuple(digit * 10.0**power for power in (-6, -5, -4, -3) for digit in (1, 5))  # Tables 6 and 7
+LEARNING_RATES = (1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3)  # Tables 6 and 7
 SAMPLES = (10, 25, *range(50, 501, 50), 1000, 2000)  # printed as 10, 25, 50, 100, … 500, 1000, 2000
 
 

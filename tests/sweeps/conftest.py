@@ -27,11 +27,15 @@ def few(edit_batch: int = 0, split: Split = "test") -> Data:
     )
 
 
+def cheapen(patch: pytest.MonkeyPatch) -> None:
+    """Criteria and data of milliseconds."""
+    patch.setattr(CRITERIA, "_things", {name: CRITERIA.get(name) for name in CHEAP})
+    patch.setattr("tracking.plan.testbed", few)
+
+
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Criteria and data of milliseconds."""
-    monkeypatch.setattr(CRITERIA, "_things", {name: CRITERIA.get(name) for name in CHEAP})
-    monkeypatch.setattr("tracking.plan.testbed", few)
+    cheapen(monkeypatch)
 
 
 @pytest.fixture
