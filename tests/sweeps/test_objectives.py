@@ -28,26 +28,19 @@ def test_a_direction_that_is_not_written_is_the_criterions_better_one() -> None:
 
 
 def test_composability_is_an_objective_of_both_orders_and_as_the_analysis_has_it() -> None:
-    """The two formulas, on one pair: FT, then Wanda 0.9 and 0.4; the other order 0.7 and 0.5 (made-up values)."""
+    """The two formulas, on one pair: made-up values."""
     common = {"pair": "ft + wanda", "wanda.sparsity": 0.5, "status": "FINISHED", "model": "m", "data": "d"}
-    pair = [("ft", "wanda", 0.9, 3.5), ("wanda", "ft", 0.7, 4.0)]
+    values = {"edit_success": (0.9, 0.7), "average_bits": (3.5, 4.0)}
     runs = pd.DataFrame(
         [
-            {
-                "run_id": a,
-                "run_name": a,
-                "step1": a,
-                "step2": b,
-                "edit_success": success,
-                "average_bits": bits,
-                **common,
-            }
-            for a, b, success, bits in pair
+            {"run_id": steps[0], "run_name": steps[0], "step1": steps[0], "step2": steps[1], **common}
+            | {criterion: both[i] for criterion, both in values.items()}
+            for i, steps in enumerate((("ft", "wanda"), ("wanda", "ft")))
         ]
     )
     points = composability.point(runs).set_index("criterion")
-    for criterion, column in (("edit_success", 2), ("average_bits", 3)):
-        forward, backward = (scores(**{criterion: one[column]}) for one in pair)
+    for criterion, both in values.items():
+        forward, backward = (scores(**{criterion: value}) for value in both)
         for measure in MEASURES:
             (one,) = objectives(f"{measure}:{criterion}", STEPS)
             assert (one.name, one.direction) == (f"{measure}:{criterion}", "minimize")
