@@ -69,14 +69,10 @@ class Ledger:
         Raises:
             InvalidInput: the sweep is being run, and only one process may.
         """
-        launched, found = liveness.launched(), self._root()
+        launched, found = liveness.launched(), next(self._runs(schema.SWEEP_ROOT), None)
         if found is None:
             tags = {**resolve_tags(), schema.SWEEP_ROOT: self.name}
             root = launched or self.client.create_run(self.experiment_id, tags=tags).info.run_id
-            first = self._root()
-            if not launched and first is not None and first.info.run_id != root:  # another machine was first
-                self.client.delete_run(root)
-                root = first.info.run_id
         else:
             tags, root = found.data.tags, found.info.run_id
             if not together and found.info.status == "RUNNING" and root != launched and not liveness.is_dead(found):
@@ -96,10 +92,6 @@ class Ledger:
             tags=[RunTag(schema.SWEEP_ROOT, self.name)],
         )
         return root
-
-    def _root(self) -> Run | None:
-        """The parent run, if there is one; the first, if two machines made one at once."""
-        return min(self._runs(schema.SWEEP_ROOT), key=lambda run: (run.info.start_time, run.info.run_id), default=None)
 
     def _runs(self, tag: str) -> Iterator[Run]:
         token = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
@@ -12,7 +13,7 @@ import optuna
 from filelock import FileLock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from interventions.composition import digest
 from interventions.registry import InvalidInput
@@ -20,6 +21,7 @@ from sweeps import study
 from tracking import store
 
 JOURNAL = "journal"
+_WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds
 
 
 def check(text: str) -> str:
@@ -53,12 +55,24 @@ def open_storage(where: str, folder: Path, experiment: str, name: str) -> BaseSt
         path = journal(folder, experiment, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(str(path), _Lock(path)))
-    try:
-        return RDBStorage(where)
-    except (SQLAlchemyError, ImportError) as error:
-        reason = " ".join(str(error).split())[:200]
-        shown = re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", where)
-        raise InvalidInput(f"the storage {shown} cannot be reached: {reason}") from error
+    return _database(where)
+
+
+def _database(where: str) -> BaseStorage:
+    """A database; where several processes make its tables at once, all but one fail, and find them the next time."""
+    error: Exception | None = None
+    for wait in (*_WAITS, 0.0):
+        try:
+            return RDBStorage(where)
+        except (IntegrityError, ProgrammingError) as raced:
+            error = raced
+            time.sleep(wait)
+        except (SQLAlchemyError, ImportError) as away:
+            error = away
+            break
+    reason = " ".join(str(error).split())[:200]
+    shown = re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", where)
+    raise InvalidInput(f"the storage {shown} cannot be reached: {reason}") from error
 
 
 def look(where: str, folder: Path, experiment: str, name: str, about: Mapping[str, str]) -> None:

@@ -8,14 +8,17 @@ of several that are put in for the same reason, by processes at once, the first 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import socket
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage
@@ -135,6 +138,33 @@ class Claims:
                 self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         return self._follow(lambda trial: ERROR not in trial.user_attrs)
 
+    @contextmanager
+    def turn(self, what: str, quiet: Callable[[], bool] = lambda: True) -> Iterator[None]:
+        """Hold what one process may do at a time, on whichever machine: a study of its own, which only one can make.
+
+        Args:
+            what: a name for it.
+            quiet: whether no run of the study lives; what a process held that is gone is then taken over.
+        """
+        name, looks = f"{self.study.study_name} ({what})", 0
+        while True:
+            try:
+                optuna.create_study(storage=self._storage, study_name=name).set_user_attr(BY, liveness.identity())
+                break
+            except DuplicatedStudyError:
+                looks += 1
+                with contextlib.suppress(KeyError):  # it was let go of meanwhile
+                    by = self._storage.get_study_user_attrs(self._storage.get_study_id_from_name(name)).get(BY)
+                    if (by is None and looks > _UNSIGNED) or (by is not None and _is_over(by, quiet)):
+                        optuna.delete_study(study_name=name, storage=self._storage)
+                        continue
+                time.sleep(1.0)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(KeyError):
+                optuna.delete_study(study_name=name, storage=self._storage)
+
     def running(self) -> list[FrozenTrial]:
         """Those that some process is at, or that wait."""
         return self.trials((TrialState.RUNNING, TrialState.WAITING))
@@ -199,6 +229,10 @@ def check(storage: BaseStorage, name: str, about: Mapping[str, str]) -> None:
 
 def _unit(trial: FrozenTrial) -> tuple[int, int]:
     return trial.user_attrs[SLOT], trial.user_attrs[AFTER]
+
+
+def _is_over(by: Mapping[str, str], quiet: Callable[[], bool]) -> bool:
+    return liveness.is_gone(by) and (by[schema.HOST] == socket.gethostname() or quiet())
 
 
 def _is_gone(trial: FrozenTrial, silent: Callable[[FrozenTrial], bool]) -> bool:

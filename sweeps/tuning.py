@@ -13,7 +13,6 @@ from mlflow import MlflowClient
 from optuna.trial import FrozenTrial
 from tqdm import tqdm
 
-from interventions.composition import digest
 from sweeps import conclusion, trying
 from sweeps.ledger import Ledger
 from sweeps.patience import patiently
@@ -54,8 +53,7 @@ def run(work: Work, cache: Checkpoints | None = None) -> Ended:
     kept, request, name = cache or Checkpoints(), work.request, work.request.name
     mlflow.set_tracking_uri(store.uri())
     claims = work.claims(kept)
-    turn = f"study-{digest(store.uri(), request.experiment, name)}"  # those on this machine take turns
-    with kept.claim(turn):
+    with claims.turn("opening"):
         ledger = Ledger(MlflowClient(), store.experiment(request.experiment), name)
         root = ledger.open(dict(request.params), together=True)
         claims.fill()
@@ -70,7 +68,7 @@ def run(work: Work, cache: Checkpoints | None = None) -> Ended:
             else:
                 serve(work, place, claims, lambda: _advance(bar, claims))
                 final = trying.test
-        with kept.claim(turn):
+        with claims.turn("conclusion", lambda: not _lives(place)):
             found = conclusion.conclude(work, place, claims, final)
         failed = claims.failed()
         if failed:
@@ -104,6 +102,12 @@ def silent(place: Place, trial: FrozenTrial) -> bool:
     last = max([run.info.end_time or 0 for run in runs], default=0) / 1000
     started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
     return time.time() - max(last, started) > liveness.SILENT
+
+
+def _lives(place: Place) -> bool:
+    """Whether any of the study's runs has a process."""
+    told = f"tags.`{schema.SWEEP}` = '{place.ledger.name}' and attributes.status = 'RUNNING'"
+    return any(not liveness.is_dead(run) for run in place.ledger.client.search_runs([place.ledger.experiment_id], told))
 
 
 def _advance(bar: tqdm[Any], claims: Claims) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,34 @@ def test_a_half_written_line_and_a_lock_of_a_killed_process_hold_nobody_up(folde
     run_one(claims(folder), trial)
     assert all(json.loads(line) for line in path.read_text().splitlines())
     assert len(claims(folder).ended()) == 1
+
+
+def test_a_turn_is_one_process_at_a_time_and_one_that_was_killed_in_it_does_not_keep_it(folder: Path) -> None:
+    inside, most, ready = [0], [0], threading.Barrier(3)
+
+    def take() -> None:
+        mine = claims(folder)
+        ready.wait()
+        with mine.turn("conclusion"):
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            time.sleep(0.05)
+            inside[0] -= 1
+
+    threads = [threading.Thread(target=take) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+    left = claims(folder).turn("conclusion")
+    left.__enter__()  # and never let go of
+    dead = liveness.identity() | {schema.PROCESS_STARTED: "1.0"}
+    storage = storages.open_storage(storages.JOURNAL, folder, "composability", "mine")
+    optuna.load_study(study_name="mine (conclusion)", storage=storage).set_user_attr(study.BY, dead)
+    with claims(folder).turn("conclusion"):
+        assert "mine (conclusion)" in optuna.get_all_study_names(storage)
+    assert optuna.get_all_study_names(storage) == ["mine"]
 
 
 @pytest.mark.parametrize(

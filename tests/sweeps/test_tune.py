@@ -21,6 +21,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
 from analysis.orders import settings_of
+from benchmarks.postgres import lacking, postgres
 from interventions.base import Intervention
 from interventions.composition import Composition, apply
 from interventions.criteria.base import CRITERIA, measure
@@ -34,6 +35,7 @@ from interventions.watching import watched
 from sweeps import conclusion, grid, running, storages, tune, tuning
 from sweeps.running import Incomplete
 from sweeps.trying import Request, Work
+from tests.peers import environment
 from tests.sweeps.conftest import few, made
 from tracking import query, schema, store
 from tracking.catalogue import Catalogue
@@ -451,3 +453,48 @@ def test_four_processes_that_are_killed_again_and_again_lose_and_repeat_nothing(
         assert len({(run.data.params["ga.lr"], run.data.params["ga.samples"]) for run in found}) == len(found) == 8
     assert runs(status="RUNNING") == []
     assert json.loads(storages.journal(tmp_path / "cache", "composability", "mine").read_text().splitlines()[0])
+
+
+@pytest.mark.slow
+def test_a_study_in_postgresql_is_served_by_three_processes(local_store: str, tmp_path: Path) -> None:
+    if lacking():
+        pytest.skip(lacking())
+    with postgres(tmp_path / "studies") as uri:
+        many = [start(tmp_path / f"cache-{i}", "--space", "paper", "--storage", uri) for i in range(3)]
+        said = [process.communicate(timeout=300) for process in many]
+        assert [process.returncode for process in many] == [0] * 3, "".join(err for _, err in said)
+        assert Counter(run.data.params["ga.lr"] for run in trials()) == Counter(map(str, LEARNING_RATES))
+        assert root().info.status == "FINISHED" and "secret" not in json.dumps(root().data.params)
+
+
+# with Ray
+
+
+def on_ray(python: Path, store: str, cache: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The command on the testbed, in an environment that has Ray: four workers, the eight learning rates."""
+    command = [str(python), "-m", "sweeps.tune", "--intervention", SPEC, "--space", "paper", "--name", "mine"]
+    own = {"MLFLOW_TRACKING_URI": store, "COMPOSABILITY_CACHE": str(cache), "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    command += ["--workers", "4", *arguments]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | own, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+@pytest.mark.slow
+def test_four_workers_on_ray_lose_and_repeat_nothing_though_one_is_killed(local_store: str, tmp_path: Path) -> None:
+    python = environment("ray")
+    process = on_ray(python, local_store, tmp_path / "cache")
+    deadline = time.monotonic() + 300
+    while process.poll() is None and len(trials()) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    victims = subprocess.run(["pgrep", "-f", "ray::_serve"], capture_output=True, text=True).stdout.split()
+    assert victims
+    os.kill(int(victims[0]), 9)
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, out + err
+    assert Counter(run.data.params["ga.lr"] for run in trials()) == Counter(map(str, LEARNING_RATES))
+    assert runs(status="RUNNING") == [] and len(runs(" and params.split = 'test'")) == 1
+    again = on_ray(python, local_store, tmp_path / "cache")
+    out, err = again.communicate(timeout=600)
+    assert again.returncode == 0 and len(trials()) == len(LEARNING_RATES), out + err
