@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -25,10 +26,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINTS = "none"
+
+
+class Seconds(NamedTuple):
+    """Of a command: by the clock, and of the processors, on which other work has less influence."""
+
+    wall: float
+    processor: float
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -39,13 +47,15 @@ def environment(folder: Path) -> dict[str, str]:
     return kept | own | {"HF_HUB_OFFLINE": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
-def timed(command: Sequence[str], folder: Path) -> float:
-    """Seconds that a command takes."""
-    start = time.perf_counter()
+def timed(command: Sequence[str], folder: Path) -> Seconds:
+    """What a command takes."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=ROOT, env=environment(folder), capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {(done.stdout + done.stderr)[-2000:]}")
-    return time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Seconds(time.perf_counter() - start, processor)
 
 
 def prepare(folder: Path) -> Path:
@@ -64,7 +74,7 @@ def plan(preset: str) -> list[Any]:
     return jobs.make(choices.compositions(steps, (0, 1, 2)), [Ground(Settings(checkpoints=CHECKPOINTS))])
 
 
-def one_by_one(jobs: Sequence[Any], folder: Path) -> list[float]:
+def one_by_one(jobs: Sequence[Any], folder: Path) -> list[Seconds]:
     """Seconds of each by one `mlflow run`, with nothing kept from another."""
     seconds = []
     for i, job in enumerate(jobs):
@@ -75,7 +85,7 @@ def one_by_one(jobs: Sequence[Any], folder: Path) -> list[float]:
         given = [f"-P{name}={spec}" for name, spec in {**names, "checkpoints": CHECKPOINTS}.items()]
         command = ["mlflow", "run", ".", "--env-manager", "local", "--experiment-name", "composability", *given]
         seconds.append(timed(command, own))
-        print(f"{seconds[-1]:6.1f} s  {job.name}", flush=True)
+        print(f"{seconds[-1].wall:6.1f} s, of the processors {seconds[-1].processor:6.1f} s  {job.name}", flush=True)
         shutil.rmtree(own)
     return seconds
 
@@ -83,7 +93,7 @@ def one_by_one(jobs: Sequence[Any], folder: Path) -> list[float]:
 def whole(preset: str, folder: Path) -> dict[str, float]:
     """The grid's metrics, and the seconds of the whole command."""
     command = [sys.executable, "-m", "sweeps.grid", "--preset", preset, "--checkpoints", CHECKPOINTS]
-    return {"command": timed(command, folder), **part("metrics", folder, preset)}
+    return {**timed(command, folder)._asdict(), **part("metrics", folder, preset)}
 
 
 def metrics(preset: str) -> dict[str, float]:
@@ -164,18 +174,20 @@ def main() -> None:
     print(in_words(measured, alone))
 
 
-def in_words(measured: dict[str, float], alone: Sequence[float]) -> str:
+def in_words(measured: dict[str, float], alone: Sequence[Seconds]) -> str:
     """The figures of the README."""
     wall, runs = measured["sweep/seconds_wall"], int(measured["sweep/total"])
     split = {what: measured.get(f"sweep/seconds_{what}", 0.0) for what in ("apply", "measure", "load", "save", "log")}
     rest = wall - sum(split.values())
     shares = ", ".join(f"{what} {spent / wall:.1%}" for what, spent in split.items())
-    each = measured["command"] / runs
+    ratios = "\n".join(
+        f"{measured[kind] / runs:.2f} s ({kind}) per composition; by one `mlflow run` each {mean(each):.1f} s"
+        f" (mean of {len(each)}; median {median(each):.1f}), {mean(each) / (measured[kind] / runs):.1f} times as much"
+        for kind, each in (("wall", [s.wall for s in alone]), ("processor", [s.processor for s in alone]))
+    )
     return (
         f"{runs} runs, {measured['sweep/applications']:.0f} applications, {wall / 60:.1f} min: {shares},"
-        f" the rest {rest / wall:.1%} (bookkeeping and logging: {(split['log'] + rest) / wall:.1%})\n"
-        f"{each:.2f} s per composition; one `mlflow run` each: mean {mean(alone):.1f} s, median {median(alone):.1f} s"
-        f" of {len(alone)}: {mean(alone) / each:.1f} times as much"
+        f" the rest {rest / wall:.1%} (bookkeeping and logging: {(split['log'] + rest) / wall:.1%})\n{ratios}"
     )
 
 

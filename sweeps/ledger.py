@@ -11,9 +11,7 @@ from mlflow.entities import Param, Run, RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
 from interventions.registry import InvalidInput
-from tracking import liveness, schema
-
-_PAGE = 1000
+from tracking import liveness, pages, schema
 
 
 def check_name(name: str) -> str:
@@ -94,15 +92,7 @@ class Ledger:
         return root
 
     def _runs(self, tag: str) -> Iterator[Run]:
-        token = None
-        while True:
-            page = self.client.search_runs(
-                [self.experiment_id], f"tags.`{tag}` = '{self.name}'", max_results=_PAGE, page_token=token
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
+        return pages.runs(self.client, [self.experiment_id], f"tags.`{tag}` = '{self.name}'")
 
 
 def _is_alive(run: Run) -> bool:

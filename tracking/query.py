@@ -6,7 +6,7 @@ import ast
 import functools
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,8 @@ from tqdm import tqdm
 
 from interventions import cache
 from interventions.registry import InvalidInput
-from tracking import schema, store
+from tracking import pages, schema, store
 
-_PAGE = 1000  # the most that a page may have where the store is a server's
 _DOWNLOADS = 16  # at once; each waits for the network
 _INTEGERS = ("seed", "edit_batch")
 _TAGS = {
@@ -64,7 +63,7 @@ def compositions(experiment: str | Iterable[str] | None = None, filter: str | No
     ids = {_experiment_id(client, name): name for name in names}
     rows = [
         {**_row(run), "experiment": ids[run.info.experiment_id]}
-        for run in _runs(client, list(ids), filter or "")
+        for run in pages.runs(client, list(ids), filter or "")
         if schema.COMPOSITION in run.data.params
     ]
     frame = pd.DataFrame(rows)
@@ -119,16 +118,6 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
         known = ", ".join(sorted(e.name for e in client.search_experiments()))
         raise InvalidInput(f"no experiment is named {name!r} in {store.uri()}; there are: {known}")
     return str(found.experiment_id)
-
-
-def _runs(client: MlflowClient, ids: list[str], filter: str) -> Iterator[Run]:
-    token = None
-    while True:
-        page = client.search_runs(ids, filter, max_results=_PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _row(run: Run) -> dict[str, Any]:

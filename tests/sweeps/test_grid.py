@@ -394,3 +394,25 @@ def test_a_grid_killed_with_9_goes_on(local_store: str, tmp_path: Path) -> None:
     assert len(runs()) == len({one.data.params["composition"] for one in runs()}) == 5
     assert runs("RUNNING") == [] == runs("KILLED")
     assert [root.info.status for root in roots()] == ["FINISHED"]
+
+
+@pytest.mark.full
+def test_the_users_command_runs_a_grid_in_the_experiment_asked_for(local_store: str, tmp_path: Path) -> None:
+    """`mlflow run . -e grid -P …`: the run that MLflow makes is the parent."""
+    given = ["-P", "interventions=wanda(samples=4, sparsity=[0.5, 0.75])", "-P", "length=1", "-P", "experiment=other"]
+    command_line = [str(Path(sys.executable).with_name("mlflow")), "run", ".", "-e", "grid", "--env-manager", "local"]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"COMPOSABILITY_CACHE": str(tmp_path / "cache"), "PATH": path}
+    done = subprocess.run(
+        [*command_line, *given], cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found = MlflowClient(local_store).search_runs([store.experiment("other")])
+    (root,) = [run for run in found if schema.SWEEP_ROOT in run.data.tags]
+    assert root.info.status == "FINISHED"
+    assert root.info.run_name.startswith("grid-")
+    assert {run.info.run_name for run in found if run is not root} == {
+        "wanda(sparsity=0.5, samples=4)",
+        "wanda(sparsity=0.75, samples=4)",
+    }
+    assert {run.data.tags[schema.PARENT] for run in found if run is not root} == {root.info.run_id}

@@ -1,3 +1,4 @@
+import gc
 import math
 import os
 import socket
@@ -15,7 +16,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from benchmarks.postgres import lacking, postgres
 from interventions.registry import InvalidInput
-from tracking import query, schema, store
+from tracking import pages, query, schema, store
 
 
 def log(uri: str, experiment_id: str, number: int, items: Path | None = None) -> str:
@@ -84,9 +85,25 @@ def test_a_request_reads_many_runs_and_none_is_made_per_run(local_store: str, mo
                 return _do(self, *args, **kwargs)
 
             monkeypatch.setattr(MlflowClient, name, counted)
-    monkeypatch.setattr(query, "_PAGE", 3)
+    monkeypatch.setattr(pages, "SIZE", 3)
     assert list(query.compositions().run_id) == expected[::-1]
     assert asked == ["get_experiment_by_name", "search_runs", "search_runs", "search_runs"]
+
+
+def test_pages_are_read_without_looking_for_garbage_which_is_looked_for_again_afterwards(
+    local_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log(local_store, store.experiment(), 0)
+    during: list[bool] = []
+    search = MlflowClient.search_runs
+
+    def noted(self: MlflowClient, *args: Any, **kwargs: Any) -> Any:
+        during.append(gc.isenabled())
+        return search(self, *args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "search_runs", noted)
+    query.compositions()
+    assert during == [False] and gc.isenabled()
 
 
 def test_experiments_are_read_together_and_named(local_store: str) -> None:
