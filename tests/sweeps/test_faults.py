@@ -56,9 +56,10 @@ def test_killed_at_twenty_moments(tmp_path: Path, undisturbed: pd.DataFrame, mon
     uri, rng, kept = f"sqlite:///{tmp_path}/mlflow.db", random.Random(0), set[str]()
     for kill in range(20):
         process = start(uri, tmp_path / "cache", *ARGUMENTS)
-        if kill % 4:  # every fourth while it starts, the others at work
+        if kill % 4:  # every fourth while it starts, the others at work, however slow the machine is
             wait_until_at_work(uri, process)
-        time.sleep(rng.uniform(0, 4))
+            wait_for(kill, uri, process)
+        time.sleep(rng.uniform(0, 3))
         assert process.poll() is None
         process.kill()
         process.communicate()
