@@ -48,5 +48,5 @@ ui: setup  ## MLflow's UI, two light processes
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --port $(PORT) \
 		--backend-store-uri "$$($(BIN)/python -c 'from tracking import store; print(store.uri())')"
 
-clean:  ## remove the environment and the caches, never the runs
+clean:  ## remove the environment and the caches (with the journals of studies), never the runs
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from interventions import hyperparameters
 from interventions.registry import InvalidInput, Registry
+from interventions.spaces import tunable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from interventions.data.base import Data
     from interventions.lm import LM
+    from interventions.spaces import Room, Trial
 
 Category = Literal["editing", "compression", "unlearning"]
 PROFILES = ("testbed", "paper")
@@ -29,6 +32,9 @@ class Intervention(ABC):
         strength: the field that a sweep turns ("sparsity", "bits"), if there is one; always printed.
         reads: the parts of Data that ``apply`` uses; they enter the checkpoint's key.
         recompressed_in_paper: whether the paper's code compresses again after editing or unlearning.
+        grid: the values that the paper searched, by field; empty where it searched none.
+        texts: fields that count texts -> the part of Data that these are of.
+        reports: whether ``apply`` reports intermediate models (watching.report).
     """
 
     name: ClassVar[str]
@@ -37,6 +43,9 @@ class Intervention(ABC):
     strength: ClassVar[str | None] = None
     reads: ClassVar[frozenset[str]] = frozenset()
     recompressed_in_paper: ClassVar[bool] = True
+    grid: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    texts: ClassVar[Mapping[str, str]] = {}
+    reports: ClassVar[bool] = False
 
     def __init_subclass__(cls, *, category: Category, version: int = 1) -> None:
         """Register the class; a taken name or an unknown category raises ValueError."""
@@ -59,6 +68,15 @@ class Intervention(ABC):
 
     def check(self, model: PreTrainedModel) -> None:  # noqa: B027 - most steps fit every model
         """Raise InvalidInput if the step does not fit the model; its weights may be on the meta device."""
+
+    @classmethod
+    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+        """Values to try, by field, asked of a trial (the space ``default`` of a study); the others keep their defaults.
+
+        Raises:
+            InvalidInput: an intervention that does not say what to try cannot be tuned.
+        """
+        raise InvalidInput(f"{cls.name} cannot be tuned: it has no method suggest; tunable: {', '.join(tunable())}")
 
     def holds(self, lm: LM) -> bool:
         """Compression only: whether the weights still have the property it gave them, measured on the weights."""

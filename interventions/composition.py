@@ -37,19 +37,7 @@ class Composition(tuple[Intervention, ...]):
         Raises:
             InvalidInput: unreadable text, unknown intervention or hyperparameter, ill-typed or out-of-range value.
         """
-        try:
-            tree = ast.parse(text.strip(), mode="eval").body
-        except (SyntaxError, ValueError) as error:
-            raise InvalidInput(f"cannot read {text!r}: write a spec such as 'lora | wanda(sparsity=0.25)'") from error
-        steps = [_read_call(node, text) for node in _read_pipe(tree)]
-        for name, given in steps:
-            for key, value in given.items():
-                if isinstance(value, list):
-                    raise InvalidInput(
-                        f"{name}.{key}={value!r} is a list, which means a sweep: one run takes one value"
-                        f" (a tuple is written with parentheses: {tuple(value)!r})"
-                    )
-        return cls(make(name, profile, **given) for name, given in steps if name != EMPTY)
+        return cls(make(name, profile, **given) for name, given in calls(text))
 
     def spec(self, profile: str = "testbed") -> str:
         """The text that ``parse`` reads back on the same profile."""
@@ -86,6 +74,27 @@ class Composition(tuple[Intervention, ...]):
             for i, step in compressions
             if step.recompressed_in_paper and any(later.category != "compression" for later in self[i + 1 :])
         )
+
+
+def calls(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """Read ``"lora | wanda(sparsity=0.25)"`` as names and what is given of each; nothing is made.
+
+    Raises:
+        InvalidInput: unreadable text, or a list for a value.
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        raise InvalidInput(f"cannot read {text!r}: write a spec such as 'lora | wanda(sparsity=0.25)'") from error
+    steps = [_read_call(node, text) for node in _read_pipe(tree)]
+    for name, given in steps:
+        for key, value in given.items():
+            if isinstance(value, list):
+                raise InvalidInput(
+                    f"{name}.{key}={value!r} is a list, which means a sweep: one run takes one value"
+                    f" (a tuple is written with parentheses: {tuple(value)!r})"
+                )
+    return [(name, given) for name, given in steps if name != EMPTY]
 
 
 def sweep(text: str, profile: str = "testbed") -> list[Intervention]:
@@ -175,4 +184,4 @@ def _read_call(node: ast.expr, text: str) -> tuple[str, dict[str, Any]]:
     return name, given
 
 
-__all__ = ["EMPTY", "PROFILES", "Composition", "Recompress", "apply", "digest", "seeded", "sweep"]
+__all__ = ["EMPTY", "PROFILES", "Composition", "Recompress", "apply", "calls", "digest", "seeded", "sweep"]

@@ -94,3 +94,10 @@ def counted(text: str, what: str) -> list[int]:
     if not found or min(found) < 0 or len(set(found)) < len(found):
         raise InvalidInput(f"{what} must be how many (3) or which (0,4), each once, but got {text!r}")
     return found
+
+
+def switch(name: str, text: str) -> bool:
+    """Read ``"true"`` or ``"false"``; raises InvalidInput."""
+    if text.lower() not in ("true", "false"):
+        raise InvalidInput(f"{name} must be true or false, but got {text!r}")
+    return text.lower() == "true"

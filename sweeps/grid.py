@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> None:
     given = command.read(parser(), arguments)
-    dry_run = _switch("dry_run", given.dry_run)
+    dry_run = choices.switch("dry_run", given.dry_run)
     store.check()
     grid = prepare(given)
     if dry_run:
@@ -120,12 +120,6 @@ def in_words(grid: Grid, outcome: Outcome) -> str:
         f"{grid.name}: {len(grid.jobs)} runs finished{before} in {store.uri()}\n"
         f"{outcome.applied} applications, {wall:.0f} s" + (f": {split}" if split else "")
     )
-
-
-def _switch(name: str, text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise InvalidInput(f"{name} must be true or false, but got {text!r}")
-    return text.lower() == "true"
 
 
 if __name__ == "__main__":

@@ -57,11 +57,15 @@ class Ledger:
                 done[job] = kept.info.run_id
         return done
 
-    def open(self, params: Mapping[str, str]) -> str:
+    def open(self, params: Mapping[str, str], together: bool = False) -> str:
         """The parent run, made or taken up again; the run that `mlflow run` made becomes it, or is nested under it.
 
+        Args:
+            params: to log.
+            together: whether several processes may be at it.
+
         Raises:
-            InvalidInput: the sweep is being run.
+            InvalidInput: the sweep is being run, and only one process may.
         """
         launched, found = liveness.launched(), next(self._runs(schema.SWEEP_ROOT), None)
         if found is None:
@@ -69,7 +73,7 @@ class Ledger:
             root = launched or self.client.create_run(self.experiment_id, tags=tags).info.run_id
         else:
             tags, root = found.data.tags, found.info.run_id
-            if found.info.status == "RUNNING" and root != launched and not liveness.is_dead(found):
+            if not together and found.info.status == "RUNNING" and root != launched and not liveness.is_dead(found):
                 raise InvalidInput(
                     f"{self.name!r} is being run by process {tags.get(schema.PID)} on {tags.get(schema.HOST)}: wait"
                     " for it or end it, or give this one another name"

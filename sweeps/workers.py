@@ -27,7 +27,7 @@ from tracking.run import Member, track_member
 
 SQLITE_WORKERS = 8  # so many lost and doubled nothing, as tests/sweeps/test_workers.py checks; more were not tried
 _ANSWER = 5.0  # seconds that a cluster may take
-_RETRIES = 3  # of a task whose worker died
+RETRIES = 3  # of a task whose worker died
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ def run(resources: Resources, todo: Sequence[Job], progress: Progress, kept: Che
     Raises:
         InvalidInput: the cluster lacks the GPUs, or its nodes do not share the folder of checkpoints.
     """
-    with _cluster(resources, kept) as ray:
-        limit = _limit(ray, resources)
-        _check_shared_folder(ray, kept)
-        options = {"num_cpus": 1, "num_gpus": resources.gpus, "max_retries": _RETRIES}
+    with cluster(resources, kept) as ray:
+        most = limit(ray, resources)
+        check_shared_folder(ray, kept)
+        options = {"num_cpus": 1, "num_gpus": resources.gpus, "max_retries": RETRIES}
         prefix, whole = ray.remote(**options)(_prefix), ray.remote(**options)(_job)
         shared = Shared(todo)
         waiting, keep = tasks(todo, shared), ray.put(shared.keys())
@@ -122,17 +122,22 @@ def run(resources: Resources, todo: Sequence[Job], progress: Progress, kept: Che
 
         try:
             while waiting or running:
-                for task in [task for task in waiting if task.after <= reached][: limit - len(running)]:
+                for task in [task for task in waiting if task.after <= reached][: most - len(running)]:
                     waiting.remove(task)
                     submit(task)
                 (ready,), _ = ray.wait(list(running), num_returns=1)
                 collect(ready)
         except BaseException:
-            for ref in running:
-                ray.cancel(ref)  # raises KeyboardInterrupt there, and the run ends KILLED
-            if running:
-                ray.wait(list(running), num_returns=len(running), timeout=_ANSWER)
+            cancel(ray, list(running))
             raise
+
+
+def cancel(ray: Any, running: Sequence[Any]) -> None:
+    """End tasks: it raises KeyboardInterrupt there, and their runs end KILLED."""
+    for ref in running:
+        ray.cancel(ref)
+    if running:
+        ray.wait(list(running), num_returns=len(running), timeout=_ANSWER)
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ def _collect(ray: Any, ref: Any, task: Task, progress: Progress) -> None:
         if task.key is not None:
             return  # those that go on from it will say why
         cause = getattr(error, "cause", None)
-        died = f"its worker died {_RETRIES + 1} times: {liveness.one_line(error)}"
+        died = f"its worker died {RETRIES + 1} times: {liveness.one_line(error)}"
         progress.failed(task.job, liveness.one_line(cause) if cause else died)
     else:
         progress.spent(seconds, applied)
@@ -207,7 +212,8 @@ def _job(
 
 
 @contextlib.contextmanager
-def _cluster(resources: Resources, kept: Checkpoints) -> Iterator[Any]:
+def cluster(resources: Resources, kept: Checkpoints) -> Iterator[Any]:
+    """Ray, started or joined, and left at the end; raises InvalidInput if it does not start."""
     import ray
 
     variables = {
@@ -231,7 +237,7 @@ def _cluster(resources: Resources, kept: Checkpoints) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _limit(ray: Any, resources: Resources) -> int:
+def limit(ray: Any, resources: Resources) -> int:
     """How many tasks at once; raises InvalidInput if no node has the GPUs of one."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     most = max(node.get("GPU", 0.0) for node in nodes)
@@ -245,7 +251,7 @@ def _limit(ray: Any, resources: Resources) -> int:
     return max(1, int(sum(map(int, fit))))
 
 
-def _check_shared_folder(ray: Any, kept: Checkpoints) -> None:
+def check_shared_folder(ray: Any, kept: Checkpoints) -> None:
     """Raise InvalidInput unless every node sees this machine's folder of checkpoints."""
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if len(nodes) < 2:

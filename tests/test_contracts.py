@@ -17,6 +17,7 @@ from interventions.criteria.base import CRITERIA, measure
 from interventions.data.base import PARTS, Data
 from interventions.data.testbed import MODEL
 from interventions.lm import LM
+from interventions.spaces import tunable
 
 NAMES = list(INTERVENTIONS.all())
 KEY = "0123456789abcdef" * 2
@@ -116,6 +117,12 @@ def test_a_criterion_of_a_destroyed_model_is_finite_or_infinite(lm: LM, small: D
     values = {name: scores.value for name, scores in measure(lm, small).items()}
     assert values["wikitext_ppl"] == math.inf
     assert all(not math.isnan(value) for value in values.values())
+
+
+def test_every_intervention_can_be_tuned_and_every_one_that_trains_step_by_step_reports() -> None:
+    """Whatever they suggest is valid: tests/sweeps/test_spaces.py; what they report: tests/sweeps/test_tune.py."""
+    assert set(tunable()) == set(NAMES)
+    assert {name for name, cls in INTERVENTIONS.all().items() if cls.reports} == {"ft", "lora", "ga", "gd", "rmu"}
 
 
 def test_a_criterion_reads_only_parts_that_exist() -> None:

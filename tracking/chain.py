@@ -34,6 +34,8 @@ class Chain:
         reused: how many steps came from a kept checkpoint.
         applied: how many interventions were applied here.
         seconds: by what they went into: load, apply, save, measure.
+        scores: what was measured, by number of interventions.
+        run_id: the run that it is logged to; "" if it is not.
     """
 
     def __init__(self, plan: Plan, kept: Checkpoints, keep: Callable[[str], bool] = always) -> None:
@@ -44,8 +46,15 @@ class Chain:
         self.at = -1
         self.reused = self.applied = 0
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.scores: dict[int, dict[str, Scores]] = {}
+        self.run_id = ""
         self._spent: dict[str, Spent] = {}
         self._data: Data | None = None
+
+    @property
+    def last(self) -> dict[str, Scores]:
+        """The criteria after all steps, recompressions included."""
+        return self.scores[len(self.steps)]
 
     @property
     def data(self) -> Data:
@@ -88,7 +97,8 @@ class Chain:
         pairs = {name: pair for name, pair in found.items() if pair is not None}
         seconds = max(spent.seconds for _, spent in pairs.values())
         peak = max(spent.peak_gib for _, spent in pairs.values())
-        return {name: scores for name, (scores, _) in pairs.items()}, Spent(seconds, peak)
+        self.scores[k] = {name: scores for name, (scores, _) in pairs.items()}
+        return self.scores[k], Spent(seconds, peak)
 
     def reach(self, k: int) -> LM:
         """The model after k interventions: from the nearest kept checkpoint, the rest applied and kept."""

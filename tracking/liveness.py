@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -27,6 +27,10 @@ _WATCH = 1.0  # seconds between looks at the process that launched us
 
 class Terminated(BaseException):
     """SIGTERM arrived."""
+
+
+class Stopped(Exception):
+    """A run was given up on purpose: it ends KILLED, the message as its note."""
 
 
 @contextmanager
@@ -53,6 +57,10 @@ def ending(
     except (KeyboardInterrupt, Terminated):
         with suppress(Exception):  # Ctrl-C ends the process also where the store is away
             client.set_terminated(run_id, "KILLED")
+        raise
+    except Stopped as error:
+        client.set_tag(run_id, schema.NOTE, one_line(error))
+        client.set_terminated(run_id, "KILLED")
         raise
     except BaseException as error:
         with suppress(Exception):  # the failure itself must reach the user, whatever the store says
@@ -129,6 +137,11 @@ def is_dead(run: Run) -> bool:
     tags = run.data.tags
     if schema.PID not in tags:  # `mlflow run` makes the run seconds before our process adopts it
         return time.time() - run.info.start_time / 1000 > SILENT
+    return is_gone(tags)
+
+
+def is_gone(tags: Mapping[str, str]) -> bool:
+    """Whether the process whose ``identity`` these are lives no more; on another host: was silent for long."""
     if tags.get(schema.HOST) == socket.gethostname():
         try:
             started = psutil.Process(int(tags[schema.PID])).create_time()

@@ -7,14 +7,14 @@ from argparse import ArgumentParser
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 from transformers import PreTrainedModel
 
 from interventions.base import PROFILES
 from interventions.composition import Composition, Recompress, digest
-from interventions.data.base import Data
+from interventions.data.base import SPLITS, Data, Split
 from interventions.data.paper import paper
 from interventions.data.testbed import MODEL, testbed
 from interventions.lm import DTYPES, file_digest, skeleton
@@ -34,16 +34,25 @@ class Settings:
     data: str = TESTBED
     seed: int = 0
     edit_batch: int = 0
+    split: str = "test"
     recompress: str = "auto"
     checkpoints: str = "all"
     device: str = "auto"
     dtype: str = "auto"
 
 
-def add_settings(made: ArgumentParser, checkpoints: str = Settings.checkpoints) -> None:
-    """The settings that every command has which runs compositions; ``checkpoints`` is that one's default."""
+def add_settings(made: ArgumentParser, checkpoints: str = Settings.checkpoints, split: bool = True) -> None:
+    """The settings that every command has which runs compositions.
+
+    Args:
+        made: the command's parser.
+        checkpoints: that command's default.
+        split: whether it may be chosen what to judge by; a study judges by validation data.
+    """
     made.add_argument("--model", default=Settings.model, help="testbed, a checkpoint folder, or a Hugging Face id")
     made.add_argument("--data", default=Settings.data, help="what to learn from and to judge by: testbed or paper")
+    if split:
+        made.add_argument("--split", default=Settings.split, help=f"of the data to judge by: {', '.join(SPLITS)}")
     made.add_argument("--recompress", default=Settings.recompress, help="auto, never or paper")
     made.add_argument("--checkpoints", default=checkpoints, help=f"logged: {', '.join(KEEP)}")
     made.add_argument("--device", default=Settings.device, help=", ".join(DEVICES))
@@ -79,6 +88,7 @@ class Ground:
     def __init__(self, settings: Settings, elsewhere: bool = False) -> None:
         """Check the settings; whether there is the device, only unless it is ``elsewhere``; raises InvalidInput."""
         _choice("data", settings.data, (TESTBED, PAPER))
+        _choice("split", settings.split, SPLITS)
         _choice("recompress", settings.recompress, get_args(Recompress))
         _choice("checkpoints", settings.checkpoints, KEEP)
         if settings.seed < 0:
@@ -96,6 +106,12 @@ class Ground:
             other.data = self.data
         return other
 
+    def on(self, split: str) -> Ground:
+        """The same, judged by another split of the data; the model's files are not read again."""
+        other = Ground(replace(self.asked, split=split), self._elsewhere)
+        other.anatomy, other.weights = self.anatomy, self.weights
+        return other
+
     @cached_property
     def anatomy(self) -> PreTrainedModel:
         """The model without its weights."""
@@ -110,7 +126,7 @@ class Ground:
     def data(self) -> Data:
         """What is learned from and judged by."""
         make = paper if self.settings.data == PAPER else testbed
-        return make(self.settings.edit_batch)
+        return make(self.settings.edit_batch, cast(Split, self.settings.split))  # checked above
 
     @property
     def origin(self) -> str:

@@ -133,7 +133,7 @@ def _row(run: Run) -> dict[str, Any]:
     }
     params = {key: _value(key, text) for key, text in data.params.items() if not _launcher_param(key)}
     used = {key.removeprefix(schema.USED): params.pop(key) for key in list(params) if key.startswith(schema.USED)}
-    row |= params | used
+    row |= {"split": "test"} | params | used  # runs of before there was a choice, and the paper's, do not say it
     row |= {name: data.tags[tag] for tag, name in _TAGS.items() if tag in data.tags}
     row |= {name: schema.from_store(value) for name, value in data.metrics.items()}
     return row

@@ -67,7 +67,8 @@ def restore(run_id: str, step: int, out: Path | None = None, kept: Checkpoints |
 def _chain(run: Run, kept: Checkpoints) -> Chain:
     """The run's plan as its params tell it, on this machine."""
     params = run.data.params
-    read = {name: params.get(f"{schema.USED}{name}", params.get(name, "")) for name in schema.SETTINGS}
+    shown = {"split": Settings.split, **params}  # runs of before there was a choice do not say it
+    read = {name: shown.get(f"{schema.USED}{name}", shown.get(name, "")) for name in schema.SETTINGS}
     settings: dict[str, Any] = {**read, "seed": int(read["seed"]), "edit_batch": int(read["edit_batch"])}
     plan = prepare(params[schema.COMPOSITION], Settings(**{**settings, "device": "auto"}))
     chain = Chain(plan, kept)

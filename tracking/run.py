@@ -34,6 +34,7 @@ def run(
     data: str = "testbed",
     seed: int = 0,
     edit_batch: int = 0,
+    split: str = "test",
     recompress: str = "auto",
     checkpoints: str = "all",
     device: str = "auto",
@@ -49,6 +50,8 @@ def run(
         data: "testbed", or "paper" (full scale: from the hub, or from the folder that COMPOSABILITY_DATA names).
         seed: enters every step's own seed.
         edit_batch: which of the data's batches of edits.
+        split: which data the composition is judged by, and the edits come from: "test"; "validation", for tuning;
+            "held_out", on the paper's data: "test" without the questions that "validation" asks.
         recompress: "auto", "never" or "paper": see Composition.recompression.
         checkpoints: which steps' checkpoints are logged as artifacts: "all", "last", "changed" (of every step the
             tensors that differ from the step before; ``checkpoints.load`` makes the full folder of it) or "none".
@@ -63,7 +66,7 @@ def run(
     Raises:
         InvalidInput: before a run is made and before anything is loaded.
     """
-    settings = Settings(model, data, seed, edit_batch, recompress, checkpoints, device, dtype)
+    settings = Settings(model, data, seed, edit_batch, split, recompress, checkpoints, device, dtype)
     return track(prepare(composition, settings), experiment, cache)
 
 
@@ -111,6 +114,7 @@ def track_member(plan: Plan, member: Member, cache: Checkpoints) -> Chain:
     log = Log(client, run.info.run_id, member.experiment_id, plan, tags=member.tags)
     log.seconds += time.perf_counter() - start
     chain = Chain(plan, cache, member.keep)
+    chain.run_id = run.info.run_id
     _logged(chain, log, identified=True)
     chain.seconds["log"] = log.seconds
     return chain

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # params
 COMPOSITION, PAIR = "composition", "pair"
-SETTINGS = ("model", "data", "seed", "edit_batch", "dtype", "device", "recompress", "checkpoints")
+SETTINGS = ("model", "data", "seed", "edit_batch", "split", "dtype", "device", "recompress", "checkpoints")
 RECOMPRESSED_PARAM = "recompressed"
 USED = "used."  # what a setting came to: used.dtype = float32 where dtype = auto
 
@@ -29,6 +29,10 @@ KEY = "composability.key"
 SWEEP = "composability.sweep"  # the name of the grid or study that a run is part of
 SWEEP_ROOT = "composability.sweep_root"  # the same, of the run that is their parent
 JOB = "composability.job"  # what the run is to compute: equal jobs, equal results
+TRIAL = "composability.trial"  # the number of the study's trial that a run is
+BEST = "composability.best"  # "true" on the runs of a study's best trial, or of its Pareto-optimal ones
+CHOSEN = "composability.chosen"  # "true" on the runs of the one that a study ends with
+PRUNED = "composability.pruned"  # after how many training steps a trial was given up
 PARENT = "mlflow.parentRunId"
 RECOMPRESSED = "composability.recompressed"
 REUSED_PREFIX = "composability.reused_prefix"

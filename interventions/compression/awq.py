@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from interventions.hyperparameters import hyperparameter
 from interventions.layers import Feeders, feeders, gate_partner, linears, scale_output
 from interventions.lm import LM, ROWS, Grid
 from interventions.registry import InvalidInput
+from interventions.spaces import Room, Trial
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,15 @@ class AWQ(Intervention, category="compression"):
         check_group(model, self.group, self.name)
         if self.backend != "own":
             peers.require(self.backend)
+
+    @classmethod
+    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+        """How coarse, on which kind of grid, and whether ranges are narrowed."""
+        return {
+            "bits": trial.suggest_int("bits", 2, 8),
+            "symmetric": trial.suggest_categorical("symmetric", (False, True)),
+            "clip": trial.suggest_categorical("clip", (False, True)),
+        }
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Quantize in place."""

@@ -19,6 +19,7 @@ from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.layers import linears
 from interventions.lm import LM, Grid
+from interventions.spaces import Room, Trial
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,16 @@ class GPTQ(Intervention, category="compression"):
         check_group(model, self.group, self.name)
         if self.backend != "own":
             peers.require(self.backend)
+
+    @classmethod
+    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+        """How coarse, on which kind of grid, in which order, and how the Hessian is damped."""
+        return {
+            "bits": trial.suggest_int("bits", 2, 8),
+            "symmetric": trial.suggest_categorical("symmetric", (False, True)),
+            "act_order": trial.suggest_categorical("act_order", (False, True)),
+            "damp": room.around(trial, cls, "damp", 10, 10),
+        }
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Quantize in place; layers that share their inputs are swept together."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -19,6 +20,7 @@ from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.layers import block_linears
 from interventions.lm import LM
+from interventions.spaces import Room, Trial
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,13 @@ class Magnitude(Intervention, category="compression"):
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if the pattern does not divide a layer's inputs."""
         check_width(self.name, self.pattern, block_linears(model))
+
+    @classmethod
+    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+        """How much."""
+        return {
+            "sparsity": trial.suggest_float("sparsity", 0.1, 0.9),
+        }
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Prune in place."""

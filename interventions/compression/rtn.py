@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -12,6 +13,7 @@ from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.layers import blocks, linears
 from interventions.lm import LM
+from interventions.spaces import Room, Trial
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,14 @@ class RTN(Intervention, category="compression"):
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if the group does not divide a layer's inputs."""
         check_group(model, self.group, self.name)
+
+    @classmethod
+    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+        """How coarse, and on which kind of grid."""
+        return {
+            "bits": trial.suggest_int("bits", 2, 8),
+            "symmetric": trial.suggest_categorical("symmetric", (False, True)),
+        }
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Round in place."""

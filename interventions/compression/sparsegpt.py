@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.layers import block_linears, linears
 from interventions.lm import LM
+from interventions.spaces import Room, Trial
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,14 @@ class SparseGPT(Intervention, category="compression"):
         check_width(self.name, self.pattern, block_linears(model))
         if self.backend != "own":
             peers.require(self.backend)
+
+    @classmethod
+    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+        """How much, and how the Hessian is damped."""
+        return {
+            "sparsity": trial.suggest_float("sparsity", 0.1, 0.9),
+            "damp": room.around(trial, cls, "damp", 10, 10),
+        }
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Prune in place; layers that share their inputs are swept together."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -16,6 +16,7 @@ from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.layers import block_linears, linears
 from interventions.lm import LM, ROWS
+from interventions.spaces import Room, Trial
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,13 @@ class Wanda(Intervention, category="compression", version=2):
         check_width(self.name, self.pattern, block_linears(model))
         if self.backend != "own":
             peers.require(self.backend)
+
+    @classmethod
+    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+        """How much."""
+        return {
+            "sparsity": trial.suggest_float("sparsity", 0.1, 0.9),
+        }
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Prune in place."""

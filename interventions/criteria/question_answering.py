@@ -117,15 +117,23 @@ def _shipped(task: str) -> list[dict[str, Any]]:
 
 def _placed(config: dict[str, Any], questions: Questions) -> dict[str, Any] | None:
     """The config, 0-shot, with its data from the local copy or the hub; None if the copy has none of them."""
-    config = config | {"test_split": questions.split, "fewshot_split": None, "num_fewshot": 0}
+    split, rows = questions.rows(config["dataset_path"])
+    config = config | {"test_split": split, "fewshot_split": None, "num_fewshot": 0}
+    if rows != slice(None):
+        config["process_docs"] = functools.partial(_some, rows)
     place = dict(questions.sources).get(config["dataset_path"])
     if not isinstance(place, Path):
         return config | {"dataset_kwargs": {"revision": place}}
-    files = f"{config['dataset_name']}/{questions.split}*"  # the hub's layout
+    files = f"{config['dataset_name']}/{split}*"  # the hub's layout
     if not any(place.glob(files)):
         return None
-    data_files = {"data_files": {questions.split: files}}
+    data_files = {"data_files": {split: files}}
     return config | {"dataset_path": str(place), "dataset_name": None, "dataset_kwargs": data_files}
+
+
+def _some(rows: slice, docs: Any) -> Any:
+    """Of a data set, these rows."""
+    return docs.select(range(*rows.indices(len(docs))))
 
 
 def _quiet() -> None:

@@ -9,9 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from interventions.lm import file_digest
+
+Split = Literal["test", "validation", "held_out"]
+SPLITS: tuple[str, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Questions:
         revision: which state of the questions, where the folder does not say.
         split: which questions of the folder: "test", or "validation" for tuning.
         sources: data set of lm-eval's own tasks -> its local copy, or the revision to take from the hub.
+        halved: data sets that have test questions only: of these, "validation" asks every second one, and "held_out"
+            the others.
     """
 
     tasks: tuple[tuple[str, str], ...]
@@ -58,13 +63,20 @@ class Questions:
     revision: str = ""
     split: str = "test"
     sources: tuple[tuple[str, Path | str], ...] = ()
+    halved: tuple[str, ...] = ()
 
     @cached_property
     def identity(self) -> str:
         """Changes when a question does."""
         files = _files(self.folder) if self.folder else ""
         sources = {name: _files(place) if isinstance(place, Path) else place for name, place in self.sources}
-        return f"{self.tasks}-{files}-{self.revision}-{self.split}-{sources}"
+        return f"{self.tasks}-{files}-{self.revision}-{self.split}-{sources}{self.halved or ''}"
+
+    def rows(self, source: str) -> tuple[str, slice]:
+        """(split, which of its rows) of a data set that are asked."""
+        if source in self.halved:
+            return "test", slice(0 if self.split == "validation" else 1, None, 2)
+        return "validation" if self.split == "validation" else "test", slice(None)
 
 
 def _files(folder: Path) -> str:
@@ -112,7 +124,7 @@ class Data:
         retain: what it must not forget, from the train split.
         calibration: texts that compression looks at, from the train split.
         statistics: texts over which MEMIT takes second moments, from the train split.
-        test_text: what perplexity is measured on, from the test split.
+        test_text: what perplexity is measured on, from the test split, or from the one that is asked for.
         window: tokens of a text that are scored together.
         base_answers: the base model's answers to ``locality``, in order; None until it was asked.
     """

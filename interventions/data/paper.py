@@ -1,5 +1,9 @@
 """The paper's data at full scale, from the Hugging Face hub or from local copies in the hub's layout.
 
+For tuning ("validation") there are five more batches of edits, MMLU's and WikiText's validation splits, and, as WMDP
+has test questions only, every second one of these; a setting that was tuned so is judged by the other half
+("held_out", which is else as "test").
+
 With COMPOSABILITY_DATA=<folder>, a data set is read from <folder>/<owner>/<name>/<config>/<split>*.parquet (or .json,
 .jsonl, .json.gz) where <folder>/<owner>/<name> exists, and zsRE from <folder>/zsre_mend_eval.json.
 """
@@ -18,11 +22,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from interventions.data.base import Data, Edit, Lazy, Prompt, Questions
+from interventions.data.base import Data, Edit, Lazy, Prompt, Questions, Split
 from interventions.registry import InvalidInput
 
 VARIABLE = "COMPOSABILITY_DATA"
 BATCHES, BATCH = 10, 50  # the paper, section 3.1
+TUNING_BATCHES = 5  # of edits, after those
 SEED = 100  # of the authors' shuffle of zsRE
 WINDOW = 8192  # tokens, Llama 3's context: at 2048 its perplexity is 6.1, and the paper's base model has 5.54
 SHORTEST = 50  # characters: what is not longer is no document (Li et al. 2024, their code's ``min_len``)
@@ -106,6 +111,7 @@ _WIKITEXT_REVISION = "b08601e04326c79dfdd32d625aee71d232d685c3"
 _WMDP_REVISION = "7125571f22f032c56415e7980f48d877dd830ff8"  # of 27 April 2024, after the questions were revised
 WIKITEXT_TRAIN = Source(*_WIKITEXT, "train", _WIKITEXT_REVISION)
 WIKITEXT_TEST = Source(*_WIKITEXT, "test", _WIKITEXT_REVISION)
+WIKITEXT_VALIDATION = Source(*_WIKITEXT, "validation", _WIKITEXT_REVISION)
 FORGET_BIO = Source(
     "cais/wmdp-bio-forget-corpus", "", "train", "5a786ed1041e56fef2d4ed26c1239f12b73a68eb", large=True, hint=_ON_REQUEST
 )
@@ -126,39 +132,43 @@ WMDP_CYBER = Source("cais/wmdp", "wmdp-cyber", "test", _WMDP_REVISION)
 MMLU = Source("cais/mmlu", "abstract_algebra", "test", "c30699e8356da336a370243923dbaf21066bb9fe")  # one of 57 configs
 
 
-def paper(edit_batch: int = 0, source: Path | None = None) -> Data:
+def paper(edit_batch: int = 0, split: Split = "test", source: Path | None = None) -> Data:
     """The paper's data with one of its ten batches of 50 zsRE edits (sections 3.1 and C).
 
     What every run is judged by is read, or its presence checked, here; ``forget``, ``retain``, ``calibration`` and
     ``statistics`` are read when a step first uses them (their identity enters its key, before a model is loaded).
 
     Args:
-        edit_batch: 0 to 9.
+        edit_batch: 0 to 9; 0 to 4 of "validation".
+        split: "test", as in the paper; "validation", for tuning; "held_out": see above.
         source: folder of local copies; by default the one that COMPOSABILITY_DATA names, if it does.
 
     Raises:
         InvalidInput: there is no such batch, or a data set is neither local nor to be had from the hub.
     """
-    if not 0 <= edit_batch < BATCHES:
-        raise InvalidInput(f"edit_batch must be 0 to {BATCHES - 1} on the paper's data, but got {edit_batch}")
+    tuning = split == "validation"
+    count, first = (TUNING_BATCHES, BATCHES) if tuning else (BATCHES, 0)
+    where = " with split=validation" if tuning else ""
+    if not 0 <= edit_batch < count:
+        raise InvalidInput(f"edit_batch must be 0 to {count - 1} on the paper's data{where}, but got {edit_batch}")
     folder = _folder(source)
     records = _zsre(folder)
-    batch = records[edit_batch * BATCH : (edit_batch + 1) * BATCH]
+    batch = records[(first + edit_batch) * BATCH : (first + edit_batch + 1) * BATCH]
     if len(batch) < BATCH:
         raise InvalidInput(
-            f"zsRE has {len(records)} usable records, too few for edit_batch={edit_batch}, which needs"
-            f" {(edit_batch + 1) * BATCH}"
+            f"zsRE has {len(records)} usable records, too few for edit_batch={edit_batch}{where}, which needs"
+            f" {(first + edit_batch + 1) * BATCH}"
         )
     return Data(
         name="paper",
         edits=tuple(edit for edit, _ in batch),
         locality=tuple(prompt for _, prompt in batch),
-        questions=_questions(folder),
+        questions=_questions(folder, split),
         forget=Lazy(functools.partial(_forget, folder)),
-        retain=Lazy(functools.partial(_retain, folder)),
-        calibration=Lazy(functools.partial(_calibration, folder)),
+        retain=Lazy(functools.partial(_retain, folder, tuning)),
+        calibration=Lazy(functools.partial(_calibration, folder, tuning)),
         statistics=Lazy(functools.partial(_statistics, folder)),
-        test_text=("\n\n".join(_test_rows(folder)),),
+        test_text=("\n\n".join(_test_rows(folder, tuning)),),
         window=WINDOW,
     )
 
@@ -209,7 +219,7 @@ def _record(record: dict[str, Any]) -> tuple[Edit, Prompt] | None:
 
 
 @cache
-def _questions(folder: Path | None) -> Questions:
+def _questions(folder: Path | None, split: Split) -> Questions:
     """WMDP and MMLU through lm-eval's own tasks, once it is known that their data can be read.
 
     A local copy of MMLU may have any of its 57 subjects; ``mmlu`` is then the mean over their questions.
@@ -219,13 +229,18 @@ def _questions(folder: Path | None) -> Questions:
         local = source.copy(folder)
         places[source.name] = local or source.revision
         if source is MMLU and local:
-            if not {path.parent.name for path in local.glob(f"*/{source.split}*")} - {"all"}:
-                raise InvalidInput(f"cais/mmlu: tried {local}, which has no <subject>/{source.split}*.parquet")
+            part = "validation" if split == "validation" else "test"
+            if not {path.parent.name for path in local.glob(f"*/{part}*")} - {"all"}:
+                raise InvalidInput(f"cais/mmlu: tried {local}, which has no <subject>/{part}*.parquet")
         elif next(source.rows(folder), None) is None:
             raise InvalidInput(f"{source.name} ({source.files}) has no rows")
     names = ("mmlu", "wmdp_bio", "wmdp_cyber")
     return Questions(
-        tuple((name, name) for name in names), revision=f"lm-eval {version('lm_eval')}", sources=tuple(places.items())
+        tuple((name, name) for name in names),
+        revision=f"lm-eval {version('lm_eval')}",
+        split=split,
+        sources=tuple(places.items()),
+        halved=() if split == "test" else (WMDP_BIO.name,),
     )
 
 
@@ -237,18 +252,18 @@ def _forget(folder: Path | None) -> tuple[str, ...]:
 
 
 @cache
-def _retain(folder: Path | None) -> tuple[str, ...]:
+def _retain(folder: Path | None, tuning: bool) -> tuple[str, ...]:
     """The paragraphs of WikiText-2's train split, shuffled, without headings."""
     texts = [text.strip() for text in WIKITEXT_TRAIN.texts(folder)]
-    kept = [text for text in _held_in(texts, folder) if not text.startswith("= ")]
+    kept = [text for text in _held_in(texts, folder, tuning) if not text.startswith("= ")]
     random.Random(SEED).shuffle(kept)
     return _first(len(kept), kept, WIKITEXT_TRAIN)
 
 
 @cache
-def _calibration(folder: Path | None) -> tuple[str, ...]:
+def _calibration(folder: Path | None, tuning: bool) -> tuple[str, ...]:
     """The first documents of C4's first train shard that fill a context, as in the compressions' own code."""
-    return _first(CALIBRATION, _held_in(C4.texts(folder, longer_than=CONTEXT - 1), folder), C4)
+    return _first(CALIBRATION, _held_in(C4.texts(folder, longer_than=CONTEXT - 1), folder, tuning), C4)
 
 
 @cache
@@ -258,13 +273,14 @@ def _statistics(folder: Path | None) -> tuple[str, ...]:
 
 
 @cache
-def _test_rows(folder: Path | None) -> tuple[str, ...]:
-    return tuple(row["text"] for row in WIKITEXT_TEST.rows(folder))
+def _test_rows(folder: Path | None, tuning: bool) -> tuple[str, ...]:
+    """What perplexity is measured on, in tests or in tuning."""
+    return tuple(row["text"] for row in (WIKITEXT_VALIDATION if tuning else WIKITEXT_TEST).rows(folder))
 
 
-def _held_in(texts: Iterable[str], folder: Path | None) -> Iterator[str]:
-    """The texts of which no paragraph is one of the test text's."""
-    tested = {row.strip() for row in _test_rows(folder)} - {""}
+def _held_in(texts: Iterable[str], folder: Path | None, tuning: bool) -> Iterator[str]:
+    """The texts of which no paragraph is one of the test text's, nor, in tuning, of the validation text's."""
+    tested = {row.strip() for other in {False, tuning} for row in _test_rows(folder, other)} - {""}
     return (text for text in texts if tested.isdisjoint(line.strip() for line in text.splitlines()))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -12,6 +14,8 @@ from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.layers import blocks, check_layers, down_projection
 from interventions.lm import LM
+from interventions.spaces import Room, Trial, consecutive
+from interventions.watching import report
 
 
 @dataclass(frozen=True)
@@ -29,29 +33,57 @@ class FT(Intervention, category="editing"):
     steps: int = hyperparameter(40, "gradient steps", paper=25, low=1)
     lr: float = hyperparameter(3e-3, "learning rate of Adam", paper=1e-5, above=0)
     reads = frozenset({"edits"})
+    reports = True
 
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if the model lacks a layer, or one is named twice."""
         check_layers(model, self.layers, "ft.layers")
 
+    @classmethod
+    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+        """Where, how fast, how long."""
+        return {
+            "layers": consecutive(trial, room),
+            "lr": room.around(trial, cls, "lr", 10, 10),
+            "steps": room.around(trial, cls, "steps", 4, 2),
+        }
+
     def apply(self, lm: LM, data: Data) -> LM:
         """Train in float32 and cast back."""
         weights = [down_projection(blocks(lm.model)[layer]).weight for layer in self.layers]
-        fit(lm, [(edit.prompt, f" {edit.target}") for edit in data.edits], weights, self.steps, self.lr)
+        pairs = [(edit.prompt, f" {edit.target}") for edit in data.edits]
+        fit(lm, pairs, weights, self.steps, self.lr, lambda done: report(self, done, lm))
         return lm
 
 
-def fit(lm: LM, pairs: list[tuple[str, str]], weights: list[torch.Tensor], steps: int, lr: float) -> None:
-    """Train ``weights`` on the answers of (prompt, answer); the loss is the mean over answer tokens."""
+def fit(
+    lm: LM,
+    pairs: list[tuple[str, str]],
+    weights: list[torch.Tensor],
+    steps: int,
+    lr: float,
+    trained: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Train ``weights`` on the answers of (prompt, answer); the loss is the mean over answer tokens.
+
+    Args:
+        lm: the model, changed in place.
+        pairs: prompts, and what is to be answered.
+        weights: what learns.
+        steps: of Adam.
+        lr: its learning rate.
+        trained: called after each step with how many were done.
+    """
     encoded, labels = lm.encode_pairs(pairs)
     for weight in weights:
         weight.requires_grad_(True)
     optimizer = torch.optim.Adam(weights, lr=lr)
-    for _ in range(steps):
+    for done in range(1, steps + 1):
         losses, counted = lm.token_losses(encoded, labels)
         loss = losses.sum() / counted.sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        trained(done)
     for weight in weights:
         weight.requires_grad_(False)

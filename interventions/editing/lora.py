@@ -14,6 +14,8 @@ from interventions.editing.ft import fit
 from interventions.hyperparameters import hyperparameter
 from interventions.lm import LM
 from interventions.registry import InvalidInput
+from interventions.spaces import Room, Trial
+from interventions.watching import report
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class LoRA(Intervention, category="editing"):
     dropout: float = hyperparameter(0.0, "dropout on the adapters' input", low=0, below=1)
     adaptive: bool = hyperparameter(False, "AdaLoRA instead of LoRA", paper=True)
     reads = frozenset({"edits"})
+    reports = True
 
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if a target names no linear layer of the model."""
@@ -43,6 +46,16 @@ class LoRA(Intervention, category="editing"):
             if target not in names:
                 shown = ", ".join(sorted(n for n in names if not n.isdigit()))
                 raise InvalidInput(f"lora.targets names {target!r}, which the model lacks; it has: {shown}")
+
+    @classmethod
+    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+        """How large, how fast, how long."""
+        return {
+            "rank": trial.suggest_int("rank", 2, 32, log=True),
+            "alpha": trial.suggest_float("alpha", 4.0, 64.0, log=True),
+            "lr": room.around(trial, cls, "lr", 10, 10),
+            "steps": room.around(trial, cls, "steps", 4, 2),
+        }
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Adapters train in float32 (peft's default) and are merged in the model's dtype."""
@@ -53,7 +66,8 @@ class LoRA(Intervention, category="editing"):
             adapted = get_peft_model(lm.model, self.config())
         trained = [p for p in adapted.parameters() if p.requires_grad]
         pairs = [(edit.prompt, f" {edit.target}") for edit in data.edits]
-        fit(LM(adapted, lm.tokenizer), pairs, trained, self.steps, self.lr)
+        learner = LM(adapted, lm.tokenizer, lm.grids)
+        fit(learner, pairs, trained, self.steps, self.lr, lambda done: report(self, done, learner))
         merged: Any = adapted.merge_and_unload()
         if hasattr(merged, "peft_config"):
             del merged.peft_config

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from interventions.editing.second_moments import second_moments
 from interventions.hyperparameters import hyperparameter
 from interventions.layers import blocks, check_layers, down_projection, hidden_states, split, taps
 from interventions.lm import LM
+from interventions.spaces import Room, Trial, consecutive
 
 _ENOUGH = 0.05  # nats: an edit whose loss is below is done (the authors' code)
 
@@ -51,6 +53,16 @@ class MEMIT(Intervention, category="editing"):
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if the model lacks a layer, or one is named twice."""
         check_layers(model, self.layers, "memit.layers")
+
+    @classmethod
+    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+        """Where, how the targets are found, and how firmly the rest is held."""
+        return {
+            "layers": consecutive(trial, room),
+            "steps": room.around(trial, cls, "steps", 3, 2),
+            "lr": room.around(trial, cls, "lr", 4, 4),
+            "covariance": room.around(trial, cls, "covariance", 20, 20),
+        }
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Edit in place; the closed form is computed in float64."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from tqdm import tqdm
@@ -15,6 +16,11 @@ from interventions.hyperparameters import hyperparameter
 from interventions.layers import blocks
 from interventions.lm import LM, batches
 from interventions.registry import InvalidInput
+from interventions.spaces import Room, Trial
+from interventions.watching import report
+
+LEARNING_RATES = (1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3)  # Tables 6 and 7
+SAMPLES = (10, 25, *range(50, 501, 50), 1000, 2000)  # printed as 10, 25, 50, 100, … 500, 1000, 2000
 
 
 @dataclass(frozen=True)
@@ -32,21 +38,34 @@ class GA(Intervention, category="unlearning"):
     last_layers: int = hyperparameter(6, "final blocks that are trained", paper=16, low=1)
     max_tokens: int = hyperparameter(64, "tokens of a text that are used", paper=512, low=2)
     reads = frozenset({"forget"})
+    grid: ClassVar[Mapping[str, Sequence[Any]]] = {"lr": LEARNING_RATES, "samples": SAMPLES}  # Table 6
+    texts: ClassVar[Mapping[str, str]] = {"samples": "forget"}
+    reports = True
 
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if the model has fewer blocks."""
         check_last_layers(model, self.last_layers, "ga.last_layers")
+
+    @classmethod
+    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+        """How fast, on how much, how deep."""
+        return {
+            "lr": room.around(trial, cls, "lr", 30, 10),
+            "samples": trial.suggest_int("samples", 8, min(room.texts("forget"), 2000), log=True),
+            "last_layers": trial.suggest_int("last_layers", 1, room.layers),
+        }
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Train the last blocks in place."""
         weights = last_weights(lm, self.last_layers)
         optimizer = torch.optim.AdamW(weights, lr=self.lr, weight_decay=0.0)
         steps = list(batches(data.forget[: self.samples], self.batch))
-        for texts in tqdm(steps, desc=self.name, unit="step", delay=5):
+        for done, texts in enumerate(tqdm(steps, desc=self.name, unit="step", delay=5), start=1):
             loss = -text_loss(lm, texts, self.max_tokens)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            report(self, done, lm)
         return lm
 
 

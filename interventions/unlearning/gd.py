@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import Any, ClassVar
 
 import torch
 from tqdm import tqdm
@@ -13,7 +15,9 @@ from interventions.base import Intervention
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.lm import LM, batches
-from interventions.unlearning.ga import check_last_layers, last_weights, text_loss
+from interventions.spaces import Room, Trial
+from interventions.unlearning.ga import LEARNING_RATES, SAMPLES, check_last_layers, last_weights, text_loss
+from interventions.watching import report
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,28 @@ class GD(Intervention, category="unlearning"):
     last_layers: int = hyperparameter(6, "final blocks that are trained", paper=16, low=1)
     max_tokens: int = hyperparameter(64, "tokens of a text that are used", paper=512, low=2)
     reads = frozenset({"forget", "retain"})
+    grid: ClassVar[Mapping[str, Sequence[Any]]] = {  # Table 7
+        "lr": LEARNING_RATES,
+        "samples": SAMPLES,
+        "retain_weight": (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0),
+    }
+    texts: ClassVar[Mapping[str, str]] = {"samples": "forget"}
+    reports = True
 
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if the model has fewer blocks."""
         check_last_layers(model, self.last_layers, "gd.last_layers")
+
+    @classmethod
+    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+        """As GA, and what is to be retained: how much it weighs, how much of it there is."""
+        return {
+            "lr": room.around(trial, cls, "lr", 30, 10),
+            "samples": trial.suggest_int("samples", 8, min(room.texts("forget"), 2000), log=True),
+            "retain_weight": trial.suggest_float("retain_weight", 0.1, 100.0, log=True),
+            "retain_batch": room.around(trial, cls, "retain_batch", 4, 4),
+            "last_layers": trial.suggest_int("last_layers", 1, room.layers),
+        }
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Train the last blocks in place; each half of the loss is backpropagated by itself."""
@@ -45,9 +67,10 @@ class GD(Intervention, category="unlearning"):
         optimizer = torch.optim.AdamW(weights, lr=self.lr, weight_decay=0.0)
         kept = cycle(data.retain)
         steps = list(batches(data.forget[: self.samples], self.batch))
-        for texts in tqdm(steps, desc=self.name, unit="step", delay=5):
+        for done, texts in enumerate(tqdm(steps, desc=self.name, unit="step", delay=5), start=1):
             optimizer.zero_grad()
             (-text_loss(lm, texts, self.max_tokens)).backward()
             (self.retain_weight * text_loss(lm, list(islice(kept, self.retain_batch)), self.max_tokens)).backward()
             optimizer.step()
+            report(self, done, lm)
         return lm

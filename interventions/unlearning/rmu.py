@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.layers import blocks, check_layers, down_projection, hidden_states
 from interventions.lm import LM
+from interventions.spaces import Room, Trial
+from interventions.watching import report
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,27 @@ class RMU(Intervention, category="unlearning"):
     batch: int = hyperparameter(8, "texts to forget, and to retain, per step", paper=4, low=1)
     max_tokens: int = hyperparameter(64, "tokens of a text that are used", paper=512, low=2)
     reads = frozenset({"forget", "retain"})
+    grid: ClassVar[Mapping[str, Sequence[Any]]] = {  # Table 5; its "maximum batches" are steps
+        "alpha": (1.0, 10.0, 100.0, 1000.0, 10000.0),
+        "layer": tuple(range(3, 18)),
+        "steps": (100, 150, 200, 250, 300),
+    }
+    reports = True
 
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if the model lacks the layer."""
         check_layers(model, (self.layer,), "rmu.layer")
+
+    @classmethod
+    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+        """Where, how far, how firmly the rest is held, and how long."""
+        return {
+            "layer": trial.suggest_int("layer", 2, room.layers - 1),
+            "steering": room.around(trial, cls, "steering", 8, 8),
+            "alpha": trial.suggest_float("alpha", 1.0, 10000.0, log=True),
+            "steps": trial.suggest_int("steps", 50, 400),
+            "lr": room.around(trial, cls, "lr", 10, 4),
+        }
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Train the three down-projections in place, in their dtype."""
@@ -54,13 +74,14 @@ class RMU(Intervention, category="unlearning"):
         direction = torch.rand(lm.model.config.hidden_size)  # uniform, as the authors' code draws it
         target = (self.steering * direction / direction.norm()).to(lm.device, weights[0].dtype)
         forget, retain = cycle(data.forget), cycle(data.retain)
-        for _ in tqdm(range(self.steps), desc=self.name, unit="step", delay=5):
+        for done in tqdm(range(1, self.steps + 1), desc=self.name, unit="step", delay=5):
             hazardous = list(islice(forget, self.batch))
             encoded = lm.encode([*hazardous, *islice(retain, self.batch)], self.max_tokens)
             loss = self.loss(lm, encoded, len(hazardous), target, before)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            report(self, done, lm)
         return lm
 
     def trained(self, lm: LM) -> list[Tensor]:

@@ -137,7 +137,7 @@ def remove(folder: Path, name: str) -> None:
 
 
 def test_a_zsre_record_is_an_edit_and_a_locality_prompt(copies: Path) -> None:
-    data = paper(0, copies)
+    data = paper(0, source=copies)
     i = int(data.edits[0].subject.split()[1])
     asked, again = f"What river does Bridge {i} cross?", f"Which river is crossed by Bridge {i}?"
     assert data.edits[0] == Edit(f"Bridge {i}", asked, f"River {i}", f"Stream {i}", (again,))
@@ -147,53 +147,53 @@ def test_a_zsre_record_is_an_edit_and_a_locality_prompt(copies: Path) -> None:
 def test_usable_records_are_shuffled_with_seed_100_and_cut_into_ten_batches_of_50(copies: Path) -> None:
     order = list(range(510))
     random.Random(100).shuffle(order)
-    subjects = [edit.subject for batch in range(10) for edit in paper(batch, copies).edits]
+    subjects = [edit.subject for batch in range(10) for edit in paper(batch, source=copies).edits]
     assert subjects == [f"Bridge {i}" for i in order[:500]]
 
 
 def test_records_that_lack_a_field_or_do_not_name_their_subject_are_skipped(copies: Path) -> None:
     (copies / "zsre_mend_eval.json").write_text(json.dumps([*UNUSABLE, *(record(i) for i in range(50))]))
-    assert {edit.subject for edit in paper(0, copies).edits} == {f"Bridge {i}" for i in range(50)}
+    assert {edit.subject for edit in paper(0, source=copies).edits} == {f"Bridge {i}" for i in range(50)}
     with pytest.raises(InvalidInput, match="zsRE has 50 usable records, too few for edit_batch=1, which needs 100"):
-        paper(1, copies)
+        paper(1, source=copies)
 
 
 @pytest.mark.parametrize("batch", [-1, 10])
 def test_another_batch_than_the_ten_is_refused(batch: int, copies: Path) -> None:
     with pytest.raises(InvalidInput, match=f"edit_batch must be 0 to 9 on the paper's data, but got {batch}"):
-        paper(batch, copies)
+        paper(batch, source=copies)
 
 
 def test_the_test_text_is_the_test_split_joined_by_blank_lines_in_windows_of_llama_3s_context(copies: Path) -> None:
-    data = paper(0, copies)
+    data = paper(0, source=copies)
     assert data.test_text == ("\n\n".join(TEST),)
     assert (data.name, data.window) == ("paper", 8192)
 
 
 def test_what_is_forgotten_alternates_between_bio_and_cyber_as_long_as_there_are_both(copies: Path) -> None:
-    assert [text.split(":")[0] for text in paper(0, copies).forget] == [
+    assert [text.split(":")[0] for text in paper(0, source=copies).forget] == [
         f"A document on {domain}, number {i}"
         for domain, i in (("moss", 0), ("knots", 0), ("moss", 1), ("knots", 1), ("fern", 0), ("knots", 2))
     ]
 
 
 def test_what_is_retained_are_the_paragraphs_of_the_train_split_shuffled(copies: Path) -> None:
-    retained = paper(0, copies).retain
+    retained = paper(0, source=copies).retain
     assert sorted(retained) == sorted(PARAGRAPH.format(i) for i in range(20))
     assert list(retained) != sorted(retained, key=lambda text: int(text.split()[3]))
 
 
 def test_calibration_texts_are_documents_of_c4_that_fill_a_context(copies: Path) -> None:
-    assert list(paper(0, copies).calibration) == [f"{i} {LONG}"[:10_000] for i in range(4)]
+    assert list(paper(0, source=copies).calibration) == [f"{i} {LONG}"[:10_000] for i in range(4)]
 
 
 def test_statistics_are_the_first_articles_of_wikipedia(copies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STATISTICS", 2)
-    assert list(paper(0, copies).statistics) == [f"{i} {LONG}"[:4000] for i in range(2)]
+    assert list(paper(0, source=copies).statistics) == [f"{i} {LONG}"[:4000] for i in range(2)]
 
 
 def test_no_text_is_both_learned_from_and_tested_on(copies: Path) -> None:
-    data = paper(0, copies)
+    data = paper(0, source=copies)
     tested = {line.strip() for line in data.test_text[0].splitlines()} - {""}
     assert IN_BOTH in tested
     for text in (*data.retain, *data.calibration, *data.forget):
@@ -242,7 +242,7 @@ def test_what_is_neither_local_nor_reachable_is_one_line(name: str, part: str | 
     """It names the data set, what was tried and the variable; parts that every run needs are missed at once."""
     remove(copies, name)
     with pytest.raises(InvalidInput) as caught:
-        data = paper(0, copies)
+        data = paper(0, source=copies)
         assert part
         data.identity(part)
     message = str(caught.value)
@@ -256,27 +256,27 @@ def test_access_to_the_gated_corpus_is_on_request(copies: Path) -> None:
     remove(copies, "cais/wmdp-bio-forget-corpus")
     asked = "Access is on request: ask at https://huggingface.co/datasets/cais/wmdp-bio-forget-corpus"
     with pytest.raises(InvalidInput, match=asked):
-        len(paper(0, copies).forget)
+        len(paper(0, source=copies).forget)
 
 
 def test_a_local_copy_that_lacks_a_split_or_a_column_is_named(copies: Path) -> None:
     remove(copies, "allenai/c4/en/c4-train.00000-of-01024.json.gz")
     with pytest.raises(InvalidInput, match=rf"cannot read allenai/c4 \(en/c4-train.*\): tried {copies}/allenai/c4: "):
-        len(paper(0, copies).calibration)
+        len(paper(0, source=copies).calibration)
     file = copies / "cais/wmdp-corpora/cyber-forget-corpus/train-00000-of-00001.parquet"
     write_parquet(file, [{"body": "b"}])
     with pytest.raises(InvalidInput, match=r"cais/wmdp-corpora .* has no column 'text', only body"):
-        len(paper(0, copies).forget)
+        len(paper(0, source=copies).forget)
     for subject in SUBJECTS:
         remove(copies, f"cais/mmlu/{subject}")
     module._questions.cache_clear()
     with pytest.raises(InvalidInput, match=rf"cais/mmlu: tried {copies}/cais/mmlu, which has no <subject>/test"):
-        paper(0, copies)
+        paper(0, source=copies)
 
 
 def test_the_variable_names_the_folder_and_must_name_one(copies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(module.VARIABLE, str(copies))
-    assert paper(3).edits == paper(3, copies).edits
+    assert paper(3).edits == paper(3, source=copies).edits
     monkeypatch.setenv(module.VARIABLE, str(copies / "none"))
     with pytest.raises(InvalidInput, match="COMPOSABILITY_DATA must name a folder of local data sets"):
         paper()
@@ -323,7 +323,7 @@ def test_on_the_hub_every_data_set_is_asked_for_by_its_config_and_commit(monkeyp
 
 def test_lm_evals_own_tasks_are_asked_of_the_local_copies(lm: LM, copies: Path) -> None:
     """Reference: the likeliest of " A" to " D" after lm-eval's prompt, one question at a time."""
-    data = paper(0, copies)
+    data = paper(0, source=copies)
     measured = measure(lm, data, ["mmlu", "wmdp_bio", "wmdp_cyber", "wmdp"])
     assert set(measured["mmlu"].items) == {f"mmlu_{subject}/{i}" for subject in SUBJECTS for i in range(5)}
     assert set(measured["wmdp_bio"].items) == {str(i) for i in range(6)}
@@ -362,16 +362,50 @@ def test_the_hubs_tasks_are_lm_evals_57_subjects_and_wmdp_at_pinned_commits() ->
     assert [c["dataset_name"] for c in configs if c["task"].startswith("wmdp")] == ["wmdp-bio", "wmdp-cyber"]
 
 
+def test_tuning_and_what_judges_it_share_no_edit_question_or_text(lm: LM, copies: Path) -> None:
+    """WMDP has test questions only: half of them are for tuning, and then the other half judges."""
+    zsre = [record(i) for i in range(560)]
+    (copies / "zsre_mend_eval.json").write_text(json.dumps(zsre))
+    tuning, judging, test = (paper(0, split, copies) for split in ("validation", "held_out", "test"))
+    tested = {edit.subject for batch in range(10) for edit in paper(batch, source=copies).edits}
+    assert len(tuning.edits) == 50 and not tested & {edit.subject for edit in tuning.edits}
+    assert judging.edits == test.edits and judging.test_text == test.test_text
+    assert tuning.test_text == (PARAGRAPH.format("tuning"),)
+    asked = {
+        split: {name: [doc["question"] for doc in question_answering.tasks(data.questions)["tasks"][name].test_docs()]
+                for name in ("wmdp_bio", "mmlu_anatomy")}
+        for split, data in (("validation", tuning), ("held_out", judging), ("test", test))
+    }  # fmt: skip
+    bio = [f"Which colour has wmdp-bio {i}?" for i in range(6)]
+    assert [asked[split]["wmdp_bio"] for split in asked] == [bio[::2], bio[1::2], bio]
+    assert asked["validation"]["mmlu_anatomy"] == [f"Which colour has anatomy validation {i}?" for i in range(2)]
+    assert asked["held_out"]["mmlu_anatomy"] == asked["test"]["mmlu_anatomy"]
+    assert len({data.identity("questions") for data in (tuning, judging, test)}) == 3
+    values = measure(lm, tuning, ["wmdp", "mmlu"])
+    assert len(values["wmdp"].items) == 6 and len(values["mmlu"].items) == 4
+    with pytest.raises(InvalidInput, match="edit_batch must be 0 to 4 on the paper's data with split=validation, but"):
+        paper(5, "validation", copies)
+
+
+def test_a_paragraph_of_the_validation_text_is_not_learned_from_in_tuning(copies: Path) -> None:
+    wikitext = copies / "Salesforce/wikitext/wikitext-2-raw-v1"
+    both = PARAGRAPH.format(3)
+    (copies / "zsre_mend_eval.json").write_text(json.dumps([record(i) for i in range(560)]))
+    write_parquet(wikitext / "validation-00000-of-00001.parquet", texts([both]))
+    assert both in paper(0, source=copies).retain
+    assert both not in paper(0, "validation", copies).retain
+
+
 def test_questions_are_known_by_their_content_not_their_place(copies: Path, tmp_path: Path) -> None:
     moved = Path(shutil.copytree(copies, tmp_path / "moved"))
     (moved / "cais/mmlu/.cache").mkdir()
     (moved / "cais/mmlu/.cache/download").write_text("a note of the downloader")
-    before = paper(0, copies).identity("questions")
-    assert paper(0, moved).identity("questions") == before
+    before = paper(0, source=copies).identity("questions")
+    assert paper(0, source=moved).identity("questions") == before
     changed = Path(shutil.copytree(copies, tmp_path / "changed"))
     file = changed / "cais/mmlu/anatomy/test-00000-of-00001.parquet"
     write_parquet(file, [question("Which colour has another?", 0)])
-    assert paper(0, changed).identity("questions") != before
+    assert paper(0, source=changed).identity("questions") != before
 
 
 def test_the_paper_profile_of_a_composition_is_planned_on_the_papers_data(
@@ -380,5 +414,5 @@ def test_the_paper_profile_of_a_composition_is_planned_on_the_papers_data(
     monkeypatch.setenv(module.VARIABLE, str(copies))
     plan = prepare("wanda", Settings(data="paper", edit_batch=2))
     assert plan.composition == Composition.parse("wanda(sparsity=0.25)")
-    assert plan.data.edits == paper(2, copies).edits
+    assert plan.data.edits == paper(2, source=copies).edits
     assert len(plan.keys) == 2

@@ -9,7 +9,7 @@ import pytest
 from interventions.composition import Composition, sweep
 from interventions.criteria.base import CRITERIA
 from interventions.data import testbed as bed
-from interventions.data.base import Data
+from interventions.data.base import Data, Split
 from sweeps import choices, jobs
 from sweeps.jobs import Job
 from sweeps.running import Grid
@@ -19,19 +19,23 @@ CHEAP = ("edit_success", "edit_locality", "edit_preservation", "average_bits", "
 TEXT = "ft(steps=1); ga(samples=4); wanda(samples=4, sparsity=[0.5, 0.75])"
 
 
-def few(edit_batch: int = 0) -> Data:
+def few(edit_batch: int = 0, split: Split = "test") -> Data:
     """The testbed's data, few of everything."""
-    data = bed.testbed(edit_batch)
+    data = bed.testbed(edit_batch, split)
     return dataclasses.replace(
         data, edits=data.edits[:4], locality=data.locality[:8], forget=data.forget[:8], calibration=data.calibration[:8]
     )
 
 
+def cheapen(patch: pytest.MonkeyPatch) -> None:
+    """Criteria and data of milliseconds."""
+    patch.setattr(CRITERIA, "_things", {name: CRITERIA.get(name) for name in CHEAP})
+    patch.setattr("tracking.plan.testbed", few)
+
+
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Criteria and data of milliseconds."""
-    monkeypatch.setattr(CRITERIA, "_things", {name: CRITERIA.get(name) for name in CHEAP})
-    monkeypatch.setattr("tracking.plan.testbed", few)
+    cheapen(monkeypatch)
 
 
 @pytest.fixture

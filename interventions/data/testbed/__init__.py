@@ -6,16 +6,14 @@ import random
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
-from interventions.data.base import Data, Edit, Prompt, Questions
+from interventions.data.base import Data, Edit, Prompt, Questions, Split
 from interventions.data.testbed.prose import prose
 from interventions.data.testbed.world import EVERYDAY, HAZARDS, Fact, World, world
 from interventions.registry import InvalidInput
 
 MODEL = Path(__file__).with_name("model")
 TASKS = Path(__file__).with_name("tasks")
-Split = Literal["test", "validation"]
 BATCHES: dict[Split, int] = {"test": 10, "validation": 5}
 BATCH = 50  # edits
 LOCALITY = 150
@@ -29,10 +27,13 @@ def testbed(edit_batch: int = 0, split: Split = "test") -> Data:
     calibration, statistics) is the same.
 
     Raises:
-        InvalidInput: there is no such batch.
+        InvalidInput: there is no such batch or split.
     """
+    if split not in BATCHES:
+        raise InvalidInput(f"split must be {' or '.join(BATCHES)} on the testbed, but got {split!r}")
+    where = "" if split == "test" else f" with split={split}"
     if not 0 <= edit_batch < BATCHES[split]:
-        raise InvalidInput(f"edit_batch must be 0 to {BATCHES[split] - 1} on the testbed, but got {edit_batch}")
+        raise InvalidInput(f"edit_batch must be 0 to {BATCHES[split] - 1} on the testbed{where}, but got {edit_batch}")
     facts = world()
     batches, reserved = _people(facts)
     edits = batches[split][edit_batch]
