@@ -33,7 +33,7 @@ def grid_uri(tmp_path_factory: pytest.TempPathFactory, small: Data, kept_folder:
     specs = ["none", edit, *pruned, *(f"{edit} | {p}" for p in pruned), *(f"{p} | {edit}" for p in pruned)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
-        patch.setattr("tracking.plan.testbed", lambda edit_batch: fewer)
+        patch.setattr("tracking.plan.testbed", lambda edit_batch, split: fewer)
         for spec in specs:
             run(spec, checkpoints="none", cache=kept)
     return uri
