@@ -10,6 +10,7 @@ from interventions.composition import Composition
 from interventions.registry import InvalidInput
 
 PAIRS = ("across", "all")
+_MOST = 10_000  # of anything that is counted
 
 PRESETS = {
     # Kolbeinsson et al. 2025, section 3.1 and Tables 8-14: 1 base, 28 single, 282 composed
@@ -53,10 +54,14 @@ def compositions(steps: Sequence[Intervention], lengths: Iterable[int], which: s
         if not some:
             raise InvalidInput(
                 f"no composition of {length} of these interventions: with pairs={which}, no two steps of one"
-                f" {'category' if which == 'across' else 'intervention'}"
+                f" {'category' if which == 'across' else 'intervention'}; the longest has {_longest(steps, which)}"
             )
         found += some
     return found
+
+
+def _longest(steps: Sequence[Intervention], which: str) -> int:
+    return len({step.category if which == "across" else step.name for step in steps})
 
 
 def _differ(chosen: Sequence[Intervention], which: str) -> bool:
@@ -72,12 +77,14 @@ def numbers(text: str, what: str, least: int = 0) -> list[int]:
     """
     first, dots, last = text.partition("..")
     try:
-        found = list(range(int(first), int(last if dots else first) + 1))
+        found = range(int(first), int(last if dots else first) + 1)
     except ValueError:
-        found = []
-    if not found or found[0] < least:
-        raise InvalidInput(f"{what} must be a number or a range such as {least}..{least + 2}, but got {text!r}")
-    return found
+        found = range(0)
+    if not found or found[0] < least or found[-1] > _MOST:
+        raise InvalidInput(
+            f"{what} must be a number or a range such as {least}..{least + 2}, up to {_MOST}, but got {text!r}"
+        )
+    return list(found)
 
 
 def counted(text: str, what: str) -> list[int]:
@@ -90,9 +97,9 @@ def counted(text: str, what: str) -> list[int]:
         given = [int(part) for part in text.split(",")]
     except ValueError:
         given = []
-    found = given if "," in text else list(range(given[0])) if given else []
-    if not found or min(found) < 0 or len(set(found)) < len(found):
-        raise InvalidInput(f"{what} must be how many (3) or which (0,4), each once, but got {text!r}")
+    found = given if "," in text else list(range(min(given[0], _MOST + 1))) if given else []
+    if not 0 < len(found) <= _MOST or min(found) < 0 or len(set(found)) < len(found):
+        raise InvalidInput(f"{what} must be how many (3, up to {_MOST}) or which (0,4), each once, but got {text!r}")
     return found
 
 

@@ -9,6 +9,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from dataclasses import fields
 
 if __name__ == "__main__":
     os.environ.setdefault("TQDM_DELAY", "5")  # libraries' progress bars: only where something takes over 5 s
@@ -36,7 +37,9 @@ def parser() -> ArgumentParser:
     made.add_argument("--interventions", default=_NONE, help="'ft; wanda(sparsity=[0.25, 0.35])'; a list is a sweep")
     made.add_argument("--preset", default=_NONE, help=f"instead of interventions: {', '.join(choices.PRESETS)}")
     made.add_argument("--length", default="0..2", help="how many steps: 2, or 1..3; 0 is the base model")
-    made.add_argument("--pairs", default="across", help="across: steps of different categories; all: of any")
+    made.add_argument(
+        "--pairs", default="across", help="across: steps of different categories; all: of different interventions"
+    )
     made.add_argument("--edit_batches", default="1", help="how many batches of edits (3), or which (0,4)")
     made.add_argument("--seeds", default="1", help="how many seeds (3), or which (0,4)")
     made.add_argument("--name", default="auto", help="a grid of this name goes on; auto: by what it runs")
@@ -74,9 +77,8 @@ def prepare(given: Namespace) -> Grid:
     Raises:
         InvalidInput: one line that says what is wrong and what is valid.
     """
-    settings = Settings(
-        **{name: getattr(given, name) for name in ("model", "data", "recompress", "checkpoints", "device", "dtype")}
-    )
+    varied = ("seed", "edit_batch")
+    settings = Settings(**{f.name: getattr(given, f.name) for f in fields(Settings) if f.name not in varied})
     if (given.interventions == _NONE) == (given.preset == _NONE):
         raise InvalidInput(f"give interventions or a preset ({', '.join(choices.PRESETS)}), one of the two")
     text = given.interventions if given.preset == _NONE else choices.preset(given.preset)

@@ -84,10 +84,11 @@ class Ledger:
                 self.client.set_tag(launched, schema.PARENT, root)
         there = self.client.get_run(root).data.params  # a param cannot be changed
         self.client.update_run(root, name=self.name)
+        others = ", ".join(f"{key}={value}" for key, value in params.items() if there.get(key, value) != value)
         self.client.log_batch(
             root,
             params=[Param(key, value) for key, value in params.items() if key not in there],
-            tags=[RunTag(schema.SWEEP_ROOT, self.name)],
+            tags=[RunTag(schema.SWEEP_ROOT, self.name), *([RunTag(schema.ASKED_AGAIN, others)] if others else [])],
         )
         return root
 

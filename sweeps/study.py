@@ -39,7 +39,7 @@ _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 def sampler(name: str, seed: int, slot: int, trials: int) -> BaseSampler:
     """A sampler for one slot: what it draws depends on the slot and the trials before, not on the process."""
-    own = seed * 100_003 + slot
+    own = (seed * 100_003 + slot) % 2**32  # what NumPy takes
     if name == "tpe":
         return TPESampler(seed=own, n_startup_trials=max(3, min(10, trials // 3)))
     if name == "nsga2":

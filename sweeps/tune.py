@@ -74,6 +74,7 @@ def _main(arguments: Sequence[str] | None) -> None:
     request = read(given)
     work = Work(request, elsewhere=request.resources.on_ray)
     kept, name = Checkpoints(), work.request.name
+    store.experiment(work.request.experiment)
     storages.look(work.request.storage, kept.folder, work.request.experiment, name, work.about())
     print(plan_in_words(work))
     if not dry_run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import math
 import os
 import socket
 import uuid
@@ -51,7 +52,7 @@ class Resources:
             made = cls(int(workers), address, float(gpus))
         except ValueError:
             made = cls(0)
-        if made.workers < 1 or made.gpus < 0:
+        if made.workers < 1 or not 0 <= made.gpus < math.inf:
             raise InvalidInput(f"workers must be at least 1 and gpus at least 0, but got {workers!r} and {gpus!r}")
         if made.on_ray:
             made._check()

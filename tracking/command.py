@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import NoReturn
 
 from interventions.registry import InvalidInput
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Also of what argparse ends the process for, such as a missing argument."""
+        raise InvalidInput(message)
+
+
 def parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """An empty command line of `python -m module`."""
-    return argparse.ArgumentParser(
+    """An empty command line of `python -m module`; names are to be written out."""
+    return _Parser(
         prog=f"python -m {module}",
         description=description,
         exit_on_error=False,
+        allow_abbrev=False,  # a grid's --seed would be taken for --seeds
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

@@ -91,8 +91,8 @@ class Ground:
         _choice("split", settings.split, SPLITS)
         _choice("recompress", settings.recompress, get_args(Recompress))
         _choice("checkpoints", settings.checkpoints, KEEP)
-        if settings.seed < 0:
-            raise InvalidInput(f"seed must be at least 0, but got {settings.seed}")
+        if not 0 <= settings.seed < 2**32:
+            raise InvalidInput(f"seed must be 0 to {2**32 - 1}, but got {settings.seed}")
         self.asked, self._elsewhere = settings, elsewhere
         device, dtype = _device_and_dtype(settings, elsewhere)
         self.settings = replace(settings, device=device, dtype=dtype)

@@ -6,7 +6,6 @@ against the recorded checksums, and computed again from the run's params where i
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from interventions.composition import Composition
 from interventions.registry import InvalidInput
-from tracking import changes, liveness, schema, store
+from tracking import changes, command, liveness, schema, store
 from tracking.chain import Chain
 from tracking.checkpoints import Checkpoints, damaged_files
 from tracking.plan import Settings, prepare
@@ -48,8 +47,15 @@ def restore(run_id: str, step: int, out: Path | None = None, kept: Checkpoints |
     except MlflowException as error:
         raise InvalidInput(f"no run has the id {run_id!r} in {store.uri()}") from error
     names = schema.steps(run.data.params)
+    if not names:
+        raise InvalidInput(f"run {run_id} is no composition of interventions: it has no checkpoint")
     if not 1 <= step <= len(names):
         raise InvalidInput(f"step must be 1 to {len(names)} in run {run_id}, but got {step}")
+    if out is not None:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"cannot write to {str(out)!r}: {error}") from error
     kept = kept or Checkpoints()
     chain = _chain(run, kept)
     key = chain.keys[step]
@@ -59,7 +65,6 @@ def restore(run_id: str, step: int, out: Path | None = None, kept: Checkpoints |
         folder = _from_artifacts(run, names, step, chain, Path(aside)) or _computed(run, step, chain)
         if out is None:
             return kept.adopt(key, folder)
-        out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(folder, out)
     return out
 
@@ -127,16 +132,16 @@ def _warn(run: Run, step: int, what: str) -> None:
 
 def main() -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tracking.restore", description=__doc__)
+    parser = command.parser("tracking.restore", __doc__)
     parser.add_argument("run_id")
     parser.add_argument("step", type=int, help="number of interventions applied")
     parser.add_argument("folder", type=Path, help="a new folder")
-    args = parser.parse_args()
 
-    def command() -> None:
+    def restored() -> None:
+        args = command.read(parser, None)
         print(restore(args.run_id, args.step, args.folder))
 
-    return liveness.exit_status(command)
+    return liveness.exit_status(restored)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ SECONDS_LOAD, SECONDS_LOG = "cost/seconds_load", "cost/seconds_log"
 # tags
 KEY = "composability.key"
 SWEEP = "composability.sweep"  # the name of the grid or study that a run is part of
+ASKED_AGAIN = "composability.asked_again"  # what a sweep was asked for later, where its params say something else
 SWEEP_ROOT = "composability.sweep_root"  # the same, of the run that is their parent
 JOB = "composability.job"  # what the run is to compute: equal jobs, equal results
 TRIAL = "composability.trial"  # the number of the study's trial that a run is

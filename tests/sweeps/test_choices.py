@@ -82,8 +82,12 @@ def test_numbers_and_counts() -> None:
     assert choices.counted("3", "seeds") == [0, 1, 2]
     assert choices.counted("4,0", "seeds") == [4, 0]
     for text in ("", "x", "3..1", "-1", "1..", "..2", "1.5"):
-        with pytest.raises(InvalidInput, match=f"length must be a number or a range such as 0..2, but got '{text}'"):
+        with pytest.raises(
+            InvalidInput, match=f"length must be a number or a range such as 0..2, up to 10000, but got '{text}'"
+        ):
             choices.numbers(text, "length")
     for text in ("", "x", "0", "-1", "0,0", "-1,2", "1,"):
-        with pytest.raises(InvalidInput, match=rf"seeds must be how many \(3\) or which \(0,4\), .* but got '{text}'"):
+        with pytest.raises(
+            InvalidInput, match=rf"seeds must be how many \(3, up to 10000\) or which \(0,4\), .* but got '{text}'"
+        ):
             choices.counted(text, "seeds")

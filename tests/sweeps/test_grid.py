@@ -311,7 +311,11 @@ def test_a_dry_run_says_what_and_how_long_and_runs_nothing(
         (["--preset", "papr"], "no preset is named 'papr'"),
         (["--interventions", "ft; ft"], "ft is named twice"),
         (["--interventions", "wanda(sparsity=[])"], "empty list"),
-        (["--interventions", "ft"], "no composition of 2"),
+        (
+            ["--interventions", "ft"],
+            "no composition of 2 of these interventions: with pairs=across, no two steps of one",
+        ),
+        (["--interventions", "ft"], "the longest has 1"),
         (["--interventions", "ft(layers=9); wanda"], "ft.layers names layer 9"),
         (["--preset", "quick", "--length", "2..1"], "length must be"),
         (["--preset", "quick", "--pairs", "some"], "pairs must be across or all, but got 'some'"),
@@ -324,6 +328,14 @@ def test_a_dry_run_says_what_and_how_long_and_runs_nothing(
         (["--preset", "quick", "--model", "./not/there"], "is not a folder"),
         (["--preset", "quick", "--checkpoints", "some"], "checkpoints must be all or last or changed or none"),
         (["--presets", "quick"], "unknown parameter '--presets'"),
+        (["--preset", "quick", "--seed", "3"], "unknown parameter '--seed'"),
+        (["--preset", "quick", "--seeds", "4294967296,0"], "seed must be 0 to 4294967295, but got 4294967296"),
+        (["--preset", "quick", "--seeds", "99999999999"], "seeds must be how many (3, up to 10000)"),
+        (["--preset", "quick", "--length", "0..99999999999"], "length must be a number or a range"),
+        (["--preset", "quick", "--gpus", "nan"], "gpus at least 0, but got '1' and 'nan'"),
+        (["--preset", "quick", "--split", "nope"], "split must be test or validation"),
+        (["--preset", "quick", "--split", "validation", "--edit_batches", "10"], "edit_batch must be 0 to 4"),
+        (["--preset"], "expected one argument"),
     ],
 )
 def test_bad_input_is_one_line_status_2_and_no_run(
@@ -347,6 +359,16 @@ def test_a_store_that_cannot_be_reached_is_one_line_before_anything_runs(
     error = capsys.readouterr().err
     assert error.startswith("error: the store ") and error.count("\n") == 1
     assert "cannot be reached" in error and "secret" not in error
+
+
+def test_a_grid_is_judged_by_the_split_asked_for(local_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--interventions", "wanda(samples=4)", "--length", "1", "--name", "mine"]
+    assert command.main([*arguments, "--split", "validation"]) == 0
+    assert [one.data.params["split"] for one in runs()] == ["validation"]
+    assert command.main(arguments) == 0
+    assert sorted(one.data.params["split"] for one in runs()) == ["test", "validation"]
+    (root,) = roots()
+    assert (root.data.params["split"], root.data.tags[schema.ASKED_AGAIN]) == ("validation", "split=test")
 
 
 def test_a_grid_that_is_being_run_is_not_run_twice(grid: Make, fresh: Checkpoints, applied: Applied) -> None:

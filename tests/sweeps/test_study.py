@@ -230,6 +230,6 @@ def test_the_hypervolume_is_the_area_that_is_dominated() -> None:
 
 def test_every_sampler_has_a_name() -> None:
     for name in study.SAMPLERS:
-        made = optuna.create_study(directions=["minimize"] * 2, sampler=sampler(name, 0, 0, 12))
+        made = optuna.create_study(directions=["minimize"] * 2, sampler=sampler(name, 123_456_789, 0, 12))
         made.optimize(lambda trial: (trial.suggest_float("x", 0, 1), trial.suggest_int("n", 1, 3)), n_trials=6)
     assert os.environ["HF_HUB_OFFLINE"] == "1"

@@ -352,6 +352,8 @@ BAD = [
     (["--intervention", "rmu", "--name", "it's"], "name must be of letters"),
     (["--intervention", "rmu", "--device", "tpu"], "device must be auto or cpu or cuda, but got 'tpu'"),
     (["--interventions", "rmu"], "unknown parameter '--interventions'"),
+    (["--intervention", "rmu", "--experiment", ""], "experiment"),
+    (["--intervention", "rmu", "--seed", "4294967296"], "seed must be 0 to 4294967295"),
 ]
 
 
@@ -378,6 +380,8 @@ def test_a_name_of_another_space_is_refused_before_anything_runs(
     assert "study 'mine' is of space=paper, and this is space=default: give another name" in capsys.readouterr().err
     assert tune.main([*arguments, "--space", "paper", "--constraint", "edit_success<1"]) == 2
     assert "study 'mine' is of constraint=none, and this is constraint=edit_success<1" in capsys.readouterr().err
+    assert tune.main([*arguments, "--space", "paper", "--sampler_seed", "123456"]) == 2
+    assert "study 'mine' is of sampler_seed=0, and this is sampler_seed=123456" in capsys.readouterr().err
     with pytest.raises(InvalidInput, match="is of edit_batch=0, and this is edit_batch=1"):
         tuning.run(work(settings=Settings(split="validation", checkpoints="none", edit_batch=1)), fresh)
     assert applied == []

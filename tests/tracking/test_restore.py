@@ -83,6 +83,12 @@ def test_what_cannot_be_had_is_one_line(changed: str, kept: Checkpoints, tmp_pat
         restore.restore(changed, 4)
     with pytest.raises(InvalidInput, match="it exists"):
         restore.restore(changed, 1, tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidInput, match=r"cannot write to .*file/folder"):
+        restore.restore(changed, 1, tmp_path / "file" / "folder")
+    base = run("none", cache=kept)
+    with pytest.raises(InvalidInput, match=f"run {base} is no composition of interventions"):
+        restore.restore(base, 1)
     shutil.rmtree(logged(changed))
     MlflowClient().set_tag(changed, "composability.key", "of another version")
     with pytest.raises(InvalidInput, match="was not logged whole, and cannot be computed again"):
@@ -99,3 +105,8 @@ def test_the_command_writes_the_folder(
     assert str(out) in capsys.readouterr().out
     assert restore.main() == 2
     assert "it exists" in capsys.readouterr().err
+    for arguments, message in (([changed, "x", "y"], "argument step: invalid int value: 'x'"), ([], "are required")):
+        monkeypatch.setattr("sys.argv", ["restore", *arguments])
+        assert restore.main() == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and message in error and error.count("\n") == 1
