@@ -168,7 +168,7 @@ def test_an_unknown_experiment_is_named(local_store: str) -> None:
         (["--data", "papr"], "data must be testbed or paper, but got 'papr'"),
         (["--edit_batch", "10"], "edit_batch must be 0 to 9"),
         (["--edit_batch", "x"], "edit_batch"),
-        (["--seed", "-1"], "seed must be at least 0, but got -1"),
+        (["--seed", "-1"], "seed must be 0 to 4294967295, but got -1"),
         (["--dtype", "float8"], "dtype must be auto or float32"),
         (["--recompress", "maybe"], "recompress must be auto or never or paper, but got 'maybe'"),
         (["--checkpoints", "some"], "checkpoints must be all or last or changed or none"),
