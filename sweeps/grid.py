@@ -22,10 +22,9 @@ from interventions.registry import InvalidInput
 from sweeps import choices, jobs, workers
 from sweeps.estimate import estimate
 from sweeps.ledger import Ledger, check_name
-from sweeps.patience import StoreAway
 from sweeps.progress import Outcome
-from sweeps.running import Grid, Incomplete, run
-from tracking import command, liveness, store
+from sweeps.running import Grid, exit_status, run
+from tracking import command, store
 from tracking.plan import Ground, Settings, add_settings, profile
 
 _NONE = "none"
@@ -44,20 +43,14 @@ def parser() -> ArgumentParser:
     made.add_argument("--seeds", default="1", help="how many seeds (3), or which (0,4)")
     made.add_argument("--name", default="auto", help="a grid of this name goes on; auto: by what it runs")
     made.add_argument("--dry_run", default="false", help="true: say what would run, and how long")
-    made.add_argument("--workers", default="1", help="processes; more than one run on Ray")
-    made.add_argument("--ray_address", default=_NONE, help="of a Ray cluster, such as 10.0.0.1:6379")
-    made.add_argument("--gpus", default="0", help="GPUs per worker, such as 1 or 0.5")
+    workers.add_resources(made)
     add_settings(made, checkpoints="none")
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status: 0, 1 (some failed), 2 (bad input), 130 (Ctrl-C), 143 (SIGTERM)."""
-    try:
-        return liveness.exit_status(lambda: _main(arguments))
-    except (Incomplete, StoreAway) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return exit_status(lambda: _main(arguments))
 
 
 def _main(arguments: Sequence[str] | None) -> None:

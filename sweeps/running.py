@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,15 @@ TABLE = "compositions.csv"
 
 class Incomplete(Exception):
     """Some compositions failed; the others are done."""
+
+
+def exit_status(command: Callable[[], None]) -> int:
+    """Run a command of a sweep: as liveness.exit_status does, and 1, in words, if some of it failed."""
+    try:
+        return liveness.exit_status(command)
+    except (Incomplete, StoreAway) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,9 @@ from interventions.registry import InvalidInput
 from sweeps import conclusion, objectives, spaces, storages, study, tuning, workers
 from sweeps.choices import switch
 from sweeps.ledger import check_name
-from sweeps.patience import StoreAway
-from sweeps.running import Incomplete
+from sweeps.running import exit_status
 from sweeps.trying import TUNING, Request, Work, final_split
-from tracking import command, liveness, store
+from tracking import command, store
 from tracking.checkpoints import Checkpoints
 from tracking.plan import Settings, add_settings
 
@@ -49,9 +48,7 @@ def parser() -> ArgumentParser:
         "--storage", default=storages.JOURNAL, help="journal: a file beside the checkpoints; postgresql://…"
     )
     made.add_argument("--dry_run", default="false", help="true: say what would run")
-    made.add_argument("--workers", default="1", help="processes; more than one run on Ray")
-    made.add_argument("--ray_address", default=_NONE, help="of a Ray cluster, such as 10.0.0.1:6379")
-    made.add_argument("--gpus", default="0", help="GPUs per worker, such as 1 or 0.5")
+    workers.add_resources(made)
     made.add_argument("--seed", default="0", help="enters every step's own seed")
     made.add_argument("--edit_batch", default="0", help="which batch of validation edits, from 0")
     add_settings(made, checkpoints="none", split=False)
@@ -60,11 +57,7 @@ def parser() -> ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status: 0, 1 (some failed), 2 (bad input), 130 (Ctrl-C), 143 (SIGTERM)."""
-    try:
-        return liveness.exit_status(lambda: _main(arguments))
-    except (Incomplete, StoreAway) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return exit_status(lambda: _main(arguments))
 
 
 def _main(arguments: Sequence[str] | None) -> None:

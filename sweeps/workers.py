@@ -9,6 +9,7 @@ import math
 import os
 import socket
 import uuid
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,6 +87,13 @@ class Resources:
                 socket.create_connection((host, int(port)), _ANSWER).close()
             except (OSError, ValueError) as error:
                 raise InvalidInput(f"no Ray cluster answers at {self.address!r} (host:port): {error}") from error
+
+
+def add_resources(made: ArgumentParser) -> None:
+    """What every command has that may run on Ray."""
+    made.add_argument("--workers", default="1", help="processes; more than one run on Ray")
+    made.add_argument("--ray_address", default="none", help="of a Ray cluster, such as 10.0.0.1:6379")
+    made.add_argument("--gpus", default="0", help="GPUs per worker, such as 1 or 0.5")
 
 
 def run(resources: Resources, todo: Sequence[Job], progress: Progress, kept: Checkpoints) -> None:
