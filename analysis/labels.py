@@ -116,5 +116,7 @@ def suffixes(contexts: Iterable[str]) -> dict[str, str]:
     taken: dict[str, str] = {}
     for context in distinct:
         slug = "-".join("".join(c if c.isalnum() else " " for c in context.lower()).split())[:60]
-        taken[context] = f"-{slug}" if f"-{slug}" not in taken.values() else f"-{slug}-{len(taken) + 1}"
+        taken[context] = (
+            f"-{slug}" if f"-{slug}" not in taken.values() else f"-{slug}-{len(taken) + 1}"
+        )
     return taken

@@ -40,11 +40,29 @@ def compositions(count: int, kind: str) -> Iterator[dict[str, str]]:
     seeds = range(-(-count // (10 * 2 * len(pairs))))
     order = itertools.product(seeds, range(10), ("one", "other"), pairs)
     for seed, batch, model, row in itertools.islice(order, count):
-        settings = {"model": model, "data": "made up", "seed": str(seed), "edit_batch": str(batch), "dtype": "float32"}
+        settings = {
+            "model": model,
+            "data": "made up",
+            "seed": str(seed),
+            "edit_batch": str(batch),
+            "dtype": "float32",
+        }
         if kind == "settings":
-            changed = min(name for name, level in row.steps if level is None)  # the same in both orders
-            settings |= {"seed": "0", "edit_batch": "0", f"{changed}.changed": str(10 * seed + batch)}
-        yield {**row.params(), **settings, "device": "cpu", "recompress": "auto", "checkpoints": "none"}
+            changed = min(
+                name for name, level in row.steps if level is None
+            )  # the same in both orders
+            settings |= {
+                "seed": "0",
+                "edit_batch": "0",
+                f"{changed}.changed": str(10 * seed + batch),
+            }
+        yield {
+            **row.params(),
+            **settings,
+            "device": "cpu",
+            "recompress": "auto",
+            "checkpoints": "none",
+        }
 
 
 def fill(uri: str, count: int, kind: str, folder: Path, sweep: str = "") -> None:
@@ -62,7 +80,14 @@ def fill(uri: str, count: int, kind: str, folder: Path, sweep: str = "") -> None
     with Session(engine) as session:
         for some in _batches(compositions(count, kind), 500):
             rows: dict[Any, list[dict[str, Any]]] = {
-                m: [] for m in (models.SqlRun, models.SqlParam, models.SqlTag, models.SqlMetric, models.SqlLatestMetric)
+                m: []
+                for m in (
+                    models.SqlRun,
+                    models.SqlParam,
+                    models.SqlTag,
+                    models.SqlMetric,
+                    models.SqlLatestMetric,
+                )
             }
             for params in some:
                 run_id = uuid.UUID(int=rng.getrandbits(128)).hex
@@ -76,14 +101,22 @@ def fill(uri: str, count: int, kind: str, folder: Path, sweep: str = "") -> None
                     }
                 )  # fmt: skip
                 of = {"run_uuid": run_id}
-                rows[models.SqlParam] += [{**of, "key": key, "value": value} for key, value in params.items()]
+                rows[models.SqlParam] += [
+                    {**of, "key": key, "value": value} for key, value in params.items()
+                ]
                 tags = {"mlflow.runName": params["composition"], schema.KEY: run_id, schema.ABOUT_CRITERIA: about,
                         schema.SWEEP: sweep, schema.JOB: run_id, schema.HOST: "host",
                         schema.PID: "1", schema.HEARTBEAT: "0"}  # fmt: skip
-                rows[models.SqlTag] += [{**of, "key": key, "value": value} for key, value in tags.items()]
+                rows[models.SqlTag] += [
+                    {**of, "key": key, "value": value} for key, value in tags.items()
+                ]
                 values = {name: rng.random() for name in catalogue.CRITERIA}
                 values |= {f"{schema.STDERR}{name}": 0.01 for name in catalogue.CRITERIA}
-                values |= {schema.SECONDS_APPLY: 1.0, schema.SECONDS_MEASURE: 1.0, schema.PEAK_MEMORY: 1.0}
+                values |= {
+                    schema.SECONDS_APPLY: 1.0,
+                    schema.SECONDS_MEASURE: 1.0,
+                    schema.PEAK_MEMORY: 1.0,
+                }
                 metrics = [{**of, "key": key, "value": value, "timestamp": now, "step": 2, "is_nan": False}
                            for key, value in values.items()]  # fmt: skip
                 rows[models.SqlMetric] += metrics
@@ -101,10 +134,11 @@ def _batches(runs: Iterator[dict[str, str]], size: int) -> Iterator[list[dict[st
 
 def measure() -> dict[str, float]:
     """Seconds by part, in this process, and its peak memory in GiB."""
-    from analysis import composability as co
-    from analysis import layouts, statistics, tables
+    from analysis.inference import intervals
     from analysis.labels import Labels
-    from analysis.orders import both_orders
+    from analysis.metrics import composability as co
+    from analysis.metrics.align import both_orders
+    from analysis.tables import layouts, table
     from tracking import query
 
     seconds, start = {}, time.perf_counter()
@@ -116,16 +150,16 @@ def measure() -> dict[str, float]:
 
     runs = query.compositions(EXPERIMENT)
     lap("query")
-    points = statistics.intervals(runs, co.point(runs))
+    points = intervals.intervals(runs, co.point(runs))
     co.area(points)
     views = co.cells(points)
-    co.wins(views, statistics.tied(runs, points, views, co.duels(views)))
+    co.wins(views, intervals.tied(runs, points, views, co.duels(views)))
     lap("points, areas, wins")
     orders, levels = both_orders(runs), layouts.chosen_levels(points)
     at = co.point(runs, levels=levels)
     made = layouts.composed(at, Labels(orders.catalogue)) + layouts.appendix(orders, points)
     with tempfile.TemporaryDirectory() as folder:
-        tables.save(made, Path(folder))
+        table.save(made, Path(folder))
     lap("tables")
     total = sum(seconds.values())
     return {"runs": len(runs), **seconds, "query to tables": total, "GiB": _peak()}
@@ -148,34 +182,49 @@ def _apart(part: str, uri: str) -> dict[str, float]:
     """Measure in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.analysis", "--part", part]
     done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"MLFLOW_TRACKING_URI": uri}, check=True, capture_output=True
+        command,
+        cwd=ROOT,
+        env=os.environ | {"MLFLOW_TRACKING_URI": uri},
+        check=True,
+        capture_output=True,
     )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", default="2500,5000,10000")
     parser.add_argument("--stores", default="sqlite,postgresql")
     parser.add_argument("--kind", choices=["replicates", "settings"], default="replicates")
-    parser.add_argument("--part", choices=["", "measure", "whole"], default="", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--part", choices=["", "measure", "whole"], default="", help=argparse.SUPPRESS
+    )
     given = parser.parse_args()
     if given.part:
         print(json.dumps({"measure": measure, "whole": whole}[given.part]()))
         return
-    for kept_in, count in itertools.product(given.stores.split(","), map(int, given.runs.split(","))):
+    for kept_in, count in itertools.product(
+        given.stores.split(","), map(int, given.runs.split(","))
+    ):
         if kept_in == "postgresql" and lacking():
             sys.exit(lacking())
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             uri = (
-                f"sqlite:///{folder}/mlflow.db" if kept_in == "sqlite" else stack.enter_context(postgres(folder / "pg"))
+                f"sqlite:///{folder}/mlflow.db"
+                if kept_in == "sqlite"
+                else stack.enter_context(postgres(folder / "pg"))
             )
             os.environ["MLFLOW_TRACKING_URI"] = uri
             fill(uri, count, given.kind, folder)
             found = {**_apart("measure", uri), **_apart("whole", uri)}
-        print(f"{kept_in:10}  " + "  ".join(f"{name} {value:.4g}" for name, value in found.items()), flush=True)
+        print(
+            f"{kept_in:10}  " + "  ".join(f"{name} {value:.4g}" for name, value in found.items()),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -11,11 +11,15 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis import composability
+from analysis.metrics import composability
 from tracking import query, store
 
 LEVELS = {"sparsity": 0.65, "bits": 3}
-EDITORS, COMPRESSIONS, UNLEARNERS = ("ft", "memit", "lora"), ("wanda", "sparsegpt", "awq", "gptq"), ("ga", "gd", "rmu")
+EDITORS, COMPRESSIONS, UNLEARNERS = (
+    ("ft", "memit", "lora"),
+    ("wanda", "sparsegpt", "awq", "gptq"),
+    ("ga", "gd", "rmu"),
+)
 TABLES = (
     (COMPRESSIONS, EDITORS, ("edit_success", "edit_generalization", "edit_locality", "mmlu")),
     (COMPRESSIONS, UNLEARNERS, ("wmdp", "mmlu")),
@@ -24,16 +28,29 @@ TABLES = (
 
 
 def table(
-    measured: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], criteria: Sequence[str], title: str
+    measured: pd.DataFrame,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    criteria: Sequence[str],
+    title: str,
 ) -> str:
     """Markdown; interventions of one kind down, of the other across, once per criterion."""
-    by_pair = {(frozenset((row.intervention, row.partner)), row.criterion): row for row in measured.itertuples()}
+    by_pair = {
+        (frozenset((row.intervention, row.partner)), row.criterion): row
+        for row in measured.itertuples()
+    }
     lines = [
-        f"| {title} | " + " | ".join(f"{criterion}: {column}" for criterion in criteria for column in columns) + " |",
+        f"| {title} | "
+        + " | ".join(f"{criterion}: {column}" for criterion in criteria for column in columns)
+        + " |",
         "|---" * (1 + len(columns) * len(criteria)) + "|",
     ]
     for name in rows:
-        found = [by_pair[frozenset((name, column)), criterion] for criterion in criteria for column in columns]
+        found = [
+            by_pair[frozenset((name, column)), criterion]
+            for criterion in criteria
+            for column in columns
+        ]
         lines.append(f"| {name} | " + " | ".join(map(_cell, found)) + " |")
     return "\n".join(lines)
 
@@ -44,10 +61,15 @@ def _cell(row: tuple[object, ...]) -> str:
 
 def main() -> None:
     """Print them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--experiment", default=store.EXPERIMENT)
     runs = query.compositions(parser.parse_args().experiment, "attributes.status = 'FINISHED'")
-    at, areas = composability.point(runs, levels=LEVELS), composability.area(composability.point(runs))
+    at, areas = (
+        composability.point(runs, levels=LEVELS),
+        composability.area(composability.point(runs)),
+    )
     for rows, columns, criteria in TABLES:
         kinds = [(at, "at the level"), (areas, "area")] if rows is COMPRESSIONS else [(at, "")]
         for measured, title in kinds:

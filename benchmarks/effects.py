@@ -16,14 +16,19 @@ from interventions.composition import apply
 from interventions.criteria.base import Scores, measure
 from interventions.criteria.editing import locality_answers
 from interventions.lm import LM
-from tracking.plan import Settings, prepare
+from tracking.plan import prepare
+from tracking.settings import Settings
 
 SPECS = (
     "none",
     "ft",
     "memit",
     "lora",
-    *(f"{method}(sparsity={level})" for method in ("magnitude", "wanda", "sparsegpt") for level in (0.25, 0.65, 0.75)),
+    *(
+        f"{method}(sparsity={level})"
+        for method in ("magnitude", "wanda", "sparsegpt")
+        for level in (0.25, 0.65, 0.75)
+    ),
     *(f"{method}(bits={bits})" for method in ("rtn", "gptq", "awq") for bits in (2, 3, 4, 8)),
     "ga",
     "gd",
@@ -66,7 +71,13 @@ def row(spec: str, measured: dict[str, Scores], seconds: float) -> str:
 def _shown(name: str, value: float) -> str:
     if math.isinf(value):
         return "inf"
-    return f"{value:.3g}" if name == "wikitext_ppl" else f"{value:.1f}" if name == "average_bits" else f"{value:.2f}"
+    return (
+        f"{value:.3g}"
+        if name == "wikitext_ppl"
+        else f"{value:.1f}"
+        if name == "average_bits"
+        else f"{value:.2f}"
+    )
 
 
 def main() -> None:

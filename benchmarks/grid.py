@@ -42,15 +42,24 @@ class Seconds(NamedTuple):
 def environment(folder: Path) -> dict[str, str]:
     """Of a process whose store and cache are in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    own = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "COMPOSABILITY_CACHE": str(folder / "cache")}
+    own = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "COMPOSABILITY_CACHE": str(folder / "cache"),
+    }
     kept = {key: value for key, value in os.environ.items() if key != "MLFLOW_RUN_ID"}
-    return kept | own | {"HF_HUB_OFFLINE": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return (
+        kept
+        | own
+        | {"HF_HUB_OFFLINE": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    )
 
 
 def timed(command: Sequence[str], folder: Path) -> Seconds:
     """What a command takes."""
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=ROOT, env=environment(folder), capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(folder), capture_output=True, text=True
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {(done.stdout + done.stderr)[-2000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -60,18 +69,25 @@ def timed(command: Sequence[str], folder: Path) -> Seconds:
 
 def prepare(folder: Path) -> Path:
     """A store with MLflow's tables, which take seconds to make."""
-    timed([sys.executable, "-c", "from tracking import store; store.prepare(); store.experiment()"], folder)
+    timed(
+        [sys.executable, "-c", "from tracking import store; store.prepare(); store.experiment()"],
+        folder,
+    )
     return folder
 
 
 def plan(preset: str) -> list[Any]:
     """The preset's jobs."""
     from interventions.composition import sweep
-    from sweeps import choices, jobs
-    from tracking.plan import Ground, Settings
+    from sweeps.grid import enumerate as enumeration
+    from sweeps.grid import jobs
+    from tracking.plan import RunContext
+    from tracking.settings import Settings
 
-    steps = sweep(choices.preset(preset))
-    return jobs.make(choices.compositions(steps, (0, 1, 2)), [Ground(Settings(checkpoints=CHECKPOINTS))])
+    steps = sweep(enumeration.preset(preset))
+    return jobs.make(
+        enumeration.compositions(steps, (0, 1, 2)), [RunContext(Settings(checkpoints=CHECKPOINTS))]
+    )
 
 
 def one_by_one(jobs: Sequence[Any], folder: Path) -> list[Seconds]:
@@ -81,18 +97,40 @@ def one_by_one(jobs: Sequence[Any], folder: Path) -> list[Seconds]:
         own = folder / f"one-{i}"
         own.mkdir(parents=True)
         shutil.copy(folder / "mlflow.db", own / "mlflow.db")
-        names = dict(zip(("first", "second"), (step.spec() for step in job.plan.composition), strict=False))
+        names = dict(
+            zip(("first", "second"), (step.spec() for step in job.plan.composition), strict=False)
+        )
         given = [f"-P{name}={spec}" for name, spec in {**names, "checkpoints": CHECKPOINTS}.items()]
-        command = ["mlflow", "run", ".", "--env-manager", "local", "--experiment-name", "composability", *given]
+        command = [
+            "mlflow",
+            "run",
+            ".",
+            "--env-manager",
+            "local",
+            "--experiment-name",
+            "composability",
+            *given,
+        ]
         seconds.append(timed(command, own))
-        print(f"{seconds[-1].wall:6.1f} s, of the processors {seconds[-1].processor:6.1f} s  {job.name}", flush=True)
+        print(
+            f"{seconds[-1].wall:6.1f} s, of the processors {seconds[-1].processor:6.1f} s  {job.name}",
+            flush=True,
+        )
         shutil.rmtree(own)
     return seconds
 
 
 def whole(preset: str, folder: Path) -> dict[str, float]:
     """The grid's metrics, and the seconds of the whole command."""
-    command = [sys.executable, "-m", "sweeps.grid", "--preset", preset, "--checkpoints", CHECKPOINTS]
+    command = [
+        sys.executable,
+        "-m",
+        "sweeps.grid",
+        "--preset",
+        preset,
+        "--checkpoints",
+        CHECKPOINTS,
+    ]
     return {**timed(command, folder)._asdict(), **part("metrics", folder, preset)}
 
 
@@ -100,12 +138,14 @@ def metrics(preset: str) -> dict[str, float]:
     """What the parent run says, in the store that the environment names; its table comes along."""
     from mlflow import MlflowClient
 
-    from sweeps.running import TABLE
+    from sweeps.grid.runner import TABLE
     from tracking import schema, store
 
     client = MlflowClient(tracking_uri=store.uri())
     (root,) = client.search_runs([store.experiment()], f"tags.`{schema.SWEEP_ROOT}` = '{preset}'")
-    client.download_artifacts(root.info.run_id, TABLE, str(Path(os.environ["COMPOSABILITY_CACHE"]).parent))
+    client.download_artifacts(
+        root.info.run_id, TABLE, str(Path(os.environ["COMPOSABILITY_CACHE"]).parent)
+    )
     return dict(root.data.metrics)
 
 
@@ -131,7 +171,7 @@ def finished(name: str) -> dict[str, float]:
     """What a resume asks first."""
     from mlflow import MlflowClient
 
-    from sweeps.ledger import Ledger
+    from sweeps.parent_run import Ledger
     from tracking import store
 
     ledger = Ledger(MlflowClient(tracking_uri=store.uri()), store.experiment(name), name)
@@ -145,14 +185,18 @@ PARTS = {"metrics": metrics, "finished": finished}
 def part(name: str, folder: Path, argument: str) -> dict[str, float]:
     """One of PARTS in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.grid", "--part", name, argument]
-    done = subprocess.run(command, cwd=ROOT, env=environment(folder), check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(folder), check=True, capture_output=True, text=True
+    )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
 def main() -> None:
     """Measure, and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--sample", type=int, default=20)
     parser.add_argument("--finished", type=int, default=5000)
@@ -177,13 +221,19 @@ def main() -> None:
 def in_words(measured: dict[str, float], alone: Sequence[Seconds]) -> str:
     """The figures of the README."""
     wall, runs = measured["sweep/seconds_wall"], int(measured["sweep/total"])
-    split = {what: measured.get(f"sweep/seconds_{what}", 0.0) for what in ("apply", "measure", "load", "save", "log")}
+    split = {
+        what: measured.get(f"sweep/seconds_{what}", 0.0)
+        for what in ("apply", "measure", "load", "save", "log")
+    }
     rest = wall - sum(split.values())
     shares = ", ".join(f"{what} {spent / wall:.1%}" for what, spent in split.items())
     ratios = "\n".join(
         f"{measured[kind] / runs:.2f} s ({kind}) per composition; by one `mlflow run` each {mean(each):.1f} s"
         f" (mean of {len(each)}; median {median(each):.1f}), {mean(each) / (measured[kind] / runs):.1f} times as much"
-        for kind, each in (("wall", [s.wall for s in alone]), ("processor", [s.processor for s in alone]))
+        for kind, each in (
+            ("wall", [s.wall for s in alone]),
+            ("processor", [s.processor for s in alone]),
+        )
     )
     return (
         f"{runs} runs, {measured['sweep/applications']:.0f} applications, {wall / 60:.1f} min: {shares},"

@@ -31,6 +31,7 @@ from torch import Tensor
 from torch.nn.utils import prune
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from interventions.anatomy import block_linears, blocks, down_projection
 from interventions.base import Intervention, make
 from interventions.composition import apply, digest
 from interventions.compression.quantization import fit
@@ -38,7 +39,6 @@ from interventions.criteria.cost import cost
 from interventions.data.base import Data, Edit
 from interventions.data.testbed import MODEL, testbed
 from interventions.editing.memit import MEMIT
-from interventions.layers import block_linears, blocks, down_projection
 from interventions.lm import LM, batches
 from interventions.unlearning.ga import last_weights
 from interventions.unlearning.gd import GD
@@ -98,7 +98,9 @@ def rmu_with_a_second_model(lm: LM, data: Data) -> None:
     step = make("rmu")
     assert isinstance(step, RMU)
     frozen = copy.deepcopy(lm.model)
-    weights = [down_projection(blocks(lm.model)[i]).weight for i in range(step.layer - 2, step.layer + 1)]
+    weights = [
+        down_projection(blocks(lm.model)[i]).weight for i in range(step.layer - 2, step.layer + 1)
+    ]
     for weight in weights:
         weight.requires_grad_(True)
     optimizer = torch.optim.AdamW(weights, lr=step.lr)
@@ -108,7 +110,9 @@ def rmu_with_a_second_model(lm: LM, data: Data) -> None:
 
     def activations(model: torch.nn.Module, texts: list[str], grad: bool) -> Tensor:
         caught: list[Tensor] = []
-        handle = blocks(model)[step.layer].register_forward_hook(lambda m, a, out: caught.append(out))
+        handle = blocks(model)[step.layer].register_forward_hook(
+            lambda m, a, out: caught.append(out)
+        )
         with torch.set_grad_enabled(grad):
             model(**lm.encode(texts, step.max_tokens))
         handle.remove()
@@ -117,7 +121,9 @@ def rmu_with_a_second_model(lm: LM, data: Data) -> None:
     for _ in range(step.steps):
         hazardous, kept = list(islice(forget, step.batch)), list(islice(retain, step.batch))
         away = (activations(lm.model, hazardous, True) - target).square().mean()
-        still = (activations(lm.model, kept, True) - activations(frozen, kept, False)).square().mean()
+        still = (
+            (activations(lm.model, kept, True) - activations(frozen, kept, False)).square().mean()
+        )
         optimizer.zero_grad()
         (away + step.alpha * still).backward()
         optimizer.step()
@@ -135,7 +141,9 @@ def rtn_by_torch(lm: LM, data: Data) -> None:
     for linear in block_linears(lm.model).values():
         weight = linear.weight.unflatten(1, (-1, 128)).flatten(0, 1)
         grid = fit(weight, 3, -1, symmetric=False)
-        rounded = torch.fake_quantize_per_channel_affine(weight, grid.scale[:, 0], grid.zero[:, 0].float(), 0, 0, 7)
+        rounded = torch.fake_quantize_per_channel_affine(
+            weight, grid.scale[:, 0], grid.zero[:, 0].float(), 0, 0, 7
+        )
         linear.weight.copy_(rounded.view_as(linear.weight))
 
 
@@ -145,7 +153,11 @@ HERE: dict[str, tuple[Method, Method, str]] = {
     "memit": (ours(make("memit")), ours(OneByOne()), "one target at a time"),
     "magnitude": (ours(make("magnitude")), magnitude_by_torch, "torch.nn.utils.prune"),
     "rtn": (ours(make("rtn")), rtn_by_torch, "torch fake quantization"),
-    "ga": (ours(make("ga")), text_by_text(GD(lr=3e-4, samples=160), retain=False), "one text at a time"),
+    "ga": (
+        ours(make("ga")),
+        text_by_text(GD(lr=3e-4, samples=160), retain=False),
+        "one text at a time",
+    ),
     "gd": (ours(make("gd")), text_by_text(GD(), retain=True), "one text at a time"),
     "rmu": (ours(make("rmu")), rmu_with_a_second_model, "full passes, second model"),
 }
@@ -184,26 +196,48 @@ def elsewhere(repeats: int) -> None:
         python = environment(backend)
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "result.json"
-            command = [python, "-m", "tests.peers.compare", "--backend", backend, "--method", name, "--out", str(out)]
+            command = [
+                python,
+                "-m",
+                "tests.peers.compare",
+                "--backend",
+                backend,
+                "--method",
+                name,
+                "--out",
+                str(out),
+            ]
             if backend == "autoawq":
                 command += ["--bits", "4"]  # the only width that it has
-            subprocess.run([*map(str, command), "--repeats", str(repeats)], cwd=ROOT, check=True, capture_output=True)
+            subprocess.run(
+                [*map(str, command), "--repeats", str(repeats)],
+                cwd=ROOT,
+                check=True,
+                capture_output=True,
+            )
             found = json.loads(out.read_text())
         show(name, backend, found["own"]["seconds"], found["peer"]["seconds"])
 
 
 def show(name: str, peer: str, ours: float, theirs: float) -> None:
     """One line."""
-    print(f"{name:10} {ours:7.2f} s   {peer:28} {theirs:7.2f} s   {theirs / ours:6.1f} x", flush=True)
+    print(
+        f"{name:10} {ours:7.2f} s   {peer:28} {theirs:7.2f} s   {theirs / ours:6.1f} x", flush=True
+    )
 
 
 def memory() -> None:
     """Print what block-wise compression needs above the model's own memory, each method in a process of its own."""
     # freed memory goes back at once, so that the peak is that of what was in use
-    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    environment = os.environ | {
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+        "MALLOC_TRIM_THRESHOLD_": "65536",
+    }
     for name in ("wanda", "sparsegpt", "gptq", "awq"):
         subprocess.run(
-            [sys.executable, "-m", "benchmarks.interventions", "--memory-of", name], env=environment, check=True
+            [sys.executable, "-m", "benchmarks.interventions", "--memory-of", name],
+            env=environment,
+            check=True,
         )
 
 
@@ -222,7 +256,9 @@ def memory_of(name: str) -> None:
         pad_token_id=2,
     )
     tokenizer, data = LM.load(MODEL).tokenizer, testbed()
-    data = dataclasses.replace(data, calibration=tuple(" ".join(some) for some in batches(data.calibration, 4)))
+    data = dataclasses.replace(
+        data, calibration=tuple(" ".join(some) for some in batches(data.calibration, 4))
+    )
 
     def random_lm() -> LM:
         return LM(LlamaForCausalLM(config).eval().requires_grad_(False), tokenizer)
@@ -232,7 +268,9 @@ def memory_of(name: str) -> None:
     lm = random_lm()
     weights = 4 * sum(p.numel() for p in blocks(lm.model)[0].parameters())
     tokens = sum(len(ids) for ids in tokenizer(list(data.calibration))["input_ids"])
-    hessians = 0 if name == "wanda" else 4 * (3 * config.hidden_size**2 + config.intermediate_size**2)
+    hessians = (
+        0 if name == "wanda" else 4 * (3 * config.hidden_size**2 + config.intermediate_size**2)
+    )
     hidden = 4 * tokens * config.hidden_size
     with cost() as idle:
         pass
@@ -249,7 +287,9 @@ def memory_of(name: str) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--memory", action="store_true")

@@ -32,12 +32,24 @@ def once(folder: Path) -> dict[str, float]:
         "HF_HUB_OFFLINE": "1",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    subprocess.run([sys.executable, "-m", "tracking.setup"], cwd=ROOT, env=environment, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "tracking.setup"],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
     command = ["mlflow", "run", ".", "-P", "first=lora", "-P", "second=wanda"]
     start = time.perf_counter()
     subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
     total = time.perf_counter() - start
-    bare = [sys.executable, "-m", "tracking.run", "--first", "wnda"]  # refused before anything is loaded
+    bare = [
+        sys.executable,
+        "-m",
+        "tracking.run",
+        "--first",
+        "wnda",
+    ]  # refused before anything is loaded
     start = time.perf_counter()
     subprocess.run(bare, cwd=ROOT, env=environment, check=False, capture_output=True)
     importing = time.perf_counter() - start
@@ -63,7 +75,9 @@ def once(folder: Path) -> dict[str, float]:
 
 def main() -> None:
     """Print medians."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=3)
     repeats = []
     for _ in range(parser.parse_args().repeats):

@@ -44,7 +44,12 @@ def postgres(folder: Path) -> Iterator[str]:
 
     def run(program: str, *arguments: str) -> None:
         prefix = ["runuser", "-u", user, "--"] if os.geteuid() == 0 else []
-        subprocess.run([*prefix, str(programs / program), *arguments], cwd=data, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*prefix, str(programs / program), *arguments],
+            cwd=data,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
 
     run("initdb", "-D", str(data), "-A", "trust", "-U", "mlflow", "--no-sync")
     options = f"-p {port} -h 127.0.0.1 -k {data} -c fsync=off"

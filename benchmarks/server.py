@@ -22,7 +22,18 @@ def free_port() -> int:
 def start(folder: Path, port: int) -> subprocess.Popen[bytes]:
     """A server whose store and artifacts are in a folder; returns once it answers."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     command += [
         "--backend-store-uri",
         f"sqlite:///{folder}/mlflow.db",
@@ -32,7 +43,9 @@ def start(folder: Path, port: int) -> subprocess.Popen[bytes]:
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     for _ in range(600):
         try:
             if requests.get(f"http://127.0.0.1:{port}/health", timeout=1).ok:

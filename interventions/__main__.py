@@ -6,9 +6,10 @@ import inspect
 import sys
 from collections.abc import Iterator
 
-from interventions.base import INTERVENTIONS, PROFILES, Intervention
+from interventions.base import INTERVENTIONS, Intervention
+from interventions.errors import InvalidInput
 from interventions.hyperparameters import default, fields_of
-from interventions.registry import InvalidInput
+from interventions.options import PROFILES
 
 
 def described(cls: type[Intervention]) -> Iterator[str]:
@@ -24,7 +25,9 @@ def described(cls: type[Intervention]) -> Iterator[str]:
 def main() -> int:
     """The command; returns its exit status."""
     try:
-        chosen = [INTERVENTIONS.get(name) for name in sys.argv[1:]] or list(INTERVENTIONS.all().values())
+        chosen = [INTERVENTIONS.get(name) for name in sys.argv[1:]] or list(
+            INTERVENTIONS.all().values()
+        )
     except InvalidInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from interventions import hyperparameters
-from interventions.registry import InvalidInput, Registry
-from interventions.spaces import tunable
+from interventions.errors import InvalidInput
+from interventions.options import PROFILES
+from interventions.registry import Registry
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from interventions.data.base import Data
     from interventions.lm import LM
-    from interventions.spaces import Room, Trial
+    from interventions.search_space import Trial, TuningContext
 
 Category = Literal["editing", "compression", "unlearning"]
-PROFILES = ("testbed", "paper")
 
 
 class Intervention(ABC):
@@ -51,7 +51,9 @@ class Intervention(ABC):
         """Register the class; a taken name or an unknown category raises ValueError."""
         super().__init_subclass__()
         if category not in get_args(Category):
-            raise ValueError(f"{cls.__name__}: category must be one of {get_args(Category)}, but got {category!r}")
+            raise ValueError(
+                f"{cls.__name__}: category must be one of {get_args(Category)}, but got {category!r}"
+            )
         cls.name, cls.category, cls.version = cls.__name__.lower(), category, version
         INTERVENTIONS.add(cls.name, cls)
 
@@ -70,13 +72,15 @@ class Intervention(ABC):
         """Raise InvalidInput if the step does not fit the model; its weights may be on the meta device."""
 
     @classmethod
-    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
         """Values to try, by field, asked of a trial (the space ``default`` of a study); the others keep their defaults.
 
         Raises:
             InvalidInput: an intervention that does not say what to try cannot be tuned.
         """
-        raise InvalidInput(f"{cls.name} cannot be tuned: it has no method suggest; tunable: {', '.join(tunable())}")
+        raise InvalidInput(
+            f"{cls.name} cannot be tuned: it has no method suggest; tunable: {', '.join(tunable())}"
+        )
 
     def holds(self, lm: LM) -> bool:
         """Compression only: whether the weights still have the property it gave them, measured on the weights."""
@@ -92,7 +96,8 @@ class Intervention(ABC):
         shown = [
             f"{key}={getattr(self, key)!r}"
             for key, field in hyperparameters.fields_of(type(self)).items()
-            if key == self.strength or getattr(self, key) != _coerced(type(self), key, field, profile)
+            if key == self.strength
+            or getattr(self, key) != _coerced(type(self), key, field, profile)
         ]
         return f"{self.name}({', '.join(shown)})" if shown else self.name
 
@@ -117,3 +122,12 @@ def make(name: str, profile: str = "testbed", **given: Any) -> Intervention:
 
 def _coerced(cls: type[Intervention], key: str, field: dataclasses.Field[Any], profile: str) -> Any:
     return getattr(cls(**{key: hyperparameters.default(field, profile)}), key)
+
+
+def tunable() -> Mapping[str, type[Intervention]]:
+    """The interventions that have a space."""
+    return {
+        name: cls
+        for name, cls in INTERVENTIONS.all().items()
+        if cls.suggest.__func__ is not Intervention.suggest.__func__  # type: ignore[attr-defined]
+    }

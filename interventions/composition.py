@@ -12,16 +12,16 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 
-from interventions.base import PROFILES, Intervention, make
+from interventions.base import Intervention, make
 from interventions.data.base import Data
+from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.registry import InvalidInput
+from interventions.options import PROFILES, Recompress
 
-Recompress = Literal["auto", "never", "paper"]
 EMPTY = "none"
 
 
@@ -72,7 +72,8 @@ class Composition(tuple[Intervention, ...]):
         return Composition(
             step
             for i, step in compressions
-            if step.recompressed_in_paper and any(later.category != "compression" for later in self[i + 1 :])
+            if step.recompressed_in_paper
+            and any(later.category != "compression" for later in self[i + 1 :])
         )
 
 
@@ -85,7 +86,9 @@ def calls(text: str) -> list[tuple[str, dict[str, Any]]]:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError) as error:
-        raise InvalidInput(f"cannot read {text!r}: write a spec such as 'lora | wanda(sparsity=0.25)'") from error
+        raise InvalidInput(
+            f"cannot read {text!r}: write a spec such as 'lora | wanda(sparsity=0.25)'"
+        ) from error
     steps = [_read_call(node, text) for node in _read_pipe(tree)]
     for name, given in steps:
         for key, value in given.items():
@@ -106,11 +109,15 @@ def sweep(text: str, profile: str = "testbed") -> list[Intervention]:
     try:
         statements = ast.parse(text.strip().strip(";")).body
     except (SyntaxError, ValueError) as error:
-        raise InvalidInput(f"cannot read {text!r}: write a list such as 'ft; wanda(sparsity=[0.25, 0.35])'") from error
+        raise InvalidInput(
+            f"cannot read {text!r}: write a list such as 'ft; wanda(sparsity=[0.25, 0.35])'"
+        ) from error
     found: dict[Intervention, None] = {}
     for statement in statements:
         if not isinstance(statement, ast.Expr):
-            raise InvalidInput(f"cannot read {ast.unparse(statement)!r} in {text!r}: write name or name(key=value)")
+            raise InvalidInput(
+                f"cannot read {ast.unparse(statement)!r} in {text!r}: write name or name(key=value)"
+            )
         name, given = _read_call(statement.value, text)
         lists = {key: value for key, value in given.items() if isinstance(value, list)}
         for values in itertools.product(*lists.values()):
@@ -119,9 +126,13 @@ def sweep(text: str, profile: str = "testbed") -> list[Intervention]:
                 raise InvalidInput(f"{step.spec(profile)} is named twice in {text!r}")
             found[step] = None
         if any(not value for value in lists.values()):
-            raise InvalidInput(f"{ast.unparse(statement)!r} in {text!r} has an empty list: nothing would run")
+            raise InvalidInput(
+                f"{ast.unparse(statement)!r} in {text!r} has an empty list: nothing would run"
+            )
     if not found:
-        raise InvalidInput(f"no intervention is named in {text!r}: write a list such as 'ft; wanda(sparsity=[0.25])'")
+        raise InvalidInput(
+            f"no intervention is named in {text!r}: write a list such as 'ft; wanda(sparsity=[0.25])'"
+        )
     return list(found)
 
 
@@ -167,21 +178,39 @@ def _read_call(node: ast.expr, text: str) -> tuple[str, dict[str, Any]]:
     if isinstance(node, ast.Name):
         return node.id, {}
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        raise InvalidInput(f"cannot read {ast.unparse(node)!r} in {text!r}: write name or name(key=value)")
+        raise InvalidInput(
+            f"cannot read {ast.unparse(node)!r} in {text!r}: write name or name(key=value)"
+        )
     name = node.func.id
     if node.args:
-        raise InvalidInput(f"{name} takes key=value only, but got {ast.unparse(node.args[0])!r} in {text!r}")
+        raise InvalidInput(
+            f"{name} takes key=value only, but got {ast.unparse(node.args[0])!r} in {text!r}"
+        )
     given: dict[str, Any] = {}
     for keyword in node.keywords:
         if keyword.arg is None:
-            raise InvalidInput(f"{name} takes key=value only, but got {ast.unparse(keyword)!r} in {text!r}")
+            raise InvalidInput(
+                f"{name} takes key=value only, but got {ast.unparse(keyword)!r} in {text!r}"
+            )
         try:
             value = ast.literal_eval(keyword.value)
         except ValueError as error:
             shown = ast.unparse(keyword.value)
-            raise InvalidInput(f"{name}.{keyword.arg} must be a plain value, but got {shown!r} (quote text)") from error
+            raise InvalidInput(
+                f"{name}.{keyword.arg} must be a plain value, but got {shown!r} (quote text)"
+            ) from error
         given[keyword.arg] = value
     return name, given
 
 
-__all__ = ["EMPTY", "PROFILES", "Composition", "Recompress", "apply", "calls", "digest", "seeded", "sweep"]
+__all__ = [
+    "EMPTY",
+    "PROFILES",
+    "Composition",
+    "Recompress",
+    "apply",
+    "calls",
+    "digest",
+    "seeded",
+    "sweep",
+]

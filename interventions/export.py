@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interventions.layers import block_linears, blocks
-from interventions.lm import LM, Grid
-from interventions.registry import InvalidInput
+from interventions.anatomy import block_linears, blocks
+from interventions.errors import InvalidInput
+from interventions.lm import LM, QuantizationGrid
 
 WHOLE_ROW = -1
 
@@ -46,7 +46,7 @@ class Format:
     """
 
     widths: tuple[int, ...]
-    pack: Callable[[str, Tensor, Grid, Scheme], dict[str, Tensor]]
+    pack: Callable[[str, Tensor, QuantizationGrid, Scheme], dict[str, Tensor]]
     config: Callable[[LM, Scheme], dict[str, Any]]
 
 
@@ -67,11 +67,15 @@ def export(lm: LM, folder: Path, format: str) -> None:
     if format not in FORMATS:
         raise InvalidInput(f"no export format is named {format!r}; known: {', '.join(FORMATS)}")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InvalidInput(f"cannot export to {str(folder)!r}: it exists and is not an empty folder")
+        raise InvalidInput(
+            f"cannot export to {str(folder)!r}: it exists and is not an empty folder"
+        )
     chosen, scheme = FORMATS[format], common_scheme(lm)
     if scheme.bits not in chosen.widths:
         widths = ", ".join(map(str, chosen.widths))
-        raise InvalidInput(f"the format {format!r} has {widths} bits, but the model's grids have {scheme.bits}")
+        raise InvalidInput(
+            f"the format {format!r} has {widths} bits, but the model's grids have {scheme.bits}"
+        )
     state = lm.model.state_dict()
     full_names = {module: name for name, module in lm.model.named_modules()}
     for name, linear in block_linears(lm.model).items():
@@ -101,26 +105,43 @@ def common_scheme(lm: LM) -> Scheme:
     """
     layers = block_linears(lm.model)
     for name, weight in blocks(lm.model).named_parameters():
-        if weight.dim() > 2:  # readers take experts, which are one such weight here, for linear layers
-            raise InvalidInput(f"{type(lm.model).__name__} cannot be exported: {name} is not a linear layer's weight")
+        if (
+            weight.dim() > 2
+        ):  # readers take experts, which are one such weight here, for linear layers
+            raise InvalidInput(
+                f"{type(lm.model).__name__} cannot be exported: {name} is not a linear layer's weight"
+            )
     for name, linear in layers.items():
         grid = lm.grids.get(name)
         if grid is None:
-            raise InvalidInput(f"layer {name} is not quantized: apply rtn, gptq or awq before the export")
+            raise InvalidInput(
+                f"layer {name} is not quantized: apply rtn, gptq or awq before the export"
+            )
         if not grid.holds(linear.weight):
-            raise InvalidInput(f"the weights of layer {name} have left their {grid.bits}-bit grid: quantize them again")
-        if not bool(((grid.zero == grid.zero.round()) & (grid.zero >= 0) & (grid.zero < 2**grid.bits)).all()):
-            raise InvalidInput(f"layer {name} has zeros that are not among its integers, 0 to {2**grid.bits - 1}")
+            raise InvalidInput(
+                f"the weights of layer {name} have left their {grid.bits}-bit grid: quantize them again"
+            )
+        if not bool(
+            ((grid.zero == grid.zero.round()) & (grid.zero >= 0) & (grid.zero < 2**grid.bits)).all()
+        ):
+            raise InvalidInput(
+                f"layer {name} has zeros that are not among its integers, 0 to {2**grid.bits - 1}"
+            )
     grids = {name: lm.grids[name] for name in layers}
     whole_rows = all(grids[name].group == linear.in_features for name, linear in layers.items())
     example: dict[tuple[int, int], str] = {}  # (bits, group) -> the first layer that has them
     for name, grid in grids.items():
         example.setdefault((grid.bits, WHOLE_ROW if whole_rows else grid.group), name)
     if len(example) > 1:
-        each = ", ".join(f"{name} has {bits} bits in groups of {group}" for (bits, group), name in example.items())
+        each = ", ".join(
+            f"{name} has {bits} bits in groups of {group}"
+            for (bits, group), name in example.items()
+        )
         raise InvalidInput(f"a packed checkpoint has one width and one group size, but {each}")
     ((bits, group),) = example
-    return Scheme(bits, group, all(bool((grid.zero == 2 ** (bits - 1)).all()) for grid in grids.values()))
+    return Scheme(
+        bits, group, all(bool((grid.zero == 2 ** (bits - 1)).all()) for grid in grids.values())
+    )
 
 
 def pack(integers: Tensor, bits: int) -> Tensor:
@@ -134,7 +155,9 @@ def pack(integers: Tensor, bits: int) -> Tensor:
     return torch.from_numpy(np.packbits(stream, axis=1, bitorder="little").view(np.int32))
 
 
-def _compressed_tensors(name: str, integers: Tensor, grid: Grid, scheme: Scheme) -> dict[str, Tensor]:
+def _compressed_tensors(
+    name: str, integers: Tensor, grid: QuantizationGrid, scheme: Scheme
+) -> dict[str, Tensor]:
     """The format "pack-quantized"; its integers are signed, and packed with 2^(bits - 1) added: the grid's own.
 
     Source: github.com/vllm-project/compressed-tensors 0.18 and later, compressors/pack_quantized (before, widths that
@@ -146,13 +169,17 @@ def _compressed_tensors(name: str, integers: Tensor, grid: Grid, scheme: Scheme)
         "weight_shape": torch.tensor(integers.shape),
     }
     if not scheme.symmetric:
-        packed["weight_zero_point"] = pack(grid.zero.T, grid.bits).T  # (out x bits / 32, in / group)
+        packed["weight_zero_point"] = pack(
+            grid.zero.T, grid.bits
+        ).T  # (out x bits / 32, in / group)
     return packed
 
 
 def _compressed_tensors_config(lm: LM, scheme: Scheme) -> dict[str, Any]:
     inside = set(block_linears(lm.model).values())
-    linears = {name: module for name, module in lm.model.named_modules() if isinstance(module, nn.Linear)}
+    linears = {
+        name: module for name, module in lm.model.named_modules() if isinstance(module, nn.Linear)
+    }
     weights = {"num_bits": scheme.bits, "type": "int", "symmetric": scheme.symmetric}
     if scheme.group == WHOLE_ROW:
         weights |= {"strategy": "channel"}
@@ -169,10 +196,19 @@ def _compressed_tensors_config(lm: LM, scheme: Scheme) -> dict[str, Any]:
     }
 
 
-_GPTQ_GROUPS = (WHOLE_ROW, 16, 32, 64, 128, 256, 512, 1024)  # GPTQModel 7.6, TorchLinear.SUPPORTS_GROUP_SIZE
+_GPTQ_GROUPS = (
+    WHOLE_ROW,
+    16,
+    32,
+    64,
+    128,
+    256,
+    512,
+    1024,
+)  # GPTQModel 7.6, TorchLinear.SUPPORTS_GROUP_SIZE
 
 
-def _gptq(name: str, integers: Tensor, grid: Grid, scheme: Scheme) -> dict[str, Tensor]:
+def _gptq(name: str, integers: Tensor, grid: QuantizationGrid, scheme: Scheme) -> dict[str, Tensor]:
     """The layout of AutoGPTQ and GPTQModel; it has its scales in float16.
 
     Symmetric grids are in version 1, which every reader knows and which stores each zero less 1; others are in
@@ -183,12 +219,18 @@ def _gptq(name: str, integers: Tensor, grid: Grid, scheme: Scheme) -> dict[str, 
     """
     out, inputs = integers.shape
     if scheme.group not in _GPTQ_GROUPS:
-        raise InvalidInput(f"the format 'gptq' has groups of {', '.join(map(str, _GPTQ_GROUPS))}, not {scheme.group}")
+        raise InvalidInput(
+            f"the format 'gptq' has groups of {', '.join(map(str, _GPTQ_GROUPS))}, not {scheme.group}"
+        )
     if out % 32 or inputs % 32:
-        raise InvalidInput(f"the format 'gptq' has layers of multiples of 32 only, but {name} is {out} x {inputs}")
+        raise InvalidInput(
+            f"the format 'gptq' has layers of multiples of 32 only, but {name} is {out} x {inputs}"
+        )
     scale = grid.scale.float()
     if not bool(((scale.half().float() - scale).abs() <= 1e-3 * scale.abs()).all()):
-        raise InvalidInput(f"the scales of layer {name} do not fit into the float16 of the format 'gptq'")
+        raise InvalidInput(
+            f"the scales of layer {name} do not fit into the float16 of the format 'gptq'"
+        )
     zero = grid.zero - 1 if scheme.symmetric else grid.zero
     return {
         "qweight": pack(integers, grid.bits).T,  # (in x bits / 32, out)
@@ -216,6 +258,8 @@ def _gptq_config(lm: LM, scheme: Scheme) -> dict[str, Any]:
 
 
 FORMATS = {
-    "compressed-tensors": Format((2, 3, 4, 5, 6, 7, 8), _compressed_tensors, _compressed_tensors_config),
+    "compressed-tensors": Format(
+        (2, 3, 4, 5, 6, 7, 8), _compressed_tensors, _compressed_tensors_config
+    ),
     "gptq": Format((2, 3, 4, 8), _gptq, _gptq_config),
 }

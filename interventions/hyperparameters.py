@@ -9,7 +9,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from interventions.registry import InvalidInput
+from interventions.errors import InvalidInput
 
 
 def hyperparameter(
@@ -34,7 +34,9 @@ def hyperparameter(
         below: exclusive upper bound.
     """
     bounds = {"low": low, "high": high, "above": above, "below": below}
-    return dataclasses.field(default=default, metadata={"help": help, "paper": paper, "bounds": bounds})
+    return dataclasses.field(
+        default=default, metadata={"help": help, "paper": paper, "bounds": bounds}
+    )
 
 
 def fields_of(cls: type) -> dict[str, dataclasses.Field[Any]]:
@@ -55,7 +57,9 @@ def fill(cls: type, name: str, given: Mapping[str, Any], profile: str) -> dict[s
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise InvalidInput(f"{name} has no hyperparameter {key!r}.{hint} It has: {', '.join(known) or 'none'}")
+            raise InvalidInput(
+                f"{name} has no hyperparameter {key!r}.{hint} It has: {', '.join(known) or 'none'}"
+            )
     return {key: given.get(key, default(field, profile)) for key, field in known.items()}
 
 
@@ -104,7 +108,13 @@ def _describe(hint: Any) -> str:
         return "one of " + ", ".join(map(repr, get_args(hint)))
     if get_origin(hint) is tuple:
         return f"a tuple of {_describe(get_args(hint)[0])}, such as (1, 2)"
-    names = {int: "an integer", float: "a number", str: "a string", bool: "True or False", type(None): "None"}
+    names = {
+        int: "an integer",
+        float: "a number",
+        str: "a string",
+        bool: "True or False",
+        type(None): "None",
+    }
     return names.get(hint, str(hint))
 
 
@@ -113,7 +123,12 @@ def _check_bounds(name: str, value: Any, bounds: Mapping[str, float]) -> None:
         return
     low, high = bounds.get("low", -math.inf), bounds.get("high", math.inf)
     above, below = bounds.get("above", -math.inf), bounds.get("below", math.inf)
-    if math.isfinite(value) and low <= value <= high and (value > above or above == -math.inf) and value < below:
+    if (
+        math.isfinite(value)
+        and low <= value <= high
+        and (value > above or above == -math.inf)
+        and value < below
+    ):
         return
     limits = [
         *([f"at least {low:g}"] if low > -math.inf else []),

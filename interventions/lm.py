@@ -22,7 +22,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from interventions.registry import InvalidInput
+from interventions.errors import InvalidInput
 
 T = TypeVar("T")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -31,7 +31,7 @@ _GRIDS, _GRIDS_META = "quantization_grids.safetensors", "quantization_grids.json
 
 
 @dataclass(frozen=True)
-class Grid:
+class QuantizationGrid:
     """The values that a quantized layer's weights can take: scale x (integer - zero), per group of inputs.
 
     Attributes:
@@ -49,7 +49,7 @@ class Grid:
     pruned: float = 0.0
     zeros: float = 0.0
 
-    def rows(self, rows: slice) -> Grid:
+    def rows(self, rows: slice) -> QuantizationGrid:
         """The grid of some of the layer's outputs."""
         return replace(self, scale=self.scale[rows], zero=self.zero[rows])
 
@@ -80,7 +80,11 @@ class Grid:
     def _holds(self, weight: Tensor) -> bool:
         found = torch.zeros_like(weight, dtype=torch.bool)
         integers = self.integers(weight)
-        for step in (0, 1, -1):  # at 8 bits bfloat16 may store a value nearer to the next one than to itself
+        for step in (
+            0,
+            1,
+            -1,
+        ):  # at 8 bits bfloat16 may store a value nearer to the next one than to itself
             stored = self.values((integers + step).clamp_(0, 2**self.bits - 1)).to(weight.dtype)
             off = (weight.float() - stored.float()).unflatten(1, (-1, self.group)).abs()
             found |= (off <= 1e-3 * self.scale.float()[..., None]).flatten(1)
@@ -101,10 +105,16 @@ class LM:
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    grids: dict[str, Grid] = field(default_factory=dict)
+    grids: dict[str, QuantizationGrid] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, source: str | Path, dtype: str = "float32", device: str = "cpu", revision: str | None = None) -> LM:
+    def load(
+        cls,
+        source: str | Path,
+        dtype: str = "float32",
+        device: str = "cpu",
+        revision: str | None = None,
+    ) -> LM:
         """Load a checkpoint folder or a Hugging Face id; the dtype is the run's, for the whole composition."""
         model = AutoModelForCausalLM.from_pretrained(source, dtype=DTYPES[dtype], revision=revision)
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
@@ -118,9 +128,16 @@ class LM:
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         if self.grids:
-            tensors = {f"{n}/{k}": getattr(g, k).contiguous() for n, g in self.grids.items() for k in ("scale", "zero")}
+            tensors = {
+                f"{n}/{k}": getattr(g, k).contiguous()
+                for n, g in self.grids.items()
+                for k in ("scale", "zero")
+            }
             save_file(tensors, folder / _GRIDS)
-            meta = {n: {k: getattr(g, k) for k in ("bits", "group", "pruned", "zeros")} for n, g in self.grids.items()}
+            meta = {
+                n: {k: getattr(g, k) for k in ("bits", "group", "pruned", "zeros")}
+                for n, g in self.grids.items()
+            }
             (folder / _GRIDS_META).write_text(json.dumps(meta))
 
     def export(self, folder: str | Path, format: str = "compressed-tensors") -> None:
@@ -130,7 +147,7 @@ class LM:
         export(self, Path(folder), format)
 
     @torch.no_grad()
-    def quantize(self, name: str, weight: Tensor, grid: Grid, values: Tensor) -> None:
+    def quantize(self, name: str, weight: Tensor, grid: QuantizationGrid, values: Tensor) -> None:
         """Set a layer's weight (out, in) to the values of a grid nearest to ``values``, and remember the grid."""
         pruned = self.pruned(name, weight)
         for some in range(0, len(weight), ROWS):
@@ -167,7 +184,10 @@ class LM:
         return hashed.hexdigest()[:32]
 
     def encode(
-        self, texts: Sequence[str], max_length: int | None = None, padding_side: Literal["left", "right"] = "right"
+        self,
+        texts: Sequence[str],
+        max_length: int | None = None,
+        padding_side: Literal["left", "right"] = "right",
     ) -> BatchEncoding:
         """Token ids and attention mask (n, tokens); what is to be gone on with is padded on the left."""
         return self.tokenizer(
@@ -193,7 +213,9 @@ class LM:
         """Negative log-likelihood in nats of every label (n, tokens - 1), and the mask of those that count."""
         logits = self.model(**encoded, use_cache=False).logits[:, :-1].float()
         targets = labels[:, 1:]
-        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=-100)
+        losses = F.cross_entropy(
+            logits.transpose(1, 2), targets, reduction="none", ignore_index=-100
+        )
         return losses, targets != -100
 
     def text_labels(self, encoded: BatchEncoding) -> Tensor:
@@ -219,7 +241,9 @@ def skeleton(source: str | Path, revision: str | None = None) -> PreTrainedModel
             model = AutoModelForCausalLM.from_config(config)
     except (OSError, ValueError) as error:
         first_line = str(error).strip().splitlines()[0]
-        raise InvalidInput(f"cannot read a causal language model from {str(source)!r}: {first_line}") from error
+        raise InvalidInput(
+            f"cannot read a causal language model from {str(source)!r}: {first_line}"
+        ) from error
     assert isinstance(model, PreTrainedModel)
     return model
 
@@ -234,12 +258,15 @@ def file_digest(paths: Iterable[Path]) -> str:
     return hashed.hexdigest()[:32]
 
 
-def _load_grids(folder: Path) -> dict[str, Grid]:
+def _load_grids(folder: Path) -> dict[str, QuantizationGrid]:
     if not (folder / _GRIDS).exists():
         return {}
     tensors = load_file(folder / _GRIDS)
     meta = json.loads((folder / _GRIDS_META).read_text())
-    return {n: Grid(scale=tensors[f"{n}/scale"], zero=tensors[f"{n}/zero"], **m) for n, m in meta.items()}
+    return {
+        n: QuantizationGrid(scale=tensors[f"{n}/scale"], zero=tensors[f"{n}/zero"], **m)
+        for n, m in meta.items()
+    }
 
 
 def _zeros(weight: Tensor) -> float:

@@ -10,11 +10,9 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
+from interventions.errors import InvalidInput
+
 T = TypeVar("T")
-
-
-class InvalidInput(ValueError):
-    """Something the user gave is wrong; the message is one line that says what, and what is valid."""
 
 
 class Registry(Generic[T]):
@@ -30,7 +28,9 @@ class Registry(Generic[T]):
     def add(self, name: str, thing: T) -> None:
         """Register ``thing``; a taken name raises ValueError."""
         if name in self._things:
-            raise ValueError(f"{self.kind} {name!r} is taken by {self._things[name]!r}; choose another name")
+            raise ValueError(
+                f"{self.kind} {name!r} is taken by {self._things[name]!r}; choose another name"
+            )
         self._things[name] = thing
 
     def all(self) -> Mapping[str, T]:
@@ -57,4 +57,7 @@ class Registry(Generic[T]):
             try:
                 entry.load()
             except Exception as error:  # a stranger's plug-in must not stop ours
-                warnings.warn(f"{self.kind} plug-in {entry.name!r} ({entry.value}) failed: {error}", stacklevel=3)
+                warnings.warn(
+                    f"{self.kind} plug-in {entry.name!r} ({entry.value}) failed: {error}",
+                    stacklevel=3,
+                )

@@ -11,7 +11,9 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TQDM_DISABLE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ["COMPOSABILITY_CACHE"] = tempfile.mkdtemp(prefix="composability-")  # nothing of the checkout's is used
+os.environ["COMPOSABILITY_CACHE"] = tempfile.mkdtemp(
+    prefix="composability-"
+)  # nothing of the checkout's is used
 
 import mlflow
 import pytest
@@ -22,10 +24,12 @@ from interventions.data.base import Data
 from interventions.data.testbed import MODEL, testbed
 from interventions.lm import LM
 from tracking import published, store
-from tracking.checkpoints import Checkpoints
+from tracking.checkpoints.store import Checkpoints
 
 torch.set_num_threads(1)  # pytest-xdist runs a worker per core
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background job has it, and hands it on
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as a shell's background job has it, and hands it on
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from interventions.base import INTERVENTIONS, PROFILES, Intervention, make
+from interventions.base import INTERVENTIONS, Intervention, make, tunable
 from interventions.composition import Composition, apply
 from interventions.criteria.base import CRITERIA, measure
 from interventions.data.base import PARTS, Data
 from interventions.data.testbed import MODEL
 from interventions.lm import LM
-from interventions.spaces import tunable
+from interventions.options import PROFILES
 
 NAMES = list(INTERVENTIONS.all())
 KEY = "0123456789abcdef" * 2
@@ -67,7 +67,9 @@ def test_an_intervention_declares_what_exists(name: str) -> None:
     assert cls.strength is None or cls.strength in make(name).params()
 
 
-@pytest.mark.parametrize("thing", [*INTERVENTIONS.all().values(), *CRITERIA.all().values()], ids=lambda t: t.name)
+@pytest.mark.parametrize(
+    "thing", [*INTERVENTIONS.all().values(), *CRITERIA.all().values()], ids=lambda t: t.name
+)
 def test_the_docstring_cites_a_source(thing: object) -> None:
     assert re.search(r"(19|20)\d\d|paper, section", thing.__doc__ or "")
 
@@ -79,7 +81,9 @@ def test_the_same_seed_gives_the_same_weights(name: str, small: Data) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_saved_checkpoint_gives_equal_logits_in_plain_transformers(name: str, small: Data, tmp_path: Path) -> None:
+def test_a_saved_checkpoint_gives_equal_logits_in_plain_transformers(
+    name: str, small: Data, tmp_path: Path
+) -> None:
     lm = apply(quick(name), LM.load(MODEL), small, KEY)
     lm.save(tmp_path)
     encoded = lm.encode([text for text in small.calibration[:3]])
@@ -101,7 +105,9 @@ def test_an_intervention_works_after_any_other(first: str, second: str, small: D
         assert quick(second).holds(lm)
 
 
-def test_criteria_are_finite_leave_the_model_unchanged_and_are_blind_to_history(lm: LM, small: Data) -> None:
+def test_criteria_are_finite_leave_the_model_unchanged_and_are_blind_to_history(
+    lm: LM, small: Data
+) -> None:
     before = lm.fingerprint()
     first = measure(lm, small)
     assert lm.fingerprint() == before
@@ -122,7 +128,13 @@ def test_a_criterion_of_a_destroyed_model_is_finite_or_infinite(lm: LM, small: D
 def test_every_intervention_can_be_tuned_and_every_one_that_trains_step_by_step_reports() -> None:
     """Whatever they suggest is valid: tests/sweeps/test_spaces.py; what they report: tests/sweeps/test_tune.py."""
     assert set(tunable()) == set(NAMES)
-    assert {name for name, cls in INTERVENTIONS.all().items() if cls.reports} == {"ft", "lora", "ga", "gd", "rmu"}
+    assert {name for name, cls in INTERVENTIONS.all().items() if cls.reports} == {
+        "ft",
+        "lora",
+        "ga",
+        "gd",
+        "rmu",
+    }
 
 
 def test_a_criterion_reads_only_parts_that_exist() -> None:

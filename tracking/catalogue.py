@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from interventions.registry import InvalidInput
+from interventions.errors import InvalidInput
 
 if TYPE_CHECKING:
     from interventions.base import Intervention
@@ -75,20 +75,27 @@ def as_tag(facts: Mapping[str, InterventionFacts | CriterionFacts]) -> str:
 
 def of_steps(steps: Iterable[Intervention]) -> dict[str, InterventionFacts]:
     """What a run says of its steps."""
-    return {step.name: InterventionFacts(type(step).__name__, step.category, step.strength) for step in steps}
+    return {
+        step.name: InterventionFacts(type(step).__name__, step.category, step.strength)
+        for step in steps
+    }
 
 
 def of_criteria(criteria: Iterable[Criterion]) -> dict[str, CriterionFacts]:
     """What a run says of its criteria; what guessing gets is known of the house's own only."""
     chance = {name: facts.chance for name, facts in CRITERIA.items()}
-    return {one.name: CriterionFacts(one.better, one.unit, chance.get(one.name)) for one in criteria}
+    return {
+        one.name: CriterionFacts(one.better, one.unit, chance.get(one.name)) for one in criteria
+    }
 
 
 @dataclass(frozen=True)
 class Catalogue:
     """Name to facts."""
 
-    interventions: Mapping[str, InterventionFacts] = field(default_factory=lambda: dict(INTERVENTIONS))
+    interventions: Mapping[str, InterventionFacts] = field(
+        default_factory=lambda: dict(INTERVENTIONS)
+    )
     criteria: Mapping[str, CriterionFacts] = field(default_factory=lambda: dict(CRITERIA))
 
     @classmethod
@@ -120,4 +127,6 @@ def _read(runs: pd.DataFrame, column: str, make: Any, known: dict[str, Any]) -> 
 
 
 def _meaning(facts: InterventionFacts | CriterionFacts) -> tuple[str | None, ...]:
-    return (facts.better,) if isinstance(facts, CriterionFacts) else (facts.category, facts.strength)
+    return (
+        (facts.better,) if isinstance(facts, CriterionFacts) else (facts.category, facts.strength)
+    )

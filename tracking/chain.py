@@ -13,11 +13,11 @@ from typing import cast
 from interventions.base import Intervention
 from interventions.composition import Composition, Recompress, apply
 from interventions.criteria.base import CRITERIA, Scores, measure
-from interventions.criteria.cost import cost
+from interventions.criteria.cost import Cost, cost
 from interventions.criteria.editing import locality_answers
 from interventions.data.base import Data
 from interventions.lm import LM
-from tracking.checkpoints import Checkpoints, Spent
+from tracking.checkpoints.store import Checkpoints
 from tracking.plan import Plan
 
 
@@ -48,7 +48,7 @@ class Chain:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.scores: dict[int, dict[str, Scores]] = {}
         self.run_id = ""
-        self._spent: dict[str, Spent] = {}
+        self._spent: dict[str, Cost] = {}
         self._data: Data | None = None
 
     @property
@@ -63,7 +63,7 @@ class Chain:
             self._data = dataclasses.replace(self.plan.data, base_answers=self._base_answers())
         return self._data
 
-    def spent(self, k: int) -> Spent | None:
+    def spent(self, k: int) -> Cost | None:
         """What applying step k cost, if that is known."""
         return self._spent.get(self.keys[k]) or self.kept.spent(self.keys[k])
 
@@ -86,7 +86,7 @@ class Chain:
                 break
         return Composition(again)
 
-    def measure(self, k: int) -> tuple[dict[str, Scores], Spent]:
+    def measure(self, k: int) -> tuple[dict[str, Scores], Cost]:
         """All criteria at step k, kept ones first; what the pass that measured them cost."""
         found = self._kept_scores(k)
         if None in found.values():
@@ -98,11 +98,15 @@ class Chain:
         seconds = max(spent.seconds for _, spent in pairs.values())
         peak = max(spent.peak_gib for _, spent in pairs.values())
         self.scores[k] = {name: scores for name, (scores, _) in pairs.items()}
-        return self.scores[k], Spent(seconds, peak)
+        return self.scores[k], Cost(seconds, peak)
 
     def reach(self, k: int) -> LM:
         """The model after k interventions: from the nearest kept checkpoint, the rest applied and kept."""
-        if self.lm is None or self.at > k or any(self.keys[j] in self.kept for j in range(self.at + 1, k + 1)):
+        if (
+            self.lm is None
+            or self.at > k
+            or any(self.keys[j] in self.kept for j in range(self.at + 1, k + 1))
+        ):
             self._load_nearest(k)
         for j in range(self.at + 1, k + 1):
             if not self._worth_keeping(j):
@@ -123,26 +127,36 @@ class Chain:
         key = self.keys[k]
         if key not in self.kept:
             lm = self.reach(k)
-            if key not in self.kept and self.kept.save(key, lm, self.spent(k) or Spent(0.0, 0.0)) is None:
-                raise OSError(f"no room in {self.kept.folder} for the checkpoint of step {k}, which is to be logged")
+            if (
+                key not in self.kept
+                and self.kept.save(key, lm, self.spent(k) or Cost(0.0, 0.0)) is None
+            ):
+                raise OSError(
+                    f"no room in {self.kept.folder} for the checkpoint of step {k}, which is to be logged"
+                )
         return self.kept.path(key)
 
-    def _kept_scores(self, k: int) -> dict[str, tuple[Scores, Spent] | None]:
+    def _kept_scores(self, k: int) -> dict[str, tuple[Scores, Cost] | None]:
         with self._timed("load"):
             data = self.data
-            return {n: self.kept.load_scores(self.keys[k], c.identity(data)) for n, c in CRITERIA.all().items()}
+            return {
+                n: self.kept.load_scores(self.keys[k], c.identity(data))
+                for n, c in CRITERIA.all().items()
+            }
 
-    def _measure(self, k: int, missing: list[str]) -> dict[str, tuple[Scores, Spent] | None]:
+    def _measure(self, k: int, missing: list[str]) -> dict[str, tuple[Scores, Cost] | None]:
         if not missing:
             return {}
         lm, criteria = self.reach(k), CRITERIA.all()
         with cost() as passed:
             fresh = measure(lm, self.data, missing)
-        spent = Spent(passed.seconds, passed.peak_gib)
+        spent = Cost(passed.seconds, passed.peak_gib)
         self.seconds["measure"] += spent.seconds
         with self._timed("save"):
             for name, scores in fresh.items():
-                self.kept.save_scores(self.keys[k], criteria[name].identity(self.data), scores, spent)
+                self.kept.save_scores(
+                    self.keys[k], criteria[name].identity(self.data), scores, spent
+                )
         return {name: (scores, spent) for name, scores in fresh.items()}
 
     def _base_answers(self) -> tuple[str, ...]:
@@ -158,7 +172,7 @@ class Chain:
         key = self.keys[j]
         with cost() as spent:
             self.lm = apply(self.steps[j - 1], self.lm, self.plan.data, key)
-        self.at, self._spent[key] = j, Spent(spent.seconds, spent.peak_gib)
+        self.at, self._spent[key] = j, Cost(spent.seconds, spent.peak_gib)
         self.applied += 1
         self.seconds["apply"] += spent.seconds
         if self._worth_keeping(j):
@@ -178,7 +192,9 @@ class Chain:
 
     def _load(self, j: int) -> bool:
         with self._timed("load"):
-            loaded = self.kept.load(self.keys[j], self.plan.settings.dtype, self.plan.settings.device)
+            loaded = self.kept.load(
+                self.keys[j], self.plan.settings.dtype, self.plan.settings.device
+            )
         if loaded is None:
             return False
         self.lm, self.at = loaded[0], j

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from interventions.registry import InvalidInput
+from interventions.errors import InvalidInput
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,6 +33,8 @@ def read(made: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argp
     except argparse.ArgumentError as error:
         raise InvalidInput(str(error)) from error
     if unknown:
-        valid = ", ".join(option.strip("-") for option in made._option_string_actions if option.startswith("--"))
+        valid = ", ".join(
+            option.strip("-") for option in made._option_string_actions if option.startswith("--")
+        )
         raise InvalidInput(f"unknown parameter {unknown[0]!r}; valid: {valid}")
     return given

@@ -8,9 +8,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from interventions.composition import Composition
-from tracking import changes
+from interventions.criteria.cost import Cost
 from tracking.chain import Chain
-from tracking.checkpoints import Spent
+from tracking.checkpoints import delta
 from tracking.log import Log
 
 
@@ -35,8 +35,10 @@ def _step(chain: Chain, log: Log, k: int, last: bool) -> None:
     policy, model_id = chain.plan.settings.checkpoints, None
     if k and (policy in ("all", "changed") or (policy == "last" and last)):
         model_id = _log_checkpoint(chain, log, k)
-    applied: Spent | None = chain.spent(k) if k else None
-    log.step(k, chain.steps[k - 1] if k else None, chain.keys[k], measured, applied, measuring, model_id)
+    applied: Cost | None = chain.spent(k) if k else None
+    log.step(
+        k, chain.steps[k - 1] if k else None, chain.keys[k], measured, applied, measuring, model_id
+    )
 
 
 def _log_checkpoint(chain: Chain, log: Log, k: int) -> str:
@@ -44,5 +46,5 @@ def _log_checkpoint(chain: Chain, log: Log, k: int) -> str:
     if chain.plan.settings.checkpoints != "changed":
         return log.checkpoint(k, step, key, folder)
     with tempfile.TemporaryDirectory(prefix="composability-changed-") as aside:
-        changes.write(chain.folder(k - 1), folder, Path(aside))
+        delta.write(chain.folder(k - 1), folder, Path(aside))
         return log.checkpoint(k, step, key, Path(aside))

@@ -21,8 +21,8 @@ from mlflow.entities import Metric, Param, RunTag
 from interventions.base import Intervention
 from interventions.composition import Composition
 from interventions.criteria.base import CRITERIA, Scores
+from interventions.criteria.cost import Cost
 from tracking import catalogue, schema
-from tracking.checkpoints import Spent
 from tracking.plan import Plan
 
 P = ParamSpec("P")
@@ -65,7 +65,12 @@ class Log:
         launched: Mapping[str, str] = MappingProxyType({}),
         tags: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.client, self.run_id, self.experiment_id, self.plan = client, run_id, experiment_id, plan
+        self.client, self.run_id, self.experiment_id, self.plan = (
+            client,
+            run_id,
+            experiment_id,
+            plan,
+        )
         self._launched, self._tags = launched, {schema.SWEEP: "", **tags}
         self.seconds = 0.0
         self.seconds_load = 0.0
@@ -108,12 +113,15 @@ class Log:
         profile, steps = self.plan.settings.data, self.plan.composition
         added = [step.spec(profile) for step in again]
         if again:
-            self.client.update_run(self.run_id, name=schema.run_name([s.spec(profile) for s in steps], added))
+            self.client.update_run(
+                self.run_id, name=schema.run_name([s.spec(profile) for s in steps], added)
+            )
         shown = again.spec(profile)
         names = [step.name for step in (*steps, *again)]
         more = dict(list(schema.step_params(names).items())[len(steps) :])
         self._batch(
-            params={schema.RECOMPRESSED_PARAM: shown, **more}, tags={schema.RECOMPRESSED: shown, schema.KEY: key}
+            params={schema.RECOMPRESSED_PARAM: shown, **more},
+            tags={schema.RECOMPRESSED: shown, schema.KEY: key},
         )
 
     @_timed
@@ -138,8 +146,8 @@ class Log:
         intervention: Intervention | None,
         key: str,
         measured: Mapping[str, Scores],
-        applied: Spent | None,
-        measuring: Spent,
+        applied: Cost | None,
+        measuring: Cost,
         model_id: str | None,
     ) -> None:
         """The criteria after ``step`` interventions, and what they cost."""
@@ -154,7 +162,9 @@ class Log:
         self._steps.append(
             {
                 "step": step,
-                "intervention": intervention.spec(self.plan.settings.data) if intervention else None,
+                "intervention": intervention.spec(self.plan.settings.data)
+                if intervention
+                else None,
                 "key": key,
                 "criteria": {
                     name: {"value": schema.exact(s.value), "stderr": schema.exact(s.stderr)}
@@ -163,7 +173,14 @@ class Log:
             }
         )
         self._items += [
-            pd.DataFrame({"criterion": name, "step": step, "item": list(s.items), "score": list(s.items.values())})
+            pd.DataFrame(
+                {
+                    "criterion": name,
+                    "step": step,
+                    "item": list(s.items),
+                    "score": list(s.items.values()),
+                }
+            )
             for name, s in measured.items()
         ]
 
@@ -172,7 +189,9 @@ class Log:
         with tempfile.TemporaryDirectory() as folder:
             exact = json.dumps({"composition": self.plan.spec(), "steps": self._steps}, indent=1)
             (Path(folder) / schema.CRITERIA_JSON).write_text(exact)
-            pd.concat(self._items, ignore_index=True).to_parquet(Path(folder) / schema.ITEMS, index=False)
+            pd.concat(self._items, ignore_index=True).to_parquet(
+                Path(folder) / schema.ITEMS, index=False
+            )
             self.client.log_artifacts(self.run_id, folder)
 
     def end(self) -> None:
@@ -188,7 +207,9 @@ class Log:
         """How many steps came from a kept checkpoint."""
         self._batch(tags={schema.REUSED_PREFIX: str(steps)})
 
-    def _metrics(self, metrics: Mapping[str, float], step: int, model_id: str | None = None) -> None:
+    def _metrics(
+        self, metrics: Mapping[str, float], step: int, model_id: str | None = None
+    ) -> None:
         now = int(time.time() * 1000)
         self._batch(
             metrics=[

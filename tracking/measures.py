@@ -12,7 +12,9 @@ from types import MappingProxyType
 
 def order_sensitivity(forward: float, backward: float, better: str = "higher") -> float:
     """|forward - backward|; infinite where both are: two destroyed models do not compose well."""
-    return abs(forward - backward) if math.isfinite(forward) or math.isfinite(backward) else math.inf
+    return (
+        abs(forward - backward) if math.isfinite(forward) or math.isfinite(backward) else math.inf
+    )
 
 
 def order_free_error(forward: float, backward: float, better: str) -> float:

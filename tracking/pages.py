@@ -17,7 +17,9 @@ def runs(client: MlflowClient, experiment_ids: Sequence[str], filter: str = "") 
     token = None
     while True:
         with _uncollected():
-            page = client.search_runs(list(experiment_ids), filter, max_results=SIZE, page_token=token)
+            page = client.search_runs(
+                list(experiment_ids), filter, max_results=SIZE, page_token=token
+            )
         yield from page
         token = page.token
         if not token:

@@ -12,36 +12,21 @@ from typing import Any, cast, get_args
 import torch
 from transformers import PreTrainedModel
 
-from interventions.base import PROFILES
 from interventions.composition import Composition, Recompress, digest
-from interventions.data.base import SPLITS, Data, Split
+from interventions.data.base import SPLITS, Data
 from interventions.data.paper import paper
 from interventions.data.testbed import MODEL, testbed
-from interventions.lm import DTYPES, file_digest, skeleton
-from interventions.registry import InvalidInput
+from interventions.errors import InvalidInput, one_of
+from interventions.lm import file_digest, skeleton
+from interventions.options import PROFILES, Split
 from tracking import store
-
-TESTBED, PAPER = "testbed", "paper"
-KEEP = ("all", "last", "changed", "none")
-DEVICES = ("auto", "cpu", "cuda")
+from tracking.settings import CHECKPOINTS, DATA, DEVICES, PAPER, TESTBED, Settings
+from tracking.settings import DTYPES as DTYPE_NAMES
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Everything but the composition; the command line's options, with their defaults."""
-
-    model: str = TESTBED
-    data: str = TESTBED
-    seed: int = 0
-    edit_batch: int = 0
-    split: str = "test"
-    recompress: str = "auto"
-    checkpoints: str = "all"
-    device: str = "auto"
-    dtype: str = "auto"
-
-
-def add_settings(made: ArgumentParser, checkpoints: str = Settings.checkpoints, split: bool = True) -> None:
+def add_settings(
+    made: ArgumentParser, checkpoints: str = Settings.checkpoints, split: bool = True
+) -> None:
     """The settings that every command has which runs compositions.
 
     Args:
@@ -49,15 +34,25 @@ def add_settings(made: ArgumentParser, checkpoints: str = Settings.checkpoints, 
         checkpoints: that command's default.
         split: whether it may be chosen what to judge by; a study judges by validation data.
     """
-    made.add_argument("--model", default=Settings.model, help="testbed, a checkpoint folder, or a Hugging Face id")
-    made.add_argument("--data", default=Settings.data, help="what to learn from and to judge by: testbed or paper")
+    made.add_argument(
+        "--model", default=Settings.model, help="testbed, a checkpoint folder, or a Hugging Face id"
+    )
+    made.add_argument(
+        "--data", default=Settings.data, help="what to learn from and to judge by: testbed or paper"
+    )
     if split:
-        made.add_argument("--split", default=Settings.split, help=f"of the data to judge by: {', '.join(SPLITS)}")
+        made.add_argument(
+            "--split", default=Settings.split, help=f"of the data to judge by: {', '.join(SPLITS)}"
+        )
     made.add_argument("--recompress", default=Settings.recompress, help="auto, never or paper")
-    made.add_argument("--checkpoints", default=checkpoints, help=f"logged: {', '.join(KEEP)}")
+    made.add_argument(
+        "--checkpoints", default=checkpoints, help=f"logged: {', '.join(CHECKPOINTS)}"
+    )
     made.add_argument("--device", default=Settings.device, help=", ".join(DEVICES))
     made.add_argument("--dtype", default=Settings.dtype, help="auto, float32, bfloat16, float16")
-    made.add_argument("--experiment", default=store.EXPERIMENT, help="name of the MLflow experiment")
+    made.add_argument(
+        "--experiment", default=store.EXPERIMENT, help="name of the MLflow experiment"
+    )
 
 
 def profile(data: str) -> str:
@@ -82,15 +77,15 @@ class Plan:
         return self.composition.spec(self.settings.data)
 
 
-class Ground:
+class RunContext:
     """What all compositions under the same settings stand on; each part is made when it is first asked for."""
 
     def __init__(self, settings: Settings, elsewhere: bool = False) -> None:
         """Check the settings; whether there is the device, only unless it is ``elsewhere``; raises InvalidInput."""
-        _choice("data", settings.data, (TESTBED, PAPER))
-        _choice("split", settings.split, SPLITS)
-        _choice("recompress", settings.recompress, get_args(Recompress))
-        _choice("checkpoints", settings.checkpoints, KEEP)
+        one_of("data", settings.data, DATA)
+        one_of("split", settings.split, SPLITS)
+        one_of("recompress", settings.recompress, get_args(Recompress))
+        one_of("checkpoints", settings.checkpoints, CHECKPOINTS)
         if not 0 <= settings.seed < 2**32:
             raise InvalidInput(f"seed must be 0 to {2**32 - 1}, but got {settings.seed}")
         self.asked, self._elsewhere = settings, elsewhere
@@ -98,17 +93,17 @@ class Ground:
         self.settings = replace(settings, device=device, dtype=dtype)
         self.source = _source(settings.model)
 
-    def varied(self, seed: int, edit_batch: int) -> Ground:
+    def varied(self, seed: int, edit_batch: int) -> RunContext:
         """The same with another seed and batch of edits; the model's files are not read again."""
-        other = Ground(replace(self.asked, seed=seed, edit_batch=edit_batch), self._elsewhere)
+        other = RunContext(replace(self.asked, seed=seed, edit_batch=edit_batch), self._elsewhere)
         other.anatomy, other.weights = self.anatomy, self.weights
         if edit_batch == self.asked.edit_batch:
             other.data = self.data
         return other
 
-    def on(self, split: str) -> Ground:
+    def on(self, split: str) -> RunContext:
         """The same, judged by another split of the data; the model's files are not read again."""
-        other = Ground(replace(self.asked, split=split), self._elsewhere)
+        other = RunContext(replace(self.asked, split=split), self._elsewhere)
         other.anatomy, other.weights = self.anatomy, self.weights
         return other
 
@@ -147,21 +142,22 @@ def prepare(composition: Composition | str, settings: Settings) -> Plan:
     Raises:
         InvalidInput: one line that says what is wrong and what is valid.
     """
-    ground = Ground(settings)
-    return ground.plan(Composition.parse(composition, settings.data) if isinstance(composition, str) else composition)
-
-
-def _choice(name: str, value: str, valid: tuple[str, ...]) -> None:
-    if value not in valid:
-        raise InvalidInput(f"{name} must be {' or '.join(valid)}, but got {value!r}")
+    ground = RunContext(settings)
+    return ground.plan(
+        Composition.parse(composition, settings.data)
+        if isinstance(composition, str)
+        else composition
+    )
 
 
 def _device_and_dtype(settings: Settings, elsewhere: bool) -> tuple[str, str]:
-    _choice("device", settings.device, DEVICES)
-    _choice("dtype", settings.dtype, ("auto", *DTYPES))
+    one_of("device", settings.device, DEVICES)
+    one_of("dtype", settings.dtype, DTYPE_NAMES)
     have = torch.cuda.is_available() or (elsewhere and settings.device == "cuda")
     if settings.device == "cuda" and not have:
-        raise InvalidInput("device is cuda, but torch sees no GPU here; use device=cpu or device=auto")
+        raise InvalidInput(
+            "device is cuda, but torch sees no GPU here; use device=cpu or device=auto"
+        )
     device = "cuda" if have and settings.device != "cpu" else "cpu"
     automatic = "bfloat16" if device == "cuda" else "float32"  # bfloat16 on a CPU is emulated
     return device, automatic if settings.dtype == "auto" else settings.dtype
@@ -174,12 +170,16 @@ def _source(model: str) -> str:
     if path.is_dir():
         return str(path.resolve())
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model) or model.startswith("."):
-        raise InvalidInput(f"model {model!r} is not a folder, and no Hugging Face id (owner/name); or use 'testbed'")
+        raise InvalidInput(
+            f"model {model!r} is not a folder, and no Hugging Face id (owner/name); or use 'testbed'"
+        )
     return model
 
 
 def _weights_identity(source: str, config: Any) -> str:
     folder = Path(source)
     if folder.is_dir():
-        return file_digest(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".json"))
+        return file_digest(
+            p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".json")
+        )
     return f"{source}@{getattr(config, '_commit_hash', None)}"

@@ -71,4 +71,6 @@ def _given(argv: list[str], flags: tuple[str, str], prefix: str) -> str:
         if flag in flags and value.startswith(prefix):
             return value.removeprefix(prefix)
     glued = (f"{flags[0]}{prefix}", f"{flags[1]}={prefix}")
-    return next((arg.removeprefix(start) for arg in argv for start in glued if arg.startswith(start)), "")
+    return next(
+        (arg.removeprefix(start) for arg in argv for start in glued if arg.startswith(start)), ""
+    )

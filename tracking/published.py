@@ -21,12 +21,20 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from tqdm import tqdm
 
-from interventions.registry import InvalidInput
-from tracking import catalogue, liveness, query, schema, store
+from interventions.errors import InvalidInput
+from tracking import catalogue, lifecycle, query, schema, store
 
 EXPERIMENT = "published"
 MODEL = "meta-llama/Meta-Llama-3-8B"
-CRITERIA = ("edit_success", "edit_generalization", "edit_locality", "average_bits", "wmdp", "mmlu", "wikitext_ppl")
+CRITERIA = (
+    "edit_success",
+    "edit_generalization",
+    "edit_locality",
+    "average_bits",
+    "wmdp",
+    "mmlu",
+    "wikitext_ppl",
+)
 SOURCE = "Composable Interventions for Language Models (Kolbeinsson et al., ICLR 2025)"
 DESCRIPTION = f"""\
 **Printed in the paper, not computed here:** the 311 rows of Tables 8 to 14 of {SOURCE}, one run each: the base model,
@@ -68,16 +76,29 @@ class Row:
 
     def specs(self) -> list[str]:
         """Each step as `Composition.parse` reads it on the profile "paper"."""
-        return [name if level is None else f"{name}({_strength(name)}={level})" for name, level in self.steps]
+        return [
+            name if level is None else f"{name}({_strength(name)}={level})"
+            for name, level in self.steps
+        ]
 
     def params(self) -> dict[str, str]:
         """As our own runs log them, where the paper states them."""
         names = [name for name, _ in self.steps]
-        params = {schema.COMPOSITION: " | ".join(self.specs()) or "none", schema.PAIR: schema.pair(names)}
-        params |= schema.step_params(names) | {"model": MODEL, "data": "paper", "recompress": "paper"}
+        params = {
+            schema.COMPOSITION: " | ".join(self.specs()) or "none",
+            schema.PAIR: schema.pair(names),
+        }
+        params |= schema.step_params(names) | {
+            "model": MODEL,
+            "data": "paper",
+            "recompress": "paper",
+        }
         for name, level in self.steps:
             strength = {} if level is None else {_strength(name): level}
-            params |= {f"{name}.{key}": str(value) for key, value in (*strength.items(), *SETTINGS[name].items())}
+            params |= {
+                f"{name}.{key}": str(value)
+                for key, value in (*strength.items(), *SETTINGS[name].items())
+            }
         return params
 
 
@@ -88,7 +109,11 @@ def rows() -> list[Row]:
     return [
         Row(
             int(line["paper_table"]),
-            tuple((str(line[n]), _level(line[n], line[f"{n}_level"])) for n in ("first", "second") if line[n]),
+            tuple(
+                (str(line[n]), _level(line[n], line[f"{n}_level"]))
+                for n in ("first", "second")
+                if line[n]
+            ),
             {name: float(line[name]) for name in CRITERIA},
         )
         for line in lines
@@ -112,7 +137,9 @@ def publish() -> int:
 
 def _unfinished(client: MlflowClient, experiment_id: str) -> dict[str, str]:
     """Name to id of the runs that an import began; it may not have come to their params."""
-    began = client.search_runs([experiment_id], f"attributes.status != 'FINISHED' and tags.`{schema.PUBLISHED}` != ''")
+    began = client.search_runs(
+        [experiment_id], f"attributes.status != 'FINISHED' and tags.`{schema.PUBLISHED}` != ''"
+    )
     return {run.info.run_name: run.info.run_id for run in began}
 
 
@@ -128,11 +155,20 @@ def _log(
     if name in unfinished:
         run = client.get_run(unfinished[name])
     else:
-        run = client.create_run(experiment_id, tags={schema.PUBLISHED: f"Table {row.table}"}, run_name=name)
-    run_id, when = run.info.run_id, run.info.start_time  # the same time on a second attempt repeats no metric
+        run = client.create_run(
+            experiment_id, tags={schema.PUBLISHED: f"Table {row.table}"}, run_name=name
+        )
+    run_id, when = (
+        run.info.run_id,
+        run.info.start_time,
+    )  # the same time on a second attempt repeats no metric
     client.log_batch(
         run_id,
-        metrics=[Metric(key, v, when, step) for step, at in enumerate(path) for key, v in at.values.items()],
+        metrics=[
+            Metric(key, v, when, step)
+            for step, at in enumerate(path)
+            for key, v in at.values.items()
+        ],
         params=[Param(key, value) for key, value in row.params().items()],
         tags=[RunTag(key, value) for key, value in _tags(row, path).items()],
     )
@@ -141,11 +177,17 @@ def _log(
 
 
 def _tags(row: Row, path: Sequence[Row]) -> dict[str, str]:
-    diverged = sorted({name for at in path for name, value in at.values.items() if math.isinf(value)})
+    diverged = sorted(
+        {name for at in path for name, value in at.values.items() if math.isinf(value)}
+    )
     return {
         schema.NOTE: f"Printed in Table {row.table} of {SOURCE}; not computed here.",
-        schema.ABOUT_INTERVENTIONS: catalogue.as_tag({name: catalogue.INTERVENTIONS[name] for name, _ in row.steps}),
-        schema.ABOUT_CRITERIA: catalogue.as_tag({name: catalogue.CRITERIA[name] for name in CRITERIA}),
+        schema.ABOUT_INTERVENTIONS: catalogue.as_tag(
+            {name: catalogue.INTERVENTIONS[name] for name, _ in row.steps}
+        ),
+        schema.ABOUT_CRITERIA: catalogue.as_tag(
+            {name: catalogue.CRITERIA[name] for name in CRITERIA}
+        ),
         **({schema.DIVERGED: ",".join(diverged)} if diverged else {}),
     }
 
@@ -157,7 +199,9 @@ def _exact(row: Row, path: Sequence[Row]) -> dict[str, Any]:
             "step": step,
             "intervention": row.specs()[step - 1] if step else None,
             "paper_table": at.table,
-            "criteria": {key: {"value": schema.exact(v), "stderr": "nan"} for key, v in at.values.items()},
+            "criteria": {
+                key: {"value": schema.exact(v), "stderr": "nan"} for key, v in at.values.items()
+            },
         }
         for step, at in enumerate(path)
     ]
@@ -175,7 +219,7 @@ def _level(name: str, text: str) -> float | None:
 
 def main(arguments: Sequence[str]) -> int:
     """The command; returns its exit status."""
-    return liveness.exit_status(lambda: _main(arguments))
+    return lifecycle.exit_status(lambda: _main(arguments))
 
 
 def _main(arguments: Sequence[str]) -> None:
@@ -189,13 +233,13 @@ def _main(arguments: Sequence[str]) -> None:
 @contextmanager
 def _launcher_run() -> Iterator[None]:
     """If `mlflow run` made a run for this command, give it a name and an end."""
-    run_id = liveness.launched()
+    run_id = lifecycle.launched()
     if run_id is None:
         yield
         return
     client = MlflowClient(tracking_uri=store.uri())
     client.update_run(run_id, name="import of the paper's rows")
-    with liveness.ending(client, run_id):
+    with lifecycle.ending(client, run_id):
         yield
 
 

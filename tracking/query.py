@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from tqdm import tqdm
 
 from interventions import cache
-from interventions.registry import InvalidInput
+from interventions.errors import InvalidInput
 from tracking import pages, schema, store
 
 _DOWNLOADS = 16  # at once; each waits for the network
@@ -38,11 +38,22 @@ _TAGS = {
 }
 # columns of `compositions` that are neither a setting nor a metric; "checkpoints" only says what was kept
 BOOKKEEPING = frozenset(
-    ("run_id", "run_name", "experiment_id", "experiment", "status", "start_time", "artifact_uri", "checkpoints")
+    (
+        "run_id",
+        "run_name",
+        "experiment_id",
+        "experiment",
+        "status",
+        "start_time",
+        "artifact_uri",
+        "checkpoints",
+    )
 ) | frozenset(_TAGS.values())
 
 
-def compositions(experiment: str | Iterable[str] | None = None, filter: str | None = None) -> pd.DataFrame:
+def compositions(
+    experiment: str | Iterable[str] | None = None, filter: str | None = None
+) -> pd.DataFrame:
     """All compositions of one or more experiments, newest first; a request per thousand runs.
 
     Args:
@@ -59,7 +70,13 @@ def compositions(experiment: str | Iterable[str] | None = None, filter: str | No
         InvalidInput: there is no such experiment.
     """
     client = MlflowClient(tracking_uri=store.uri())
-    names = [store.EXPERIMENT] if experiment is None else [experiment] if isinstance(experiment, str) else experiment
+    names = (
+        [store.EXPERIMENT]
+        if experiment is None
+        else [experiment]
+        if isinstance(experiment, str)
+        else experiment
+    )
     ids = {_experiment_id(client, name): name for name in names}
     rows = [
         {**_row(run), "experiment": ids[run.info.experiment_id]}
@@ -75,7 +92,10 @@ def compositions(experiment: str | Iterable[str] | None = None, filter: str | No
 
 
 def items(
-    runs: pd.DataFrame | Iterable[str], criteria: Iterable[str] | None = None, last: bool = True, missing: str = "raise"
+    runs: pd.DataFrame | Iterable[str],
+    criteria: Iterable[str] | None = None,
+    last: bool = True,
+    missing: str = "raise",
 ) -> pd.DataFrame:
     """The score of every item of some runs, for paired statistics.
 
@@ -101,7 +121,9 @@ def items(
         found = list(tqdm(read, total=len(places), desc="items", unit="run", delay=2, disable=None))
     lacking = [run_id for run_id, frame in zip(places, found, strict=True) if frame is None]
     if lacking and missing == "raise":
-        raise InvalidInput(f"run {lacking[0]} has no {schema.ITEMS} ({len(lacking)} of {len(places)} have none)")
+        raise InvalidInput(
+            f"run {lacking[0]} has no {schema.ITEMS} ({len(lacking)} of {len(places)} have none)"
+        )
     frames = [frame for frame in found if frame is not None]
     empty = pd.DataFrame(columns=["run_id", "criterion", "step", "item", "score"])
     whole = pd.concat(frames, ignore_index=True) if frames else empty
@@ -131,9 +153,17 @@ def _row(run: Run) -> dict[str, Any]:
         "start_time": info.start_time,
         "artifact_uri": info.artifact_uri,
     }
-    params = {key: _value(key, text) for key, text in data.params.items() if not _launcher_param(key)}
-    used = {key.removeprefix(schema.USED): params.pop(key) for key in list(params) if key.startswith(schema.USED)}
-    row |= {"split": "test"} | params | used  # runs of before there was a choice, and the paper's, do not say it
+    params = {
+        key: _value(key, text) for key, text in data.params.items() if not _launcher_param(key)
+    }
+    used = {
+        key.removeprefix(schema.USED): params.pop(key)
+        for key in list(params)
+        if key.startswith(schema.USED)
+    }
+    row |= (
+        {"split": "test"} | params | used
+    )  # runs of before there was a choice, and the paper's, do not say it
     row |= {name: data.tags[tag] for tag, name in _TAGS.items() if tag in data.tags}
     row |= {name: schema.from_store(value) for name, value in data.metrics.items()}
     return row
@@ -172,7 +202,9 @@ def _places(runs: pd.DataFrame | Iterable[str]) -> dict[str, str]:
         return dict(pool.map(place, runs))
 
 
-def _read_items(criteria: list[str] | None, last: bool, place: tuple[str, str]) -> pd.DataFrame | None:
+def _read_items(
+    criteria: list[str] | None, last: bool, place: tuple[str, str]
+) -> pd.DataFrame | None:
     run_id, uri = place
     path = _local(run_id, uri)
     if path is None:
@@ -200,6 +232,8 @@ def _local(run_id: str, uri: str) -> Path | None:
         return None
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".writing-") as aside:
-        found = download_artifacts(artifact_uri=f"{uri}/{schema.ITEMS}", dst_path=aside, tracking_uri=store.uri())
+        found = download_artifacts(
+            artifact_uri=f"{uri}/{schema.ITEMS}", dst_path=aside, tracking_uri=store.uri()
+        )
         os.replace(found, kept)
     return kept

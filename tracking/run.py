@@ -11,20 +11,25 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 if __name__ == "__main__":
-    os.environ.setdefault("TQDM_DELAY", "5")  # libraries' progress bars: only where something takes over 5 s
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on cores shared with others, threads that spin cost tenfold
+    os.environ.setdefault(
+        "TQDM_DELAY", "5"
+    )  # libraries' progress bars: only where something takes over 5 s
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # on cores shared with others, threads that spin cost tenfold
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
 from interventions.composition import Composition
-from tracking import command, liveness, schema, store
+from tracking import command, lifecycle, schema, store
 from tracking.chain import Chain, always
-from tracking.checkpoints import Checkpoints
+from tracking.checkpoints.store import Checkpoints
 from tracking.execute import execute
 from tracking.log import Log
-from tracking.plan import Plan, Settings, add_settings, prepare, profile
+from tracking.plan import Plan, add_settings, prepare, profile
+from tracking.settings import Settings
 
 
 def run(
@@ -66,7 +71,9 @@ def run(
     Raises:
         InvalidInput: before a run is made and before anything is loaded.
     """
-    settings = Settings(model, data, seed, edit_batch, split, recompress, checkpoints, device, dtype)
+    settings = Settings(
+        model, data, seed, edit_batch, split, recompress, checkpoints, device, dtype
+    )
     return track(prepare(composition, settings), experiment, cache)
 
 
@@ -88,16 +95,16 @@ class Member:
 def track(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> str:
     """Run a checked plan; adopts the run that `mlflow run` made, if that is how we were started."""
     mlflow.set_tracking_uri(store.uri())
-    client, adopted = MlflowClient(), liveness.launched()
+    client, adopted = MlflowClient(), lifecycle.launched()
     start = time.perf_counter()
     launched = client.get_run(adopted) if adopted else None
     experiment_id = launched.info.experiment_id if launched else store.experiment(experiment)
-    liveness.reconcile(client, experiment_id)
+    lifecycle.reconcile(client, experiment_id)
     if launched:
         run_id = launched.info.run_id
         client.update_run(run_id, name=_name(plan))
     else:
-        tags = {**resolve_tags(), **liveness.identity()}
+        tags = {**resolve_tags(), **lifecycle.identity()}
         run_id = client.create_run(experiment_id, tags=tags, run_name=_name(plan)).info.run_id
     log = Log(client, run_id, experiment_id, plan, launched.data.params if launched else {})
     log.seconds += time.perf_counter() - start
@@ -109,7 +116,7 @@ def track_member(plan: Plan, member: Member, cache: Checkpoints) -> Chain:
     """Run a checked plan as one of many, nested under its parent; returns what it went through."""
     client = MlflowClient(tracking_uri=store.uri())
     start = time.perf_counter()
-    tags = {**resolve_tags(), **liveness.identity(), **member.tags}
+    tags = {**resolve_tags(), **lifecycle.identity(), **member.tags}
     run = client.create_run(member.experiment_id, tags=tags, run_name=_name(plan))
     log = Log(client, run.info.run_id, member.experiment_id, plan, tags=member.tags)
     log.seconds += time.perf_counter() - start
@@ -125,12 +132,14 @@ def _name(plan: Plan) -> str:
 
 
 def _logged(chain: Chain, log: Log, identified: bool) -> None:
-    with liveness.ending(log.client, log.run_id, log.tick, identified):
+    with lifecycle.ending(log.client, log.run_id, log.tick, identified):
         log.begin()
         try:
             execute(chain, log)
         except BaseException:
-            with suppress(Exception):  # the failure itself must reach the user, whatever the store says
+            with suppress(
+                Exception
+            ):  # the failure itself must reach the user, whatever the store says
                 log.flush()
             raise
         log.seconds_load = chain.seconds["load"]
@@ -140,11 +149,17 @@ def _logged(chain: Chain, log: Log, identified: bool) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line; MLproject's entry point ``main`` has the same parameters."""
     made = command.parser("tracking.run", __doc__)
-    made.add_argument("--first", default="none", help="first intervention, such as lora or wanda(sparsity=0.25)")
+    made.add_argument(
+        "--first", default="none", help="first intervention, such as lora or wanda(sparsity=0.25)"
+    )
     made.add_argument("--second", default="none", help="second intervention")
     made.add_argument("--then", default="none", help="further steps: rmu | wanda")
-    made.add_argument("--seed", type=int, default=Settings.seed, help="enters every step's own seed")
-    made.add_argument("--edit_batch", type=int, default=Settings.edit_batch, help="which batch of edits, from 0")
+    made.add_argument(
+        "--seed", type=int, default=Settings.seed, help="enters every step's own seed"
+    )
+    made.add_argument(
+        "--edit_batch", type=int, default=Settings.edit_batch, help="which batch of edits, from 0"
+    )
     add_settings(made)
     return made
 
@@ -156,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan, experiment = _read(arguments)
         print(f"run {track(plan, experiment)} in {store.uri()}")
 
-    return liveness.exit_status(run_it)
+    return lifecycle.exit_status(run_it)
 
 
 def _read(arguments: Sequence[str] | None) -> tuple[Plan, str]:

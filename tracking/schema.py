@@ -14,14 +14,28 @@ if TYPE_CHECKING:
 
 # params
 COMPOSITION, PAIR = "composition", "pair"
-SETTINGS = ("model", "data", "seed", "edit_batch", "split", "dtype", "device", "recompress", "checkpoints")
+SETTINGS = (
+    "model",
+    "data",
+    "seed",
+    "edit_batch",
+    "split",
+    "dtype",
+    "device",
+    "recompress",
+    "checkpoints",
+)
 RECOMPRESSED_PARAM = "recompressed"
 USED = "used."  # what a setting came to: used.dtype = float32 where dtype = auto
 
 # metrics; MLflow's step is the number of interventions applied
 STDERR = "stderr/"
 COST = "cost/"
-SECONDS_APPLY, SECONDS_MEASURE, PEAK_MEMORY = "cost/seconds_apply", "cost/seconds_measure", "cost/peak_memory_gib"
+SECONDS_APPLY, SECONDS_MEASURE, PEAK_MEMORY = (
+    "cost/seconds_apply",
+    "cost/seconds_measure",
+    "cost/peak_memory_gib",
+)
 SECONDS_LOAD, SECONDS_LOG = "cost/seconds_load", "cost/seconds_log"
 
 # tags
@@ -38,14 +52,22 @@ PARENT = "mlflow.parentRunId"
 RECOMPRESSED = "composability.recompressed"
 REUSED_PREFIX = "composability.reused_prefix"
 DIVERGED = "composability.diverged"
-ABOUT_INTERVENTIONS, ABOUT_CRITERIA = "composability.interventions", "composability.criteria"  # see catalogue.py
+ABOUT_INTERVENTIONS, ABOUT_CRITERIA = (
+    "composability.interventions",
+    "composability.criteria",
+)  # see catalogue.py
 PUBLISHED = "composability.published"  # the table of the paper that a run's numbers are printed in
 PID, HOST = "composability.pid", "composability.host"
 PROCESS_STARTED, HEARTBEAT = "composability.process_started", "composability.heartbeat"
 NOTE = "mlflow.note.content"
 
 # artifacts
-CRITERIA_JSON, ITEMS, TRACEBACK, CHECKPOINTS = "criteria.json", "items.parquet", "traceback.txt", "checkpoints"
+CRITERIA_JSON, ITEMS, TRACEBACK, CHECKPOINTS = (
+    "criteria.json",
+    "items.parquet",
+    "traceback.txt",
+    "checkpoints",
+)
 
 ARROW = " → "
 AGAIN = " (again)"

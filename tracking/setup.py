@@ -32,7 +32,9 @@ def register(prefix: Path) -> Path:
     """
     link = environment_link()
     if link.exists() and not link.is_symlink():
-        raise FileExistsError(f"{link} is a real environment that `mlflow run` would use; remove it, then run again")
+        raise FileExistsError(
+            f"{link} is a real environment that `mlflow run` would use; remove it, then run again"
+        )
     link.parent.mkdir(parents=True, exist_ok=True)
     aside = link.with_name(f".{link.name}-{os.getpid()}")
     aside.symlink_to(prefix)

@@ -9,13 +9,21 @@ from contextlib import suppress
 from pathlib import Path
 
 from interventions.cache import root
-from interventions.registry import InvalidInput
+from interventions.errors import InvalidInput
 
 EXPERIMENT = "composability"
 _REACHED = 10.0  # seconds that a server may take to answer
 REPORTS = "reports"  # where `analyze` logs its runs, and `mlflow run -e published` its own
 VIEW = "criteria"  # the key of the saved view that `make ui` links to
-_SHOWN = ("edit_success", "edit_generalization", "edit_locality", "wmdp", "mmlu", "wikitext_ppl", "average_bits")
+_SHOWN = (
+    "edit_success",
+    "edit_generalization",
+    "edit_locality",
+    "wmdp",
+    "mmlu",
+    "wikitext_ppl",
+    "average_bits",
+)
 
 DESCRIPTION = """\
 **One run is one composition of interventions on a language model.** A metric's *step* is the number of interventions
@@ -93,7 +101,9 @@ def check() -> None:
             engine.dispose()
     except (requests.RequestException, SQLAlchemyError, ImportError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InvalidInput(f"the store {_without_password(where)} cannot be reached: {reason}") from error
+        raise InvalidInput(
+            f"the store {_without_password(where)} cannot be reached: {reason}"
+        ) from error
 
 
 def _without_password(where: str) -> str:
@@ -140,7 +150,9 @@ def _view() -> str:
         "columnOrder": [name, "runDateAndNestInfo", "duration", *columns],
         "columnWidths": {name: 420},
     }
-    return json.dumps({"name": "Criteria", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
+    return json.dumps(
+        {"name": "Criteria", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}
+    )
 
 
 def _sqlite_file() -> Path | None:

@@ -9,16 +9,21 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from interventions.anatomy import Feeders, feeders, gate_partner, linears, scale_output
 from interventions.base import Intervention
-from interventions.compression import peers
-from interventions.compression.calibration import Inputs, Observe, calibrated_blocks, input_statistics
+from interventions.compression import backends
+from interventions.compression.calibration import (
+    Inputs,
+    Observe,
+    calibrated_blocks,
+    input_statistics,
+)
 from interventions.compression.quantization import check_group, fit, is_quantized, pending
 from interventions.data.base import Data
+from interventions.errors import InvalidInput
 from interventions.hyperparameters import hyperparameter
-from interventions.layers import Feeders, feeders, gate_partner, linears, scale_output
-from interventions.lm import LM, ROWS, Grid
-from interventions.registry import InvalidInput
-from interventions.spaces import Room, Trial
+from interventions.lm import LM, ROWS, QuantizationGrid
+from interventions.search_space import Trial, TuningContext
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,9 @@ class AWQ(Intervention, category="compression"):
     exponents: int = hyperparameter(20, "values of a that are tried", low=1)
     clip: bool = hyperparameter(True, "whether to search for narrower ranges")
     samples: int = hyperparameter(128, "calibration texts", low=1)
-    backend: Literal["own", "autoawq", "llmcompressor"] = hyperparameter("own", "whose code quantizes")
+    backend: Literal["own", "autoawq", "llmcompressor"] = hyperparameter(
+        "own", "whose code quantizes"
+    )
     strength = "bits"
     reads = frozenset({"calibration"})
     recompressed_in_paper = False
@@ -57,10 +64,10 @@ class AWQ(Intervention, category="compression"):
         """Raise InvalidInput if the group does not divide a layer's inputs, or the backend is not installed."""
         check_group(model, self.group, self.name)
         if self.backend != "own":
-            peers.require(self.backend)
+            backends.require(self.backend)
 
     @classmethod
-    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
         """How coarse, on which kind of grid, and whether ranges are narrowed."""
         return {
             "bits": trial.suggest_int("bits", 2, 8),
@@ -72,10 +79,10 @@ class AWQ(Intervention, category="compression"):
         """Quantize in place."""
         texts = data.calibration[: self.samples]
         if self.backend == "autoawq":
-            return peers.autoawq(lm, list(texts), bits=self.bits, group=self.group)
+            return backends.autoawq(lm, list(texts), bits=self.bits, group=self.group)
         if self.backend == "llmcompressor":
             same = {"bits": self.bits, "group": self.group, "symmetric": self.symmetric}
-            return peers.llmcompressor(lm, list(texts), method="awq", **same)
+            return backends.llmcompressor(lm, list(texts), method="awq", **same)
         for block, observe in calibrated_blocks(lm, texts):
             left = pending(lm, block, self.bits, self.group)
             if left:
@@ -117,19 +124,21 @@ class AWQ(Intervention, category="compression"):
                 least, best = error, scale
         return best.to(weights[0].dtype)
 
-    def fitted(self, weight: Tensor, inputs: Inputs) -> Grid:
+    def fitted(self, weight: Tensor, inputs: Inputs) -> QuantizationGrid:
         """The grid of the weights (out, in), with each group's range shrunk where that lowers the output's error."""
         full = fit(weight, self.bits, self.group, self.symmetric)
         if not self.clip:
             return full
         parts = [self._clipped(rows, inputs) for rows in weight.split(ROWS)]
-        scale, zero = (torch.cat([getattr(part, name) for part in parts]) for name in ("scale", "zero"))
-        clipped = Grid(full.bits, full.group, scale, zero)
+        scale, zero = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("scale", "zero")
+        )
+        clipped = QuantizationGrid(full.bits, full.group, scale, zero)
         # the search looked at each group by itself: take it only if the groups together agree
         errors = [_error(grid, weight, inputs) for grid in (clipped, full)]
         return clipped if errors[0] < errors[1] else full
 
-    def _clipped(self, weight: Tensor, inputs: Inputs) -> Grid:
+    def _clipped(self, weight: Tensor, inputs: Inputs) -> QuantizationGrid:
         best = fit(weight, self.bits, self.group, self.symmetric)
         size = best.group
         diagonal_blocks = torch.stack(  # (in / group, group, group)
@@ -139,16 +148,19 @@ class AWQ(Intervention, category="compression"):
         scale, zero = best.scale, best.zero
         for i in range(_SHRINKS):
             grid = fit(weight, self.bits, self.group, self.symmetric, 1 - i / _SHRINKS / 2)
-            change = (grid.nearest(weight).float() - weight.float()).unflatten(1, (-1, size))  # (out, groups, group)
+            change = (grid.nearest(weight).float() - weight.float()).unflatten(
+                1, (-1, size)
+            )  # (out, groups, group)
             error = torch.einsum("ogi,gij,ogj->og", change, diagonal_blocks, change)
             better = error < least
             least, scale, zero = (
-                torch.where(better, new, old) for new, old in ((error, least), (grid.scale, scale), (grid.zero, zero))
+                torch.where(better, new, old)
+                for new, old in ((error, least), (grid.scale, scale), (grid.zero, zero))
             )
-        return Grid(self.bits, size, scale, zero)
+        return QuantizationGrid(self.bits, size, scale, zero)
 
 
-def _error(grid: Grid, weight: Tensor, inputs: Inputs) -> float:
+def _error(grid: QuantizationGrid, weight: Tensor, inputs: Inputs) -> float:
     """Of the layer's outputs, if its weights (out, in) are rounded to the grid."""
     error = 0.0
     for some in range(0, len(weight), ROWS):
@@ -160,7 +172,9 @@ def _error(grid: Grid, weight: Tensor, inputs: Inputs) -> float:
 _SHRINKS = 10  # ranges tried, from the full one down to just over half of it
 
 
-def _scalable(block: nn.Module, before: Feeders, left: dict[str, str]) -> list[tuple[nn.Module, list[str]]]:
+def _scalable(
+    block: nn.Module, before: Feeders, left: dict[str, str]
+) -> list[tuple[nn.Module, list[str]]]:
     """(what to fold into, the layers after it), first to last, where all of these are still to be quantized."""
     inside = dict(linears(block))
     found: list[tuple[nn.Module, list[str]]] = []

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from interventions.layers import blocks, first_inputs, linears, taps
+from interventions.anatomy import blocks, first_inputs, linears, taps
+from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.registry import InvalidInput
 
 See = Callable[[str, Tensor], object]
 Observe = Callable[[See], None]
@@ -51,7 +51,9 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
 
 def _batches(lm: LM, texts: Sequence[str]) -> Iterator[list[str]]:
     """The texts by length, so that few tokens are padding; as many at once as the widest layer has room for."""
-    lengths = map(len, lm.tokenizer(list(texts), truncation=True, max_length=_MAX_TOKENS)["input_ids"])
+    lengths = map(
+        len, lm.tokenizer(list(texts), truncation=True, max_length=_MAX_TOKENS)["input_ids"]
+    )
     room = _BATCH // max(max(linear.weight.shape) for _, linear in linears(blocks(lm.model)[0]))
     batch: list[str] = []
     for length, text in sorted(zip(lengths, texts, strict=True)):
@@ -63,10 +65,14 @@ def _batches(lm: LM, texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _without_padding(see: See, mask: Tensor) -> See:
-    latest: list[Tensor] = []  # raw, masked: holding the raw one keeps its memory from being taken by another
+    latest: list[
+        Tensor
+    ] = []  # raw, masked: holding the raw one keeps its memory from being taken by another
 
     def seen(name: str, inputs: Tensor) -> None:
-        if not (latest and latest[0].data_ptr() == inputs.data_ptr() and latest[0].shape == inputs.shape):
+        if not (
+            latest and latest[0].data_ptr() == inputs.data_ptr() and latest[0].shape == inputs.shape
+        ):
             latest[:] = [inputs, _real(name, inputs, mask)]
         see(name, latest[1])
 
@@ -79,7 +85,9 @@ def _real(name: str, inputs: Tensor, mask: Tensor) -> Tensor:
     if mask.all():
         return flat
     if len(flat) != mask.numel():
-        raise InvalidInput(f"layer {name} sees {len(flat)} of {mask.numel()} tokens: padding cannot be told from text")
+        raise InvalidInput(
+            f"layer {name} sees {len(flat)} of {mask.numel()} tokens: padding cannot be told from text"
+        )
     return flat[mask.flatten()]
 
 

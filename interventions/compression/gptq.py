@@ -11,15 +11,20 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from interventions.anatomy import linears
 from interventions.base import Intervention
-from interventions.compression import obs, peers
-from interventions.compression.calibration import Inputs, by_inputs, calibrated_blocks, input_statistics
+from interventions.compression import backends, obs
+from interventions.compression.calibration import (
+    Inputs,
+    by_inputs,
+    calibrated_blocks,
+    input_statistics,
+)
 from interventions.compression.quantization import check_group, fit, is_quantized, pending
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
-from interventions.layers import linears
-from interventions.lm import LM, Grid
-from interventions.spaces import Room, Trial
+from interventions.lm import LM, QuantizationGrid
+from interventions.search_space import Trial, TuningContext
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,9 @@ class GPTQ(Intervention, category="compression"):
     keep_zeros: bool = hyperparameter(True, "whether zero weights stay zero")
     damp: float = hyperparameter(0.01, "share of the Hessian's mean diagonal added to it", above=0)
     samples: int = hyperparameter(128, "calibration texts", low=1)
-    backend: Literal["own", "gptqmodel", "llmcompressor"] = hyperparameter("own", "whose code quantizes")
+    backend: Literal["own", "gptqmodel", "llmcompressor"] = hyperparameter(
+        "own", "whose code quantizes"
+    )
     strength = "bits"
     reads = frozenset({"calibration"})
 
@@ -49,10 +56,10 @@ class GPTQ(Intervention, category="compression"):
         """Raise InvalidInput if the group does not divide a layer's inputs, or the backend is not installed."""
         check_group(model, self.group, self.name)
         if self.backend != "own":
-            peers.require(self.backend)
+            backends.require(self.backend)
 
     @classmethod
-    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
         """How coarse, on which kind of grid, in which order, and how the Hessian is damped."""
         return {
             "bits": trial.suggest_int("bits", 2, 8),
@@ -69,18 +76,30 @@ class GPTQ(Intervention, category="compression"):
         for block, observe in calibrated_blocks(lm, texts):
             left = pending(lm, block, self.bits, self.group)
             if left:
-                by_inputs(input_statistics(observe), functools.partial(self._quantize, lm, dict(linears(block)), left))
+                by_inputs(
+                    input_statistics(observe),
+                    functools.partial(self._quantize, lm, dict(linears(block)), left),
+                )
         return lm
 
     def _quantize(
-        self, lm: LM, inside: dict[str, nn.Linear], left: dict[str, str], names: list[str], inputs: Inputs
+        self,
+        lm: LM,
+        inside: dict[str, nn.Linear],
+        left: dict[str, str],
+        names: list[str],
+        inputs: Inputs,
     ) -> None:
         some = [name for name in names if name in left]
-        quantized = self.quantize([inside[name].weight for name in some], inputs.gram) if some else ()
+        quantized = (
+            self.quantize([inside[name].weight for name in some], inputs.gram) if some else ()
+        )
         for name, (grid, weight) in zip(some, quantized, strict=True):
             lm.quantize(left[name], inside[name].weight, grid, weight)
 
-    def quantize(self, weights: list[Tensor], gram: Tensor) -> list[tuple[Grid, Tensor]]:
+    def quantize(
+        self, weights: list[Tensor], gram: Tensor
+    ) -> list[tuple[QuantizationGrid, Tensor]]:
         """(grid, weights (out, in) on it) of layers that share the inputs whose Hessian is ``gram`` (in, in)."""
         grids = [fit(weight, self.bits, self.group, self.symmetric) for weight in weights]
         order = gram.diagonal().argsort(descending=True, stable=True) if self.act_order else None
@@ -91,13 +110,21 @@ class GPTQ(Intervention, category="compression"):
         """Whether every layer still lies on a grid of that width, measured."""
         return is_quantized(lm, self.bits, self.group)
 
-    def _settle(self, grids: list[Grid], weights: list[Tensor], unseen: Tensor) -> obs.Settle:
-        scales, zeros = (torch.cat([getattr(g, name).T for g in grids], dim=1) for name in ("scale", "zero"))
+    def _settle(
+        self, grids: list[QuantizationGrid], weights: list[Tensor], unseen: Tensor
+    ) -> obs.Settle:
+        scales, zeros = (
+            torch.cat([getattr(g, name).T for g in grids], dim=1) for name in ("scale", "zero")
+        )
         group, top = grids[0].group, 2 ** grids[0].bits - 1
         keeps = self.keep_zeros and any(bool((weight == 0).any()) for weight in weights)
-        pruned = torch.cat([(weight == 0).T for weight in weights], dim=1) if keeps else None  # (in, out)
+        pruned = (
+            torch.cat([(weight == 0).T for weight in weights], dim=1) if keeps else None
+        )  # (in, out)
 
-        def begin(block: Tensor, columns: Tensor, pivots: Tensor) -> Callable[[int, Tensor], Tensor]:
+        def begin(
+            block: Tensor, columns: Tensor, pivots: Tensor
+        ) -> Callable[[int, Tensor], Tensor]:
             groups = (columns // group).tolist()
             scale, zero = scales[groups], zeros[groups]  # (columns, out)
             masked = None if pruned is None else pruned[columns]
@@ -114,7 +141,7 @@ class GPTQ(Intervention, category="compression"):
 
     def _by_peer(self, lm: LM, texts: list[str]) -> LM:
         if self.backend == "gptqmodel":
-            return peers.gptqmodel(
+            return backends.gptqmodel(
                 lm,
                 texts,
                 bits=self.bits,
@@ -124,4 +151,6 @@ class GPTQ(Intervention, category="compression"):
                 damp=self.damp,
             )
         same: dict[str, Any] = {"bits": self.bits, "group": self.group, "symmetric": self.symmetric}
-        return peers.llmcompressor(lm, texts, method="gptq", act_order=self.act_order, damp=self.damp, **same)
+        return backends.llmcompressor(
+            lm, texts, method="gptq", act_order=self.act_order, damp=self.damp, **same
+        )

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from interventions.anatomy import block_linears
 from interventions.base import Intervention
 from interventions.compression.sparsity import (
     Pattern,
@@ -18,9 +19,8 @@ from interventions.compression.sparsity import (
 )
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
-from interventions.layers import block_linears
 from interventions.lm import LM
-from interventions.spaces import Room, Trial
+from interventions.search_space import Trial, TuningContext
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,12 @@ class Magnitude(Intervention, category="compression"):
     layer, as the baseline of Sun et al. 2024 (Wanda), section 4.
     """
 
-    sparsity: float = hyperparameter(0.5, "share of the weights to remove", paper=0.25, low=0, below=1)
-    pattern: Pattern = hyperparameter("unstructured", "or zeros in every consecutive inputs: 2:4, 4:8")
+    sparsity: float = hyperparameter(
+        0.5, "share of the weights to remove", paper=0.25, low=0, below=1
+    )
+    pattern: Pattern = hyperparameter(
+        "unstructured", "or zeros in every consecutive inputs: 2:4, 4:8"
+    )
     strength = "sparsity"
 
     def __post_init__(self) -> None:
@@ -45,7 +49,7 @@ class Magnitude(Intervention, category="compression"):
         check_width(self.name, self.pattern, block_linears(model))
 
     @classmethod
-    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
         """How much."""
         return {
             "sparsity": trial.suggest_float("sparsity", 0.1, 0.9),
@@ -56,7 +60,11 @@ class Magnitude(Intervention, category="compression"):
         for linear in block_linears(lm.model).values():
             scores = linear.weight.abs().float()
             whole = self.pattern == "unstructured"
-            keep = lowest(scores, self.sparsity) if whole else lowest_per_row(scores, self.sparsity, self.pattern)
+            keep = (
+                lowest(scores, self.sparsity)
+                if whole
+                else lowest_per_row(scores, self.sparsity, self.pattern)
+            )
             linear.weight.mul_(keep)
         return lm
 

@@ -14,7 +14,11 @@ BLOCK = 128  # columns whose updates are applied at once to the ones after them
 
 
 def sweep(
-    weights: Sequence[Tensor], gram: Tensor, settle: Settle, damp: float, order: Tensor | None = None
+    weights: Sequence[Tensor],
+    gram: Tensor,
+    settle: Settle,
+    damp: float,
+    order: Tensor | None = None,
 ) -> list[Tensor]:
     """Settle the columns (inputs) of layers that share their inputs one by one; the later ones absorb the error.
 
@@ -35,7 +39,9 @@ def sweep(
     """
     rows = [len(weight) for weight in weights]
     columns = torch.arange(len(gram), device=gram.device) if order is None else order
-    w = gram.new_empty(len(gram), sum(rows), dtype=torch.float32)  # (in, out): a column is contiguous
+    w = gram.new_empty(
+        len(gram), sum(rows), dtype=torch.float32
+    )  # (in, out): a column is contiguous
     for part, weight in zip(w.split(rows, dim=1), weights, strict=True):
         for some in range(0, len(w), BLOCK):
             part[some : some + BLOCK] = weight.T[columns[some : some + BLOCK]]

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from interventions.layers import block_linears, blocks, linears
-from interventions.lm import LM, Grid
-from interventions.registry import InvalidInput
+from interventions.anatomy import block_linears, blocks, linears
+from interventions.errors import InvalidInput
+from interventions.lm import LM, QuantizationGrid
 
 WHOLE_ROW = -1
 
@@ -26,14 +26,18 @@ def check_group(model: PreTrainedModel, group: int, method: str) -> None:
     for width in widths:
         if width % group_size(group, width):
             fitting = [g for g in range(1, widths[0] + 1) if all(w % g == 0 for w in widths)]
-            name = next(n for n, linear in block_linears(model).items() if linear.in_features == width)
+            name = next(
+                n for n, linear in block_linears(model).items() if linear.in_features == width
+            )
             raise InvalidInput(
                 f"{method}.group is {group}, which does not divide the {width} inputs of layer {name};"
                 f" it must be -1 (the whole row) or one of {', '.join(map(str, fitting))}"
             )
 
 
-def fit(weight: Tensor, bits: int, group: int, symmetric: bool, shrink: float = 1.0) -> Grid:
+def fit(
+    weight: Tensor, bits: int, group: int, symmetric: bool, shrink: float = 1.0
+) -> QuantizationGrid:
     """The grid that spans the range of every group of the weights (out, in), zero included; float32.
 
     Not symmetric: scale = (max - min) / (2^bits - 1), zero = -min / scale. Symmetric: scale = 2 max|w| / (2^bits - 1),
@@ -50,10 +54,10 @@ def fit(weight: Tensor, bits: int, group: int, symmetric: bool, shrink: float = 
         high = torch.maximum(-low, high)
         scale = 2 * high / steps
         scale[scale == 0] = 1.0
-        return Grid(bits, size, scale, torch.full_like(scale, 2 ** (bits - 1)))
+        return QuantizationGrid(bits, size, scale, torch.full_like(scale, 2 ** (bits - 1)))
     scale = (high - low) / steps
     scale[scale == 0] = 1.0
-    return Grid(bits, size, scale, (-low / scale).round().clamp(0, steps))
+    return QuantizationGrid(bits, size, scale, (-low / scale).round().clamp(0, steps))
 
 
 def pending(lm: LM, block: nn.Module, bits: int, group: int) -> dict[str, str]:

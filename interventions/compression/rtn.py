@@ -7,13 +7,13 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from interventions.anatomy import blocks, linears
 from interventions.base import Intervention
 from interventions.compression.quantization import check_group, fit, is_quantized, pending
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
-from interventions.layers import blocks, linears
 from interventions.lm import LM
-from interventions.spaces import Room, Trial
+from interventions.search_space import Trial, TuningContext
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class RTN(Intervention, category="compression"):
         check_group(model, self.group, self.name)
 
     @classmethod
-    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
         """How coarse, and on which kind of grid."""
         return {
             "bits": trial.suggest_int("bits", 2, 8),
@@ -46,7 +46,9 @@ class RTN(Intervention, category="compression"):
             inside = dict(linears(block))
             for name, full in pending(lm, block, self.bits, self.group).items():
                 weight = inside[name].weight
-                lm.quantize(full, weight, fit(weight, self.bits, self.group, self.symmetric), weight)
+                lm.quantize(
+                    full, weight, fit(weight, self.bits, self.group, self.symmetric), weight
+                )
         return lm
 
     def holds(self, lm: LM) -> bool:

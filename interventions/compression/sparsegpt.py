@@ -11,9 +11,15 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from interventions.anatomy import block_linears, linears
 from interventions.base import Intervention
-from interventions.compression import obs, peers
-from interventions.compression.calibration import Inputs, by_inputs, calibrated_blocks, input_statistics
+from interventions.compression import backends, obs
+from interventions.compression.calibration import (
+    Inputs,
+    by_inputs,
+    calibrated_blocks,
+    input_statistics,
+)
 from interventions.compression.sparsity import (
     Pattern,
     check_pattern,
@@ -25,9 +31,8 @@ from interventions.compression.sparsity import (
 )
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
-from interventions.layers import block_linears, linears
 from interventions.lm import LM
-from interventions.spaces import Room, Trial
+from interventions.search_space import Trial, TuningContext
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,12 @@ class SparseGPT(Intervention, category="compression"):
     algorithm 1, with adaptive mask selection (section 3.3).
     """
 
-    sparsity: float = hyperparameter(0.5, "share of the weights to remove", paper=0.25, low=0, below=1)
-    pattern: Pattern = hyperparameter("unstructured", "or zeros in every consecutive inputs: 2:4, 4:8")
+    sparsity: float = hyperparameter(
+        0.5, "share of the weights to remove", paper=0.25, low=0, below=1
+    )
+    pattern: Pattern = hyperparameter(
+        "unstructured", "or zeros in every consecutive inputs: 2:4, 4:8"
+    )
     damp: float = hyperparameter(0.01, "share of the Hessian's mean diagonal added to it", above=0)
     samples: int = hyperparameter(128, "calibration texts", low=1)
     backend: Literal["own", "llmcompressor"] = hyperparameter("own", "whose code prunes")
@@ -58,10 +67,10 @@ class SparseGPT(Intervention, category="compression"):
         """Raise InvalidInput if the pattern does not divide a layer's inputs, or the backend is not installed."""
         check_width(self.name, self.pattern, block_linears(model))
         if self.backend != "own":
-            peers.require(self.backend)
+            backends.require(self.backend)
 
     @classmethod
-    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
         """How much, and how the Hessian is damped."""
         return {
             "sparsity": trial.suggest_float("sparsity", 0.1, 0.9),
@@ -73,9 +82,11 @@ class SparseGPT(Intervention, category="compression"):
         texts = data.calibration[: self.samples]
         if self.backend == "llmcompressor":
             same = {"sparsity": self.sparsity, "pattern": self.pattern, "damp": self.damp}
-            return peers.llmcompressor(lm, texts, method="sparsegpt", **same)
+            return backends.llmcompressor(lm, texts, method="sparsegpt", **same)
         for block, observe in calibrated_blocks(lm, texts):
-            by_inputs(input_statistics(observe), functools.partial(self._prune, dict(linears(block))))
+            by_inputs(
+                input_statistics(observe), functools.partial(self._prune, dict(linears(block)))
+            )
         return lm
 
     def _prune(self, inside: dict[str, nn.Linear], names: list[str], inputs: Inputs) -> None:
@@ -95,16 +106,24 @@ class SparseGPT(Intervention, category="compression"):
     def _settle(self, rows: list[int], unseen: Tensor) -> obs.Settle:
         structured = parts(self.pattern)
 
-        def begin(block: Tensor, columns: Tensor, pivots: Tensor) -> Callable[[int, Tensor], Tensor]:
+        def begin(
+            block: Tensor, columns: Tensor, pivots: Tensor
+        ) -> Callable[[int, Tensor], Tensor]:
             keep = torch.ones_like(block, dtype=torch.bool)  # (columns, out)
             costs = 1 / pivots[:, None]
-            costs[unseen[columns]] *= 1e-6  # an input that is always 0 costs nothing: right after what is 0 already
+            costs[unseen[columns]] *= (
+                1e-6  # an input that is always 0 costs nothing: right after what is 0 already
+            )
             if structured is None:
                 scores = (block * costs).square()
-                keep = torch.cat([lowest(own, self.sparsity) for own in scores.split(rows, dim=1)], dim=1)
+                keep = torch.cat(
+                    [lowest(own, self.sparsity) for own in scores.split(rows, dim=1)], dim=1
+                )
 
             def fix(j: int, column: Tensor) -> Tensor:
-                if structured is not None and j % structured[1] == 0:  # by the weights as they are by now
+                if (
+                    structured is not None and j % structured[1] == 0
+                ):  # by the weights as they are by now
                     some = slice(j, j + structured[1])
                     scores = (block[some] * costs[some]).square()
                     keep[some] = lowest_per_row(scores.T, self.sparsity, self.pattern).T

@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from interventions.anatomy import block_linears
 from interventions.compression import obs
-from interventions.layers import block_linears
+from interventions.errors import InvalidInput
 from interventions.lm import LM, ROWS, batches
-from interventions.registry import InvalidInput
 
 Pattern = Literal["unstructured", "2:4", "4:8"]
 
@@ -53,7 +53,9 @@ def lowest_per_row(scores: Tensor, sparsity: float, pattern: Pattern = "unstruct
     rows = scores.unflatten(1, (-1, structured[1])).flatten(0, 1) if structured else scores
     count = structured[0] if structured else removed(scores.shape[1], sparsity)
     keep = torch.ones_like(rows, dtype=torch.bool)
-    for some, kept in zip(rows.split(ROWS), keep.split(ROWS), strict=True):  # indices take twice the scores' memory
+    for some, kept in zip(
+        rows.split(ROWS), keep.split(ROWS), strict=True
+    ):  # indices take twice the scores' memory
         kept.scatter_(1, some.topk(count, largest=False, sorted=False).indices, False)
     return keep.view(scores.shape)
 
@@ -61,13 +63,19 @@ def lowest_per_row(scores: Tensor, sparsity: float, pattern: Pattern = "unstruct
 def lowest(scores: Tensor, sparsity: float) -> Tensor:
     """True where a weight stays: the whole of ``scores`` loses its lowest."""
     keep = torch.ones(scores.numel(), dtype=torch.bool, device=scores.device)
-    keep[scores.flatten().topk(removed(scores.numel(), sparsity), largest=False, sorted=False).indices] = False
+    keep[
+        scores.flatten()
+        .topk(removed(scores.numel(), sparsity), largest=False, sorted=False)
+        .indices
+    ] = False
     return keep.view(scores.shape)
 
 
 def is_pruned(lm: LM, sparsity: float, pattern: Pattern) -> bool:
     """Whether every layer still has at least that share of zeros (in that pattern), measured."""
-    return all(_has(linear.weight == 0, sparsity, pattern) for linear in block_linears(lm.model).values())
+    return all(
+        _has(linear.weight == 0, sparsity, pattern) for linear in block_linears(lm.model).values()
+    )
 
 
 def _has(zeros: Tensor, sparsity: float, pattern: Pattern) -> bool:
@@ -76,5 +84,7 @@ def _has(zeros: Tensor, sparsity: float, pattern: Pattern) -> bool:
         return bool((zeros.unflatten(1, (-1, structured[1])).sum(-1) >= structured[0]).all())
     rows, inputs = zeros.shape
     # the least of what the methods remove: each rounds down, by row or by block of columns
-    by_block = sum(removed(rows * len(block), sparsity) for block in batches(range(inputs), obs.BLOCK))
+    by_block = sum(
+        removed(rows * len(block), sparsity) for block in batches(range(inputs), obs.BLOCK)
+    )
     return int(zeros.sum()) >= min(rows * removed(inputs, sparsity), by_block)

@@ -8,15 +8,21 @@ from typing import Any, Literal
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from interventions.anatomy import block_linears, linears
 from interventions.base import Intervention
-from interventions.compression import peers
+from interventions.compression import backends
 from interventions.compression.calibration import Observe, calibrated_blocks
-from interventions.compression.sparsity import Pattern, check_pattern, check_width, is_pruned, lowest_per_row
+from interventions.compression.sparsity import (
+    Pattern,
+    check_pattern,
+    check_width,
+    is_pruned,
+    lowest_per_row,
+)
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
-from interventions.layers import block_linears, linears
 from interventions.lm import LM, ROWS
-from interventions.spaces import Room, Trial
+from interventions.search_space import Trial, TuningContext
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,12 @@ class Wanda(Intervention, category="compression", version=2):
     Source: Sun et al. 2024, "A Simple and Effective Pruning Approach for Large Language Models", equation 1.
     """
 
-    sparsity: float = hyperparameter(0.5, "share of the weights to remove", paper=0.25, low=0, below=1)
-    pattern: Pattern = hyperparameter("unstructured", "or zeros in every consecutive inputs: 2:4, 4:8")
+    sparsity: float = hyperparameter(
+        0.5, "share of the weights to remove", paper=0.25, low=0, below=1
+    )
+    pattern: Pattern = hyperparameter(
+        "unstructured", "or zeros in every consecutive inputs: 2:4, 4:8"
+    )
     samples: int = hyperparameter(128, "calibration texts", low=1)
     backend: Literal["own", "llmcompressor"] = hyperparameter("own", "whose code prunes")
     strength = "sparsity"
@@ -45,10 +55,10 @@ class Wanda(Intervention, category="compression", version=2):
         """Raise InvalidInput if the pattern does not divide a layer's inputs, or the backend is not installed."""
         check_width(self.name, self.pattern, block_linears(model))
         if self.backend != "own":
-            peers.require(self.backend)
+            backends.require(self.backend)
 
     @classmethod
-    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
         """How much."""
         return {
             "sparsity": trial.suggest_float("sparsity", 0.1, 0.9),
@@ -59,7 +69,7 @@ class Wanda(Intervention, category="compression", version=2):
         texts = data.calibration[: self.samples]
         if self.backend == "llmcompressor":
             same = {"sparsity": self.sparsity, "pattern": self.pattern}
-            return peers.llmcompressor(lm, texts, method="wanda", **same)
+            return backends.llmcompressor(lm, texts, method="wanda", **same)
         for block, observe in calibrated_blocks(lm, texts):
             norms = input_norms(observe)
             for name, linear in linears(block):
@@ -84,6 +94,8 @@ def input_norms(observe: Observe) -> dict[str, Tensor]:
     return {name: sums.sqrt() for name, sums in squares.items()}
 
 
-def mask(weight: Tensor, input_norm: Tensor, sparsity: float, pattern: Pattern = "unstructured") -> Tensor:
+def mask(
+    weight: Tensor, input_norm: Tensor, sparsity: float, pattern: Pattern = "unstructured"
+) -> Tensor:
     """True (out, in) where a weight stays, by weight (out, in) and the norm of each input (in)."""
     return lowest_per_row(weight.abs().float() * input_norm, sparsity, pattern)

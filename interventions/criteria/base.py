@@ -13,8 +13,9 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from interventions.data.base import Data
+from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.registry import InvalidInput, Registry
+from interventions.registry import Registry
 
 T = TypeVar("T")
 Better = Literal["higher", "lower", "neither"]
@@ -87,13 +88,19 @@ def measure(lm: LM, data: Data, names: Iterable[str] | None = None) -> dict[str,
     Raises:
         InvalidInput: an unknown name, or a value that is NaN or -inf, which no criterion may be.
     """
-    chosen = [CRITERIA.get(name) for name in names] if names is not None else list(CRITERIA.all().values())
+    chosen = (
+        [CRITERIA.get(name) for name in names]
+        if names is not None
+        else list(CRITERIA.all().values())
+    )
     measured = {}
     with measuring(), torch.inference_mode():
         for one in chosen:
             scores = one(lm, data)
             if math.isnan(scores.value) or scores.value == -math.inf:
-                raise InvalidInput(f"criterion {one.name} must be finite or +inf, but got {scores.value}")
+                raise InvalidInput(
+                    f"criterion {one.name} must be finite or +inf, but got {scores.value}"
+                )
             measured[one.name] = scores
     return measured
 

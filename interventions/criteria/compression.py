@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from interventions.anatomy import block_linears
 from interventions.criteria.base import Scores, criterion
 from interventions.data.base import Data
-from interventions.layers import block_linears
 from interventions.lm import LM
 
 _PLAIN_BITS = 16  # a weight that is on no grid is stored in 16 bits (paper, section 3.1)
@@ -15,7 +15,9 @@ _PLAIN_BITS = 16  # a weight that is on no grid is stored in 16 bits (paper, sec
 @criterion(better="neither", unit="share")
 def sparsity(lm: LM, data: Data) -> Scores:
     """Share of zero weights over the compressed layers (paper, section 3.1). An item is a layer."""
-    return _weighted(lm, {name: _zeros(linear.weight) for name, linear in block_linears(lm.model).items()})
+    return _weighted(
+        lm, {name: _zeros(linear.weight) for name, linear in block_linears(lm.model).items()}
+    )
 
 
 @criterion(better="lower", unit="bits per weight", version=2)
@@ -30,7 +32,9 @@ def average_bits(lm: LM, data: Data) -> Scores:
     for name, linear in block_linears(lm.model).items():
         grid, pruned = lm.grids.get(name), lm.pruned(name, linear.weight)
         on_grid = grid is not None and grid.holds(linear.weight)
-        width, overhead = (grid.bits, 32 / grid.group) if grid is not None and on_grid else (_PLAIN_BITS, 0.0)
+        width, overhead = (
+            (grid.bits, 32 / grid.group) if grid is not None and on_grid else (_PLAIN_BITS, 0.0)
+        )
         bits[name] = width * (1 - pruned) + pruned + overhead
     return _weighted(lm, bits)
 

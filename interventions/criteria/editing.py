@@ -46,15 +46,20 @@ def edit_preservation(lm: LM, data: Data) -> Scores:
     Source: De Cao et al. 2021, "Editing Factual Knowledge in Language Models", section 2 (consistency).
     """
     if data.base_answers is None:
-        raise ValueError("edit_preservation needs data.base_answers: use with_base_answers(data, base_model)")
+        raise ValueError(
+            "edit_preservation needs data.base_answers: use with_base_answers(data, base_model)"
+        )
     now = locality_answers(lm, data)
-    return mean_scores({str(i): float(a == b) for i, (a, b) in enumerate(zip(now, data.base_answers, strict=True))})
+    return mean_scores(
+        {str(i): float(a == b) for i, (a, b) in enumerate(zip(now, data.base_answers, strict=True))}
+    )
 
 
 def locality_answers(lm: LM, data: Data) -> tuple[str, ...]:
     """The model's greedy answers to the locality prompts, each as long as the gold answer."""
     return tuple(
-        lm.tokenizer.decode(ids) for ids, _ in generated(lm, tuple((p.prompt, p.answer) for p in data.locality))
+        lm.tokenizer.decode(ids)
+        for ids, _ in generated(lm, tuple((p.prompt, p.answer) for p in data.locality))
     )
 
 
@@ -74,7 +79,9 @@ def generated(lm: LM, pairs: tuple[tuple[str, str], ...]) -> list[tuple[list[int
     """(ids of the greedy answer, ids of the target), for each (prompt, target), equally long."""
     results: list[tuple[list[int], list[int]]] = []
     for batch in batches(pairs, _BATCH):
-        targets = [lm.tokenizer.encode(" " + target, add_special_tokens=False) for _, target in batch]
+        targets = [
+            lm.tokenizer.encode(" " + target, add_special_tokens=False) for _, target in batch
+        ]
         prompts = lm.encode([prompt for prompt, _ in batch], padding_side="left")
         with torch.inference_mode():
             out = lm.model.generate(
@@ -84,5 +91,7 @@ def generated(lm: LM, pairs: tuple[tuple[str, str], ...]) -> list[tuple[list[int
                 pad_token_id=lm.tokenizer.pad_token_id,
             )
         answers = out[:, prompts["input_ids"].shape[1] :].tolist()
-        results += [(answer[: len(target)], target) for answer, target in zip(answers, targets, strict=True)]
+        results += [
+            (answer[: len(target)], target) for answer, target in zip(answers, targets, strict=True)
+        ]
     return results

@@ -23,7 +23,9 @@ def wikitext_ppl(lm: LM, data: Data) -> Scores:
     total, count = 0.0, 0
     items: dict[str, float] = {}
     for batch in batches(_windows(lm, data), max(1, _BATCH // data.window)):
-        encoded = lm.tokenizer.pad({"input_ids": batch}, return_tensors="pt", padding_side="right").to(lm.device)
+        encoded = lm.tokenizer.pad(
+            {"input_ids": batch}, return_tensors="pt", padding_side="right"
+        ).to(lm.device)
         with torch.inference_mode():
             losses, counted = lm.token_losses(encoded, lm.text_labels(encoded))
         sums = torch.where(counted, losses, 0.0).double().sum(1)
@@ -33,7 +35,9 @@ def wikitext_ppl(lm: LM, data: Data) -> Scores:
         total += float(sums.sum())
         count += int(lengths.sum())
     value = exp(total / count)
-    return Scores(value, value * standard_error(list(items.values())) if value < math.inf else math.nan, items)
+    return Scores(
+        value, value * standard_error(list(items.values())) if value < math.inf else math.nan, items
+    )
 
 
 def exp(mean_loss: float) -> float:

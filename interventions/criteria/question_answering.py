@@ -12,10 +12,12 @@ import yaml
 
 from interventions.criteria.base import Scores, criterion, mean_scores, shared
 from interventions.data.base import Data, Questions
+from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.registry import InvalidInput
 
-_LOGITS = 2**19  # of a position of all option texts of a batch: 128 texts at a vocabulary of 4,096, 4 at 128,000
+_LOGITS = (
+    2**19
+)  # of a position of all option texts of a batch: 128 texts at a vocabulary of 4,096, 4 at 128,000
 _OWN = ("mmlu/default", "wmdp")  # where lm-eval keeps the tasks that may be asked for by name
 
 
@@ -41,7 +43,9 @@ def wmdp_cyber(lm: LM, data: Data) -> Scores:
 def wmdp(lm: LM, data: Data) -> Scores:
     """The unweighted mean of wmdp_bio and wmdp_cyber (paper, section 3.1)."""
     bio, cyber = wmdp_bio(lm, data), wmdp_cyber(lm, data)
-    items = {f"bio/{i}": s for i, s in bio.items.items()} | {f"cyber/{i}": s for i, s in cyber.items.items()}
+    items = {f"bio/{i}": s for i, s in bio.items.items()} | {
+        f"cyber/{i}": s for i, s in cyber.items.items()
+    }
     return Scores((bio.value + cyber.value) / 2, math.hypot(bio.stderr, cyber.stderr) / 2, items)
 
 
@@ -57,12 +61,16 @@ def accuracies(lm: LM, questions: Questions) -> dict[str, dict[str, float]]:
 
     _quiet()
     harness = HFLM(
-        pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=max(1, min(128, _LOGITS // lm.model.config.vocab_size))
+        pretrained=lm.model,
+        tokenizer=lm.tokenizer,
+        batch_size=max(1, min(128, _LOGITS // lm.model.config.vocab_size)),
     )
     results = evaluate(harness, tasks(questions), bootstrap_iters=0, log_samples=True)
     return {
         criterion: {
-            f"{sample_task}/{sample['doc_id']}" if sample_task != task else str(sample["doc_id"]): float(sample["acc"])
+            f"{sample_task}/{sample['doc_id']}"
+            if sample_task != task
+            else str(sample["doc_id"]): float(sample["acc"])
             for sample_task, samples in results["samples"].items()
             if sample_task == task or sample_task.startswith(f"{task}_")
             for sample in samples
@@ -93,7 +101,9 @@ def configs(questions: Questions) -> list[dict[str, Any]]:
     for _, task in questions.tasks:
         own = [placed for config in _shipped(task) if (placed := _placed(config, questions))]
         if not own:
-            raise InvalidInput(f"no {questions.split} questions of {task} in {dict(questions.sources)}")
+            raise InvalidInput(
+                f"no {questions.split} questions of {task} in {dict(questions.sources)}"
+            )
         found += own
     return found
 
@@ -110,7 +120,9 @@ def _shipped(task: str) -> list[dict[str, Any]]:
     import lm_eval.tasks
 
     home = Path(lm_eval.tasks.__file__).parent
-    manager = lm_eval.tasks.TaskManager(include_path=[home / own for own in _OWN], include_defaults=False)
+    manager = lm_eval.tasks.TaskManager(
+        include_path=[home / own for own in _OWN], include_defaults=False
+    )
     names = [n for n in manager.all_subtasks if n == task or n.startswith(f"{task}_")]
     return [dict(manager.task_index[name].cfg) for name in names]
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from interventions.lm import file_digest
+from interventions.options import Split
 
-Split = Literal["test", "validation", "held_out"]
 SPLITS: tuple[str, ...] = get_args(Split)
 
 
@@ -69,7 +69,10 @@ class Questions:
     def identity(self) -> str:
         """Changes when a question does."""
         files = _files(self.folder) if self.folder else ""
-        sources = {name: _files(place) if isinstance(place, Path) else place for name, place in self.sources}
+        sources = {
+            name: _files(place) if isinstance(place, Path) else place
+            for name, place in self.sources
+        }
         return f"{self.tasks}-{files}-{self.revision}-{self.split}-{sources}{self.halved or ''}"
 
     def rows(self, source: str) -> tuple[str, slice]:
@@ -81,7 +84,11 @@ class Questions:
 
 def _files(folder: Path) -> str:
     """A hash of the files' contents; hidden ones (a downloader's notes) do not count."""
-    visible = (p for p in folder.rglob("*") if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    visible = (
+        p
+        for p in folder.rglob("*")
+        if not any(part.startswith(".") for part in p.relative_to(folder).parts)
+    )
     return file_digest(path for path in visible if path.is_file())
 
 

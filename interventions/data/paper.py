@@ -22,20 +22,27 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from interventions.data.base import Data, Edit, Lazy, Prompt, Questions, Split
-from interventions.registry import InvalidInput
+from interventions.data.base import Data, Edit, Lazy, Prompt, Questions
+from interventions.errors import InvalidInput
+from interventions.options import Split
 
 VARIABLE = "COMPOSABILITY_DATA"
 BATCHES, BATCH = 10, 50  # the paper, section 3.1
 TUNING_BATCHES = 5  # of edits, after those
 SEED = 100  # of the authors' shuffle of zsRE
 WINDOW = 8192  # tokens, Llama 3's context: at 2048 its perplexity is 6.1, and the paper's base model has 5.54
-SHORTEST = 50  # characters: what is not longer is no document (Li et al. 2024, their code's ``min_len``)
-FORGET = 1000  # texts per domain: 2000 in all are the most that the paper's grids use (Tables 6 and 7)
+SHORTEST = (
+    50  # characters: what is not longer is no document (Li et al. 2024, their code's ``min_len``)
+)
+FORGET = (
+    1000  # texts per domain: 2000 in all are the most that the paper's grids use (Tables 6 and 7)
+)
 CALIBRATION = 256  # texts: twice the paper's 128
 STATISTICS = 100_000  # texts, as the paper's MEMIT (section C)
 CONTEXT = 10_000  # characters, over 2048 tokens of English: no method uses more of a text
-CONTEXT_STATISTICS = 4_000  # characters, over the 512 tokens that MEMIT uses of a text; 0.4 GB for all of them
+CONTEXT_STATISTICS = (
+    4_000  # characters, over the 512 tokens that MEMIT uses of a text; 0.4 GB for all of them
+)
 
 ZSRE, ZSRE_URL = "zsre_mend_eval.json", "https://rome.baulab.info/data/dsets/zsre_mend_eval.json"
 _NATURAL_QUESTION = "nq question:"
@@ -90,32 +97,45 @@ class Source:
             else:
                 config = None if self.file else self.config or None
                 yield from load_dataset(self.name, config, revision=self.revision, **options)
-        except Exception as error:  # whatever the hub's, the network's and the file formats' libraries raise
+        except (
+            Exception
+        ) as error:  # whatever the hub's, the network's and the file formats' libraries raise
             what, hub = f"{self.name} ({self.files})", "the Hugging Face hub"
             raise _unreadable(what, local, hub, self.name, folder, error, self.hint) from error
 
-    def texts(self, folder: Path | None, longer_than: int = SHORTEST, context: int = CONTEXT) -> Iterator[str]:
+    def texts(
+        self, folder: Path | None, longer_than: int = SHORTEST, context: int = CONTEXT
+    ) -> Iterator[str]:
         """The column ``text`` of the rows that are longer than so many characters, cut to ``context`` characters."""
         for row in self.rows(folder):
             if "text" not in row:
-                raise InvalidInput(f"{self.name} ({self.files}) has no column 'text', only {', '.join(row)}")
+                raise InvalidInput(
+                    f"{self.name} ({self.files}) has no column 'text', only {', '.join(row)}"
+                )
             if len(row["text"] or "") > longer_than:
                 yield row["text"][:context]
 
 
-_ON_REQUEST = (
-    "Access is on request: ask at https://huggingface.co/datasets/cais/wmdp-bio-forget-corpus, then `hf auth login`"
-)
+_ON_REQUEST = "Access is on request: ask at https://huggingface.co/datasets/cais/wmdp-bio-forget-corpus, then `hf auth login`"
 _WIKITEXT = ("Salesforce/wikitext", "wikitext-2-raw-v1")
 _WIKITEXT_REVISION = "b08601e04326c79dfdd32d625aee71d232d685c3"
-_WMDP_REVISION = "7125571f22f032c56415e7980f48d877dd830ff8"  # of 27 April 2024, after the questions were revised
+_WMDP_REVISION = (
+    "7125571f22f032c56415e7980f48d877dd830ff8"  # of 27 April 2024, after the questions were revised
+)
 WIKITEXT_TRAIN = Source(*_WIKITEXT, "train", _WIKITEXT_REVISION)
 WIKITEXT_TEST = Source(*_WIKITEXT, "test", _WIKITEXT_REVISION)
 WIKITEXT_VALIDATION = Source(*_WIKITEXT, "validation", _WIKITEXT_REVISION)
 FORGET_BIO = Source(
-    "cais/wmdp-bio-forget-corpus", "", "train", "5a786ed1041e56fef2d4ed26c1239f12b73a68eb", large=True, hint=_ON_REQUEST
+    "cais/wmdp-bio-forget-corpus",
+    "",
+    "train",
+    "5a786ed1041e56fef2d4ed26c1239f12b73a68eb",
+    large=True,
+    hint=_ON_REQUEST,
 )
-FORGET_CYBER = Source("cais/wmdp-corpora", "cyber-forget-corpus", "train", "daf89fa9b618b63a624228061a9cebacca88009c")
+FORGET_CYBER = Source(
+    "cais/wmdp-corpora", "cyber-forget-corpus", "train", "daf89fa9b618b63a624228061a9cebacca88009c"
+)
 C4 = Source(
     "allenai/c4",
     "en",
@@ -125,11 +145,17 @@ C4 = Source(
     large=True,
 )
 WIKIPEDIA = Source(
-    "wikimedia/wikipedia", "20231101.en", "train", "b04c8d1ceb2f5cd4588862100d08de323dccfbaa", large=True
+    "wikimedia/wikipedia",
+    "20231101.en",
+    "train",
+    "b04c8d1ceb2f5cd4588862100d08de323dccfbaa",
+    large=True,
 )
 WMDP_BIO = Source("cais/wmdp", "wmdp-bio", "test", _WMDP_REVISION)
 WMDP_CYBER = Source("cais/wmdp", "wmdp-cyber", "test", _WMDP_REVISION)
-MMLU = Source("cais/mmlu", "abstract_algebra", "test", "c30699e8356da336a370243923dbaf21066bb9fe")  # one of 57 configs
+MMLU = Source(
+    "cais/mmlu", "abstract_algebra", "test", "c30699e8356da336a370243923dbaf21066bb9fe"
+)  # one of 57 configs
 
 
 def paper(edit_batch: int = 0, split: Split = "test", source: Path | None = None) -> Data:
@@ -150,7 +176,9 @@ def paper(edit_batch: int = 0, split: Split = "test", source: Path | None = None
     count, first = (TUNING_BATCHES, BATCHES) if tuning else (BATCHES, 0)
     where = " with split=validation" if tuning else ""
     if not 0 <= edit_batch < count:
-        raise InvalidInput(f"edit_batch must be 0 to {count - 1} on the paper's data{where}, but got {edit_batch}")
+        raise InvalidInput(
+            f"edit_batch must be 0 to {count - 1} on the paper's data{where}, but got {edit_batch}"
+        )
     folder = _folder(source)
     records = _zsre(folder)
     batch = records[(first + edit_batch) * BATCH : (first + edit_batch + 1) * BATCH]
@@ -179,7 +207,9 @@ def _folder(source: Path | None) -> Path | None:
         return None
     folder = Path(given).expanduser().resolve()
     if not folder.is_dir():
-        raise InvalidInput(f"{VARIABLE} must name a folder of local data sets, but {str(given)!r} is none")
+        raise InvalidInput(
+            f"{VARIABLE} must name a folder of local data sets, but {str(given)!r} is none"
+        )
     return folder
 
 
@@ -209,11 +239,15 @@ def _zsre_records(folder: Path | None) -> list[dict[str, Any]]:
 def _record(record: dict[str, Any]) -> tuple[Edit, Prompt] | None:
     """A record as an edit and a locality prompt; None if a field is empty or the subject is not in the prompt."""
     subject, prompt, target, rephrasing, asked, gold = (
-        str(record.get(key) or "").strip() for key in ("subject", "src", "alt", "rephrase", "loc", "loc_ans")
+        str(record.get(key) or "").strip()
+        for key in ("subject", "src", "alt", "rephrase", "loc", "loc_ans")
     )
     original = str(next(iter(record.get("answers") or ()), ""))
     asked = asked.removeprefix(_NATURAL_QUESTION).strip()
-    if not all((subject, prompt, target, rephrasing, asked, gold, original)) or subject not in prompt:
+    if (
+        not all((subject, prompt, target, rephrasing, asked, gold, original))
+        or subject not in prompt
+    ):
         return None
     return Edit(subject, prompt, target, original, (rephrasing,)), Prompt(asked, gold)
 
@@ -231,7 +265,9 @@ def _questions(folder: Path | None, split: Split) -> Questions:
         if source is MMLU and local:
             part = "validation" if split == "validation" else "test"
             if not {path.parent.name for path in local.glob(f"*/{part}*")} - {"all"}:
-                raise InvalidInput(f"cais/mmlu: tried {local}, which has no <subject>/{part}*.parquet")
+                raise InvalidInput(
+                    f"cais/mmlu: tried {local}, which has no <subject>/{part}*.parquet"
+                )
         elif next(source.rows(folder), None) is None:
             raise InvalidInput(f"{source.name} ({source.files}) has no rows")
     names = ("mmlu", "wmdp_bio", "wmdp_cyber")
@@ -247,7 +283,9 @@ def _questions(folder: Path | None, split: Split) -> Questions:
 @cache
 def _forget(folder: Path | None) -> tuple[str, ...]:
     """Texts on hazardous biology and computing in turns; as many of one as of the other."""
-    bio, cyber = (_first(FORGET, source.texts(folder), source) for source in (FORGET_BIO, FORGET_CYBER))
+    bio, cyber = (
+        _first(FORGET, source.texts(folder), source) for source in (FORGET_BIO, FORGET_CYBER)
+    )
     return tuple(chain(*zip(bio, cyber, strict=False)))
 
 
@@ -263,7 +301,9 @@ def _retain(folder: Path | None, tuning: bool) -> tuple[str, ...]:
 @cache
 def _calibration(folder: Path | None, tuning: bool) -> tuple[str, ...]:
     """The first documents of C4's first train shard that fill a context, as in the compressions' own code."""
-    return _first(CALIBRATION, _held_in(C4.texts(folder, longer_than=CONTEXT - 1), folder, tuning), C4)
+    return _first(
+        CALIBRATION, _held_in(C4.texts(folder, longer_than=CONTEXT - 1), folder, tuning), C4
+    )
 
 
 @cache
@@ -275,7 +315,9 @@ def _statistics(folder: Path | None) -> tuple[str, ...]:
 @cache
 def _test_rows(folder: Path | None, tuning: bool) -> tuple[str, ...]:
     """What perplexity is measured on, in tests or in tuning."""
-    return tuple(row["text"] for row in (WIKITEXT_VALIDATION if tuning else WIKITEXT_TEST).rows(folder))
+    return tuple(
+        row["text"] for row in (WIKITEXT_VALIDATION if tuning else WIKITEXT_TEST).rows(folder)
+    )
 
 
 def _held_in(texts: Iterable[str], folder: Path | None, tuning: bool) -> Iterator[str]:
@@ -292,7 +334,13 @@ def _first(count: int, texts: Iterable[str], source: Source) -> tuple[str, ...]:
 
 
 def _unreadable(
-    what: str, local: Path | None, elsewhere: str, place: str, folder: Path | None, error: Exception, hint: str = ""
+    what: str,
+    local: Path | None,
+    elsewhere: str,
+    place: str,
+    folder: Path | None,
+    error: Exception,
+    hint: str = "",
 ) -> InvalidInput:
     """One line: what, where it was looked for, why that failed, and what to do."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -300,4 +348,6 @@ def _unreadable(
         copies = f"{VARIABLE} is not set (a copy in the hub's layout goes to ${VARIABLE}/{place})"
     else:
         copies = f"{VARIABLE} is {folder}" + ("" if local else f", which has no {place}")
-    return InvalidInput(f"cannot read {what}: tried {local or elsewhere}: {reason}; {copies}. {hint}".rstrip(". "))
+    return InvalidInput(
+        f"cannot read {what}: tried {local or elsewhere}: {reason}; {copies}. {hint}".rstrip(". ")
+    )

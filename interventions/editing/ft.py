@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from interventions.anatomy import blocks, check_layers, down_projection
 from interventions.base import Intervention
+from interventions.callbacks import report
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
-from interventions.layers import blocks, check_layers, down_projection
 from interventions.lm import LM
-from interventions.spaces import Room, Trial, consecutive
-from interventions.watching import report
+from interventions.search_space import Trial, TuningContext, consecutive
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class FT(Intervention, category="editing"):
         check_layers(model, self.layers, "ft.layers")
 
     @classmethod
-    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
         """Where, how fast, how long."""
         return {
             "layers": consecutive(trial, room),

@@ -9,13 +9,13 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from interventions.base import Intervention
+from interventions.callbacks import report
 from interventions.data.base import Data
 from interventions.editing.ft import fit
+from interventions.errors import InvalidInput
 from interventions.hyperparameters import hyperparameter
 from interventions.lm import LM
-from interventions.registry import InvalidInput
-from interventions.spaces import Room, Trial
-from interventions.watching import report
+from interventions.search_space import Trial, TuningContext
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class LoRA(Intervention, category="editing"):
     lr: float = hyperparameter(1e-3, "learning rate of Adam", paper=5e-3, above=0)
     steps: int = hyperparameter(40, "gradient steps", paper=70, low=1)
     targets: tuple[str, ...] = hyperparameter(
-        ("gate_proj", "up_proj", "down_proj"), "names of the adapted linear layers", paper=("q_proj", "v_proj")
+        ("gate_proj", "up_proj", "down_proj"),
+        "names of the adapted linear layers",
+        paper=("q_proj", "v_proj"),
     )
     dropout: float = hyperparameter(0.0, "dropout on the adapters' input", low=0, below=1)
     adaptive: bool = hyperparameter(False, "AdaLoRA instead of LoRA", paper=True)
@@ -41,14 +43,20 @@ class LoRA(Intervention, category="editing"):
 
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if a target names no linear layer of the model."""
-        names = {name.rpartition(".")[2] for name, _ in model.named_modules() if "_proj" in name or "." in name}
+        names = {
+            name.rpartition(".")[2]
+            for name, _ in model.named_modules()
+            if "_proj" in name or "." in name
+        }
         for target in self.targets:
             if target not in names:
                 shown = ", ".join(sorted(n for n in names if not n.isdigit()))
-                raise InvalidInput(f"lora.targets names {target!r}, which the model lacks; it has: {shown}")
+                raise InvalidInput(
+                    f"lora.targets names {target!r}, which the model lacks; it has: {shown}"
+                )
 
     @classmethod
-    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
         """How large, how fast, how long."""
         return {
             "rank": trial.suggest_int("rank", 2, 32, log=True),
@@ -61,8 +69,12 @@ class LoRA(Intervention, category="editing"):
         """Adapters train in float32 (peft's default) and are merged in the model's dtype."""
         from peft import get_peft_model
 
-        with warnings.catch_warnings():  # peft 0.21 asks transformers 5.23 for a name that it renames in 6
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        with (
+            warnings.catch_warnings()
+        ):  # peft 0.21 asks transformers 5.23 for a name that it renames in 6
+            warnings.filterwarnings(
+                "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
+            )
             adapted = get_peft_model(lm.model, self.config())
         trained = [p for p in adapted.parameters() if p.requires_grad]
         pairs = [(edit.prompt, f" {edit.target}") for edit in data.edits]
@@ -85,5 +97,7 @@ class LoRA(Intervention, category="editing"):
         }
         if self.adaptive:
             # init_r == target_r: no rank is pruned, as in the paper's code
-            return AdaLoraConfig(init_r=self.rank, target_r=self.rank, total_step=self.steps, **common)
+            return AdaLoraConfig(
+                init_r=self.rank, target_r=self.rank, total_step=self.steps, **common
+            )
         return LoraConfig(r=self.rank, **common)

@@ -12,13 +12,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from interventions.anatomy import blocks, check_layers, down_projection, hidden_states, split, taps
 from interventions.base import Intervention
 from interventions.data.base import Data, Edit
 from interventions.editing.second_moments import second_moments
 from interventions.hyperparameters import hyperparameter
-from interventions.layers import blocks, check_layers, down_projection, hidden_states, split, taps
 from interventions.lm import LM
-from interventions.spaces import Room, Trial, consecutive
+from interventions.search_space import Trial, TuningContext, consecutive
 
 _ENOUGH = 0.05  # nats: an edit whose loss is below is done (the authors' code)
 
@@ -46,7 +46,9 @@ class MEMIT(Intervention, category="editing"):
     clamp: float = hyperparameter(4.0, "greatest ||d|| / ||h||", above=0)
     covariance: float = hyperparameter(50.0, "weight of the second moments", paper=15000.0, above=0)
     samples: int = hyperparameter(3000, "texts for the second moments", paper=100000, low=1)
-    prefixes: int = hyperparameter(0, "random texts put before each prompt, beside none", paper=5, low=0)
+    prefixes: int = hyperparameter(
+        0, "random texts put before each prompt, beside none", paper=5, low=0
+    )
     prefix_tokens: int = hyperparameter(10, "length of these texts", low=1)
     reads = frozenset({"edits", "statistics"})
 
@@ -55,7 +57,7 @@ class MEMIT(Intervention, category="editing"):
         check_layers(model, self.layers, "memit.layers")
 
     @classmethod
-    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
         """Where, how the targets are found, and how firmly the rest is held."""
         return {
             "layers": consecutive(trial, room),
@@ -86,16 +88,28 @@ class MEMIT(Intervention, category="editing"):
             hidden, rest = split(lm.model, prompts.encoded, last)
             neutral_hidden, neutral_rest = split(lm.model, neutral.encoded, last)
             before = F.log_softmax(neutral_rest(neutral_hidden, neutral.subjects).float(), dim=-1)
-            start = hidden[prompts.subjects].float()[:: prompts.each]  # (edits, hidden), at the bare prompt
+            start = hidden[prompts.subjects].float()[
+                :: prompts.each
+            ]  # (edits, hidden), at the bare prompt
         size = start.norm(dim=1)
         delta = torch.zeros_like(start, requires_grad=True)
         optimizer = torch.optim.Adam([delta], lr=self.lr)
         done = torch.zeros(len(edits), dtype=torch.bool, device=lm.device)
         for step in tqdm(range(self.steps), desc="memit targets", unit="step", delay=5):
             likely = prompts.answer_losses(rest(prompts.add(hidden, delta), prompts.answers))
-            kept = neutral_rest(neutral.add(neutral_hidden, delta), neutral.subjects).float().log_softmax(-1)
-            divergence = F.kl_div(before, kept, log_target=True, reduction="none").sum(1)  # KL(kept || before)
-            losses = likely + self.kl_factor * divergence + self.weight_decay * delta.norm(dim=1) / size**2  # (edits)
+            kept = (
+                neutral_rest(neutral.add(neutral_hidden, delta), neutral.subjects)
+                .float()
+                .log_softmax(-1)
+            )
+            divergence = F.kl_div(before, kept, log_target=True, reduction="none").sum(
+                1
+            )  # KL(kept || before)
+            losses = (
+                likely
+                + self.kl_factor * divergence
+                + self.weight_decay * delta.norm(dim=1) / size**2
+            )  # (edits)
             done |= losses.detach() < _ENOUGH
             if bool(done.all()) or step == self.steps - 1:
                 break  # the loss of the last step decides nothing any more
@@ -113,7 +127,9 @@ class MEMIT(Intervention, category="editing"):
         if not self.prefixes:
             return [""]
         starts = ("The", "Therefore", "Because", "I", "You")
-        encoded = lm.encode([starts[i % len(starts)] for i in range(self.prefixes)], padding_side="left")
+        encoded = lm.encode(
+            [starts[i % len(starts)] for i in range(self.prefixes)], padding_side="left"
+        )
         out = lm.model.generate(
             **encoded,
             do_sample=True,
@@ -121,18 +137,29 @@ class MEMIT(Intervention, category="editing"):
             min_new_tokens=self.prefix_tokens,
             pad_token_id=lm.tokenizer.pad_token_id,
         )
-        return ["", *(f"{text.strip()}. " for text in lm.tokenizer.batch_decode(out, skip_special_tokens=True))]
+        return [
+            "",
+            *(
+                f"{text.strip()}. "
+                for text in lm.tokenizer.batch_decode(out, skip_special_tokens=True)
+            ),
+        ]
 
     @torch.no_grad()
     def _at_subject(self, lm: LM, prompts: _Prompts, layer: int) -> Tensor:
         """The hidden states (edits, hidden) at the subject in the bare prompts, in float32."""
-        return hidden_states(lm.model, prompts.encoded, layer)[prompts.subjects].float()[:: prompts.each]
+        return hidden_states(lm.model, prompts.encoded, layer)[prompts.subjects].float()[
+            :: prompts.each
+        ]
 
     @torch.no_grad()
     def _keys(self, lm: LM, prompts: _Prompts, layer: int) -> Tensor:
         """The down-projection's inputs (in, edits) at the subject, mean over the prefixes, in float32."""
         seen: list[Tensor] = []
-        with taps({"down": down_projection(blocks(lm.model)[layer])}, lambda _, inputs: seen.append(inputs)):
+        with taps(
+            {"down": down_projection(blocks(lm.model)[layer])},
+            lambda _, inputs: seen.append(inputs),
+        ):
             hidden_states(lm.model, prompts.encoded, layer)
         return seen[0][prompts.subjects].float().unflatten(0, (-1, prompts.each)).mean(1).T
 
@@ -150,7 +177,9 @@ def update(missing: Tensor, keys: Tensor, moment: Tensor, covariance: float) -> 
     """
     k = keys.double()
     system = covariance * moment.double() + k @ k.T
-    system.diagonal().add_(1e-12 * system.diagonal().mean())  # a pruned model has inputs that are always 0
+    system.diagonal().add_(
+        1e-12 * system.diagonal().mean()
+    )  # a pruned model has inputs that are always 0
     return torch.linalg.solve(system, k @ missing.double()).T
 
 
@@ -166,14 +195,21 @@ class _Prompts:
     (rows, tokens, …) with: ``subjects`` the subjects' last tokens, ``answers`` what the targets' tokens are read from.
     """
 
-    def __init__(self, lm: LM, edits: Sequence[Edit], prefixes: Sequence[str], *, answers: bool) -> None:
+    def __init__(
+        self, lm: LM, edits: Sequence[Edit], prefixes: Sequence[str], *, answers: bool
+    ) -> None:
         self.each = len(prefixes)
         rows = [(f"{prefix}{edit.prompt}", edit) for edit in edits for prefix in prefixes]
         starts = [text.index(edit.subject, len(text) - len(edit.prompt)) for text, edit in rows]
         ends = [start + len(edit.subject) for start, (_, edit) in zip(starts, rows, strict=True)]
-        self.encoded, labels = lm.encode_pairs([(text, f" {edit.target}" if answers else "") for text, edit in rows])
+        self.encoded, labels = lm.encode_pairs(
+            [(text, f" {edit.target}" if answers else "") for text, edit in rows]
+        )
         positions = [self.encoded.char_to_token(row, end - 1) for row, end in enumerate(ends)]
-        self.subjects = (torch.arange(len(rows), device=lm.device), torch.tensor(positions, device=lm.device))
+        self.subjects = (
+            torch.arange(len(rows), device=lm.device),
+            torch.tensor(positions, device=lm.device),
+        )
         wanted = labels[:, 1:]
         where, at = (wanted != -100).nonzero(as_tuple=True)
         self.answers, self._targets = (where, at), wanted[where, at]
@@ -198,4 +234,6 @@ class _Prompts:
         losses = F.cross_entropy(logits.float(), self._targets, reduction="none")
         rows = len(self.subjects[0])
         sums = losses.new_zeros(rows).index_add(0, self.answers[0], losses)
-        return (sums / self.answers[0].bincount(minlength=rows)).unflatten(0, (-1, self.each)).mean(1)
+        return (
+            (sums / self.answers[0].bincount(minlength=rows)).unflatten(0, (-1, self.each)).mean(1)
+        )

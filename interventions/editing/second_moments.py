@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from interventions import cache
-from interventions.layers import blocks, down_projection, hidden_states, taps
+from interventions.anatomy import blocks, down_projection, hidden_states, taps
 from interventions.lm import LM, batches
 
 _BATCH = 32  # texts
@@ -34,7 +34,9 @@ def second_moments(lm: LM, texts: Sequence[str], layers: Sequence[int]) -> dict[
     Source: Meng et al. 2023, "Mass-Editing Memory in a Transformer", equation 14 (C_0) and section 4.3.
     """
     keys = _keys(lm, texts, layers)
-    files = {layer: cache.folder() / "statistics" / f"{key}.safetensors" for layer, key in keys.items()}
+    files = {
+        layer: cache.folder() / "statistics" / f"{key}.safetensors" for layer, key in keys.items()
+    }
     found = {layer: moment for layer, file in files.items() if (moment := _load(file)) is not None}
     missing = [layer for layer in layers if layer not in found]
     for layer, moment in (_compute(lm, texts, missing) if missing else {}).items():
@@ -87,7 +89,9 @@ def _update(hashed: hashlib._Hash, state: Mapping[str, Tensor]) -> None:
 
 
 def _checksum(moment: Tensor) -> str:
-    return hashlib.sha256(f"{moment.dtype} {tuple(moment.shape)}".encode() + _bytes(moment)).hexdigest()
+    return hashlib.sha256(
+        f"{moment.dtype} {tuple(moment.shape)}".encode() + _bytes(moment)
+    ).hexdigest()
 
 
 def _bytes(tensor: Tensor) -> bytes:

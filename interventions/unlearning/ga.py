@@ -10,14 +10,14 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from interventions.anatomy import blocks
 from interventions.base import Intervention
+from interventions.callbacks import report
 from interventions.data.base import Data
+from interventions.errors import InvalidInput
 from interventions.hyperparameters import hyperparameter
-from interventions.layers import blocks
 from interventions.lm import LM, batches
-from interventions.registry import InvalidInput
-from interventions.spaces import Room, Trial
-from interventions.watching import report
+from interventions.search_space import Trial, TuningContext
 
 LEARNING_RATES = (1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3)  # Tables 6 and 7
 SAMPLES = (10, 25, *range(50, 501, 50), 1000, 2000)  # printed as 10, 25, 50, 100, … 500, 1000, 2000
@@ -33,12 +33,17 @@ class GA(Intervention, category="unlearning"):
     """
 
     lr: float = hyperparameter(3e-4, "learning rate of AdamW", paper=5e-5, above=0)
-    samples: int = hyperparameter(160, "texts to forget, alternating between the domains", paper=50, low=1)
+    samples: int = hyperparameter(
+        160, "texts to forget, alternating between the domains", paper=50, low=1
+    )
     batch: int = hyperparameter(4, "texts per step", low=1)
     last_layers: int = hyperparameter(6, "final blocks that are trained", paper=16, low=1)
     max_tokens: int = hyperparameter(64, "tokens of a text that are used", paper=512, low=2)
     reads = frozenset({"forget"})
-    grid: ClassVar[Mapping[str, Sequence[Any]]] = {"lr": LEARNING_RATES, "samples": SAMPLES}  # Table 6
+    grid: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "lr": LEARNING_RATES,
+        "samples": SAMPLES,
+    }  # Table 6
     texts: ClassVar[Mapping[str, str]] = {"samples": "forget"}
     reports = True
 
@@ -47,7 +52,7 @@ class GA(Intervention, category="unlearning"):
         check_last_layers(model, self.last_layers, "ga.last_layers")
 
     @classmethod
-    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
         """How fast, on how much, how deep."""
         return {
             "lr": room.around(trial, cls, "lr", 30, 10),

@@ -12,12 +12,18 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from interventions.base import Intervention
+from interventions.callbacks import report
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.lm import LM, batches
-from interventions.spaces import Room, Trial
-from interventions.unlearning.ga import LEARNING_RATES, SAMPLES, check_last_layers, last_weights, text_loss
-from interventions.watching import report
+from interventions.search_space import Trial, TuningContext
+from interventions.unlearning.ga import (
+    LEARNING_RATES,
+    SAMPLES,
+    check_last_layers,
+    last_weights,
+    text_loss,
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,9 @@ class GD(Intervention, category="unlearning"):
     """
 
     lr: float = hyperparameter(1e-3, "learning rate of AdamW", paper=5e-5, above=0)
-    samples: int = hyperparameter(240, "texts to forget, alternating between the domains", paper=50, low=1)
+    samples: int = hyperparameter(
+        240, "texts to forget, alternating between the domains", paper=50, low=1
+    )
     retain_weight: float = hyperparameter(10.0, "weight of the retain loss", paper=40.0, low=0)
     batch: int = hyperparameter(4, "texts to forget per step", low=1)
     retain_batch: int = hyperparameter(16, "texts to retain per step", paper=4, low=1)
@@ -51,7 +59,7 @@ class GD(Intervention, category="unlearning"):
         check_last_layers(model, self.last_layers, "gd.last_layers")
 
     @classmethod
-    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
         """As GA, and what is to be retained: how much it weighs, how much of it there is."""
         return {
             "lr": room.around(trial, cls, "lr", 30, 10),
@@ -70,7 +78,10 @@ class GD(Intervention, category="unlearning"):
         for done, texts in enumerate(tqdm(steps, desc=self.name, unit="step", delay=5), start=1):
             optimizer.zero_grad()
             (-text_loss(lm, texts, self.max_tokens)).backward()
-            (self.retain_weight * text_loss(lm, list(islice(kept, self.retain_batch)), self.max_tokens)).backward()
+            (
+                self.retain_weight
+                * text_loss(lm, list(islice(kept, self.retain_batch)), self.max_tokens)
+            ).backward()
             optimizer.step()
             report(self, done, lm)
         return lm

@@ -13,13 +13,13 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import BatchEncoding, PreTrainedModel
 
+from interventions.anatomy import blocks, check_layers, down_projection, hidden_states
 from interventions.base import Intervention
+from interventions.callbacks import report
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
-from interventions.layers import blocks, check_layers, down_projection, hidden_states
 from interventions.lm import LM
-from interventions.spaces import Room, Trial
-from interventions.watching import report
+from interventions.search_space import Trial, TuningContext
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,9 @@ class RMU(Intervention, category="unlearning"):
     """
 
     layer: int = hyperparameter(2, "block whose output is steered", paper=3, low=2)
-    steering: float = hyperparameter(400.0, "length of the vector that is steered to", paper=20.0, above=0)
+    steering: float = hyperparameter(
+        400.0, "length of the vector that is steered to", paper=20.0, above=0
+    )
     alpha: float = hyperparameter(40.0, "weight of the retain loss", paper=1000.0, low=0)
     steps: int = hyperparameter(240, "gradient steps", paper=250, low=1)
     lr: float = hyperparameter(5e-3, "learning rate of AdamW", paper=5e-5, above=0)
@@ -54,7 +56,7 @@ class RMU(Intervention, category="unlearning"):
         check_layers(model, (self.layer,), "rmu.layer")
 
     @classmethod
-    def suggest(cls, trial: Trial, room: Room) -> dict[str, Any]:
+    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
         """Where, how far, how firmly the rest is held, and how long."""
         return {
             "layer": trial.suggest_int("layer", 2, room.layers - 1),
@@ -71,7 +73,9 @@ class RMU(Intervention, category="unlearning"):
         for weight in weights:
             weight.requires_grad_(True)
         optimizer = torch.optim.AdamW(weights, lr=self.lr)
-        direction = torch.rand(lm.model.config.hidden_size)  # uniform, as the authors' code draws it
+        direction = torch.rand(
+            lm.model.config.hidden_size
+        )  # uniform, as the authors' code draws it
         target = (self.steering * direction / direction.norm()).to(lm.device, weights[0].dtype)
         forget, retain = cycle(data.forget), cycle(data.retain)
         for done in tqdm(range(1, self.steps + 1), desc=self.name, unit="step", delay=5):
@@ -86,9 +90,14 @@ class RMU(Intervention, category="unlearning"):
 
     def trained(self, lm: LM) -> list[Tensor]:
         """The down-projections' weights of blocks layer - 2 ... layer."""
-        return [down_projection(blocks(lm.model)[i]).weight for i in range(self.layer - 2, self.layer + 1)]
+        return [
+            down_projection(blocks(lm.model)[i]).weight
+            for i in range(self.layer - 2, self.layer + 1)
+        ]
 
-    def loss(self, lm: LM, encoded: BatchEncoding, forgotten: int, target: Tensor, before: list[Tensor]) -> Tensor:
+    def loss(
+        self, lm: LM, encoded: BatchEncoding, forgotten: int, target: Tensor, before: list[Tensor]
+    ) -> Tensor:
         """The loss of one batch, of which the first ``forgotten`` rows are to forget; padding does not count.
 
         Args:

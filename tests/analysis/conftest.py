@@ -10,7 +10,7 @@ import pytest
 from interventions.data.base import Data
 from tracking import published as paper
 from tracking import query, store
-from tracking.checkpoints import Checkpoints
+from tracking.checkpoints.store import Checkpoints
 from tracking.run import run
 
 
@@ -26,11 +26,19 @@ def published(published_uri: str) -> pd.DataFrame:
 def grid_uri(tmp_path_factory: pytest.TempPathFactory, small: Data, kept_folder: Path) -> str:
     """A store with both orders of FT and Wanda at three levels on the testbed, and each alone; few of everything."""
     folder = tmp_path_factory.mktemp("grid")
-    fewer = dataclasses.replace(small, questions=dataclasses.replace(small.questions, split="validation"))
+    fewer = dataclasses.replace(
+        small, questions=dataclasses.replace(small.questions, split="validation")
+    )
     uri, kept = f"sqlite:///{folder}/mlflow.db", Checkpoints(kept_folder)
     pruned = [f"wanda(sparsity={level}, samples=16)" for level in (0.25, 0.5, 0.75)]
     edit = "ft(steps=10)"
-    specs = ["none", edit, *pruned, *(f"{edit} | {p}" for p in pruned), *(f"{p} | {edit}" for p in pruned)]
+    specs = [
+        "none",
+        edit,
+        *pruned,
+        *(f"{edit} | {p}" for p in pruned),
+        *(f"{p} | {edit}" for p in pruned),
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         patch.setattr("tracking.plan.testbed", lambda edit_batch, split: fewer)

@@ -34,7 +34,9 @@ def run(steps: str, /, **columns: Any) -> dict[str, Any]:
 
 def frame(runs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """The newest first, as the query gives them."""
-    return pd.DataFrame(list(runs)).sort_values("start_time", ascending=False, kind="stable", ignore_index=True)
+    return pd.DataFrame(list(runs)).sort_values(
+        "start_time", ascending=False, kind="stable", ignore_index=True
+    )
 
 
 def curve(

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from analysis import composability as co
-from interventions.registry import InvalidInput
+from analysis.metrics import composability as co
+from interventions.errors import InvalidInput
 from tests.analysis.synthetic import curve, frame, run
 
 MEASURES = ("order_free_error", "order_sensitivity")
@@ -29,20 +29,26 @@ def test_a_triangle_by_hand() -> None:
     assert areas(runs, raw=True).order_sensitivity[0] == 0.25
 
 
-def test_areas_of_the_paper_agree_with_adaptive_quadrature_of_the_interpolated_curves(published: pd.DataFrame) -> None:
+def test_areas_of_the_paper_agree_with_adaptive_quadrature_of_the_interpolated_curves(
+    published: pd.DataFrame,
+) -> None:
     """An independent route: scipy's quad on each segment of numpy's interpolation, of the published points."""
     points = co.point(published, ["edit_success", "wmdp", "mmlu"])
     found = co.area(points)
     assert len(found) == 24 * 3
     for row in found.itertuples():
         same = ["intervention", "partner", "criterion"]
-        of = points[(points[same] == [getattr(row, name) for name in same]).all(axis=1)].sort_values("level")
+        of = points[
+            (points[same] == [getattr(row, name) for name in same]).all(axis=1)
+        ].sort_values("level")
         levels = of.level.to_numpy()
         for measure in MEASURES:
             values = of[measure].to_numpy()
             height = functools.partial(np.interp, xp=levels, fp=values)
             whole = sum(quad(height, low, high)[0] for low, high in itertools.pairwise(levels))
-            assert getattr(row, measure) == pytest.approx(whole / (levels[-1] - levels[0]), abs=1e-12)
+            assert getattr(row, measure) == pytest.approx(
+                whole / (levels[-1] - levels[0]), abs=1e-12
+            )
 
 
 def test_sparsity_and_bits_are_comparable() -> None:
@@ -85,7 +91,14 @@ def test_levels_where_another_criterion_fell_below_its_bound_in_either_order_are
 
 
 def test_a_bound_on_a_criterion_where_lower_is_better_is_a_maximum() -> None:
-    runs = curve("ft", "wanda", [0.25, 0.5, 0.75], [5.0, 6.0, 30.0], [5.0, 7.0, 9.0], criterion="wikitext_ppl")
+    runs = curve(
+        "ft",
+        "wanda",
+        [0.25, 0.5, 0.75],
+        [5.0, 6.0, 30.0],
+        [5.0, 7.0, 9.0],
+        criterion="wikitext_ppl",
+    )
     assert areas(runs, bounds={"wikitext_ppl": 8}).levels[0] == "0.25 0.5"
     assert list(co.within(co.point(frame(runs)), {"wikitext_ppl": 8}).level) == [0.25, 0.5]
 

@@ -36,9 +36,14 @@ def test_the_notebook_runs_and_shows_its_figure(
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     notebook = nbformat.read(ROOT / "examples" / "composability.ipynb", as_version=4)
     NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
     ).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert any("FT → GPTQ is better by" in output.get("text", "") for output in outputs)
-    assert not [path for path in tmp_path.iterdir() if path.name != "mlflow.db"]  # it leaves nothing behind
+    assert not [
+        path for path in tmp_path.iterdir() if path.name != "mlflow.db"
+    ]  # it leaves nothing behind

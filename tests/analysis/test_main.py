@@ -12,9 +12,9 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from analysis import composability as co
-from analysis import statistics
 from analysis.__main__ import main, parser
+from analysis.inference import intervals
+from analysis.metrics import composability as co
 from tracking import plugin, query, schema, store
 
 pytestmark = pytest.mark.full  # making the grid takes over ten seconds
@@ -43,28 +43,42 @@ def analysed(grid_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_artifact_is_made(analysed: Path, grid_uri: str) -> None:
-    tables = {f"tables/table{number}.{kind}" for number in (2, 8, 9, 10) for kind in ("md", "csv", "tex")}
+    tables = {
+        f"tables/table{number}.{kind}" for number in (2, 8, 9, 10) for kind in ("md", "csv", "tex")
+    }
     figures = {
         f"figures/{name}.{kind}"
         for name in ("figure2", "perplexity-editing", "order-sensitivity")
         for kind in ("png", "html")
     }
-    expected = {"composability.csv", "areas.csv", "wins.csv", "order.csv", "report.html"} | tables | figures
+    expected = (
+        {"composability.csv", "areas.csv", "wins.csv", "order.csv", "report.html"}
+        | tables
+        | figures
+    )
     made = {str(path.relative_to(analysed)) for path in analysed.rglob("*") if path.is_file()}
     assert made == expected
     (run,) = analyses(grid_uri)
-    logged = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, tracking_uri=grid_uri))
-    assert {str(path.relative_to(logged)) for path in logged.rglob("*") if path.is_file()} == expected
+    logged = Path(
+        mlflow.artifacts.download_artifacts(run_id=run.info.run_id, tracking_uri=grid_uri)
+    )
+    assert {
+        str(path.relative_to(logged)) for path in logged.rglob("*") if path.is_file()
+    } == expected
 
 
-def test_the_analysis_is_a_run_among_the_reports_with_the_findings_as_its_note(analysed: Path, grid_uri: str) -> None:
+def test_the_analysis_is_a_run_among_the_reports_with_the_findings_as_its_note(
+    analysed: Path, grid_uri: str
+) -> None:
     (run,) = analyses(grid_uri)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "analysis of composability")
     assert run.data.params["experiment"] == "composability"
     assert "1 pair of 2 interventions, 3 points" in run.data.tags[schema.NOTE]
 
 
-def test_composability_csv_has_a_row_per_criterion_and_level(analysed: Path, grid: pd.DataFrame) -> None:
+def test_composability_csv_has_a_row_per_criterion_and_level(
+    analysed: Path, grid: pd.DataFrame
+) -> None:
     """Checked against the runs themselves."""
     table = pd.read_csv(analysed / "composability.csv")
     assert tuple(table.columns[:8]) == COLUMNS
@@ -94,7 +108,9 @@ def test_areas_and_wins_and_the_order_are_in_files_of_their_own(analysed: Path) 
     (order,) = pd.read_csv(analysed / "order.csv").to_dict("records")
     assert {order["intervention"], order["partner"]} == {"ft", "wanda"}
     assert "on average over sparsity 0.25, 0.5, 0.75" in order["words"]
-    assert {"group", "method", "wins", "ties", "comparisons", "over"} <= set(pd.read_csv(analysed / "wins.csv").columns)
+    assert {"group", "method", "wins", "ties", "comparisons", "over"} <= set(
+        pd.read_csv(analysed / "wins.csv").columns
+    )
 
 
 def test_the_recompressed_order_is_the_backward_one(grid: pd.DataFrame) -> None:
@@ -103,7 +119,9 @@ def test_the_recompressed_order_is_the_backward_one(grid: pd.DataFrame) -> None:
     assert (grid.recompressed.fillna("none") != "none").sum() == 3
 
 
-def test_own_and_published_results_stand_side_by_side(grid: pd.DataFrame, published: pd.DataFrame) -> None:
+def test_own_and_published_results_stand_side_by_side(
+    grid: pd.DataFrame, published: pd.DataFrame
+) -> None:
     both = pd.concat([grid, published], ignore_index=True)
     contexts = co.point(both).context.unique()
     assert len(contexts) == 2
@@ -115,8 +133,10 @@ def test_items_of_the_grid_agree_with_its_criteria(grid: pd.DataFrame) -> None:
     means = scores.groupby(["run_id", "criterion"]).score.mean().unstack()
     runs = grid.set_index("run_id")
     for name in ("mmlu", "edit_success"):
-        pd.testing.assert_series_equal(means[name].sort_index(), runs[name].sort_index(), check_names=False)
-    assert statistics.intervals(grid, co.point(grid, ["mmlu"]), scores).over.eq("items").all()
+        pd.testing.assert_series_equal(
+            means[name].sort_index(), runs[name].sort_index(), check_names=False
+        )
+    assert intervals.intervals(grid, co.point(grid, ["mmlu"]), scores).over.eq("items").all()
 
 
 # parameters
@@ -125,7 +145,10 @@ def test_items_of_the_grid_agree_with_its_criteria(grid: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--experiment", "nope"], r"no experiment is named 'nope' .* there are: Default, composability"),
+        (
+            ["--experiment", "nope"],
+            r"no experiment is named 'nope' .* there are: Default, composability",
+        ),
         (["--experiment", "composability,nope"], "no experiment is named 'nope'"),
         (["--experiment", " , "], "experiment must name at least one, but got ' , '"),
         (
@@ -138,7 +161,10 @@ def test_items_of_the_grid_agree_with_its_criteria(grid: pd.DataFrame) -> None:
             "level sparsity=0.6: no run has it; levels that both orders have: 0.25, 0.5, 0.75",
         ),
         (["--levels", "0.25"], "levels must be written like sparsity=0.25,bits=4, but got '0.25'"),
-        (["--bounds", "mmlu>0.4"], "bounds must be written like mmlu=0.4,wikitext_ppl=8, but got 'mmlu>0.4'"),
+        (
+            ["--bounds", "mmlu>0.4"],
+            "bounds must be written like mmlu=0.4,wikitext_ppl=8, but got 'mmlu>0.4'",
+        ),
         (["--bounds", "mmul=0.4"], "no criterion 'mmul'. Did you mean 'mmlu'"),
         (["--bounds", "mmlu=2"], "no level is within the bounds; mmlu lies in .* to "),
         (["--error", "median"], "error must be best or worst, but got 'median'"),
@@ -159,7 +185,9 @@ def test_bad_input_is_one_line_status_2_and_no_run(
     assert len(analyses(store.uri())) == before
 
 
-def test_a_level_that_only_one_order_has_is_refused(local_store: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_level_that_only_one_order_has_is_refused(
+    local_store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     client = MlflowClient(local_store)
     for spec, level in (("ft | wanda", "0.25"), ("wanda | ft", "0.25"), ("ft | wanda", "0.5")):
         run = client.create_run(store.experiment())
@@ -170,21 +198,37 @@ def test_a_level_that_only_one_order_has_is_refused(local_store: str, capsys: py
         client.log_metric(run.info.run_id, "mmlu", 0.5)
         client.set_terminated(run.info.run_id)
     assert main(["--levels", "sparsity=0.5"]) == 2
-    assert "level sparsity=0.5: only ft → wanda has it; levels that both orders have: 0.25" in capsys.readouterr().err
+    assert (
+        "level sparsity=0.5: only ft → wanda has it; levels that both orders have: 0.25"
+        in capsys.readouterr().err
+    )
 
 
 def test_criteria_bounds_and_error_are_as_asked(grid: pd.DataFrame, tmp_path: Path) -> None:
-    asked = ["--criteria", "edit_success", "--bounds", "mmlu=0.9", "--error", "worst", "--items", "none"]
+    asked = [
+        "--criteria",
+        "edit_success",
+        "--bounds",
+        "mmlu=0.9",
+        "--error",
+        "worst",
+        "--items",
+        "none",
+    ]
     assert main([*asked, "--output", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "composability.csv")
     assert set(table.criterion) == {"edit_success"}
-    assert table.order_free_error.tolist() == pytest.approx((1 - table[["forward", "backward"]].min(axis=1)).tolist())
+    assert table.order_free_error.tolist() == pytest.approx(
+        (1 - table[["forward", "backward"]].min(axis=1)).tolist()
+    )
     assert table.over.isna().all()
     within = co.within(co.point(grid), {"mmlu": 0.9}).level.unique()
     assert table[table.within_bounds].level.tolist() == sorted(within)
 
 
-def test_a_criterion_without_a_good_direction_can_be_analysed_alone(grid: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_criterion_without_a_good_direction_can_be_analysed_alone(
+    grid: pd.DataFrame, tmp_path: Path
+) -> None:
     assert main(["--criteria", "sparsity", "--items", "none", "--output", str(tmp_path)]) == 0
     assert pd.read_csv(tmp_path / "composability.csv").order_free_error.isna().all()
 
@@ -192,7 +236,9 @@ def test_a_criterion_without_a_good_direction_can_be_analysed_alone(grid: pd.Dat
 # under `mlflow run`
 
 
-def test_a_launched_analysis_adopts_the_launchers_run(grid: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_launched_analysis_adopts_the_launchers_run(
+    grid: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = MlflowClient(store.uri())
     run_id = client.create_run(store.experiment(store.REPORTS)).info.run_id
     client.log_param(run_id, "experiment", "'composability'")  # quoted, as the launcher does
@@ -238,7 +284,9 @@ def test_mlproject_has_the_command_lines_options_and_defaults() -> None:
     defaults = {name: parameter["default"] for name, parameter in entry["parameters"].items()}
     options = {action.dest: action.default for action in parser()._actions if action.dest != "help"}
     assert defaults == options
-    assert shlex.split(entry["command"])[3:] == [word for name in defaults for word in (f"--{name}", f"{{{name}}}")]
+    assert shlex.split(entry["command"])[3:] == [
+        word for name in defaults for word in (f"--{name}", f"{{{name}}}")
+    ]
 
 
 def test_the_analysis_loads_no_torch(grid_uri: str, tmp_path: Path) -> None:
@@ -268,13 +316,17 @@ def test_the_users_commands_work_as_written(tmp_path: Path) -> None:
 
     def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name("mlflow")), "run", str(ROOT), *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        )
 
     for added in (311, 0):
         done = launch("-e", "published")
         assert done.returncode == 0, done.stderr
         assert f"{added} runs added to experiment 'published'" in done.stdout
-    done = launch("-e", "analyze", "-P", "experiment=published", "-P", f"output={tmp_path / 'files'}")
+    done = launch(
+        "-e", "analyze", "-P", "experiment=published", "-P", f"output={tmp_path / 'files'}"
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "files" / "report.html").exists()
     wrong = launch("-e", "analyze", "-P", "experiment=typo")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import composability as co
-from interventions.registry import InvalidInput
+from analysis.metrics import composability as co
+from interventions.errors import InvalidInput
 from tests.analysis.synthetic import curve, frame, run
 from tracking.catalogue import CriterionFacts, InterventionFacts, as_tag
 
@@ -25,7 +25,9 @@ def only(points: pd.DataFrame) -> Any:
 # the paper
 
 
-def test_the_96_numbers_of_table_2_follow_from_the_published_compositions(published: pd.DataFrame) -> None:
+def test_the_96_numbers_of_table_2_follow_from_the_published_compositions(
+    published: pd.DataFrame,
+) -> None:
     """Tolerance: compositions and cells are both printed to two decimals."""
     printed = pd.read_csv(TABLE_2)
     points = co.point(published, levels={"sparsity": 0.25, "bits": 4})
@@ -34,7 +36,10 @@ def test_the_96_numbers_of_table_2_follow_from_the_published_compositions(publis
         suffixes=("_printed", ""),
     )  # fmt: skip
     assert len(both) == len(printed) == 48
-    apart = {name: (both[name] - both[f"{name}_printed"]).abs() for name in ("order_free_error", "order_sensitivity")}
+    apart = {
+        name: (both[name] - both[f"{name}_printed"]).abs()
+        for name in ("order_free_error", "order_sensitivity")
+    }
     assert all(differences.max() <= 0.0101 for differences in apart.values())
     # what the README says of the last digit
     assert {name: int((differences > 0.005).sum()) for name, differences in apart.items()} == {
@@ -46,7 +51,9 @@ def test_equation_1_as_printed_misses_table_2(published: pd.DataFrame) -> None:
     """Which is why the default is the paper's text ("the area above the maximum")."""
     printed = pd.read_csv(TABLE_2).set_index(["row", "column", "criterion"]).order_free_error
     points = co.point(published, levels={"sparsity": 0.25, "bits": 4}, error="worst")
-    worst = points.set_index(["partner", "intervention", "criterion"]).order_free_error.reindex(printed.index)
+    worst = points.set_index(["partner", "intervention", "criterion"]).order_free_error.reindex(
+        printed.index
+    )
     assert (worst - printed).abs().max() > 0.3
 
 
@@ -86,7 +93,9 @@ def test_a_criterion_without_a_good_direction_has_a_sensitivity_but_no_error() -
 
 
 def test_an_infinite_perplexity_leaves_the_finite_order_and_two_have_no_difference() -> None:
-    runs = curve("ga", "awq", [2, 4], [math.inf, math.inf], [8.0, math.inf], criterion="wikitext_ppl")
+    runs = curve(
+        "ga", "awq", [2, 4], [math.inf, math.inf], [8.0, math.inf], criterion="wikitext_ppl"
+    )
     points = co.point(frame(runs)).set_index("level")
     assert (points.order_free_error[2], points.order_sensitivity[2]) == (8.0, math.inf)
     assert points.order_free_error[4] == math.inf
@@ -108,7 +117,10 @@ def test_replicates_are_averaged_before_the_better_order_is_taken() -> None:
 
 
 def test_only_replicates_that_both_orders_have_count_and_the_others_are_named() -> None:
-    runs = [*curve("ft", "wanda", [0.5], [0.9], [0.8]), run("ft | wanda", level=0.5, edit_batch=1, edit_success=0.1)]
+    runs = [
+        *curve("ft", "wanda", [0.5], [0.9], [0.8]),
+        run("ft | wanda", level=0.5, edit_batch=1, edit_success=0.1),
+    ]
     points = co.point(frame(runs))
     assert (only(points).forward, only(points).replicates, only(points).unpaired) == (0.9, 1, 1)
     assert list(co.missing(points).what) == ["1 replicate (seed and edit batch) in one order only"]
@@ -129,7 +141,17 @@ def test_orders_without_a_common_seed_and_edit_batch_are_not_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    "column", ["ft.lr", "wanda.samples", "model", "data", "dtype", "device", "recompress", "a_users_own_param"]
+    "column",
+    [
+        "ft.lr",
+        "wanda.samples",
+        "model",
+        "data",
+        "dtype",
+        "device",
+        "recompress",
+        "a_users_own_param",
+    ],
 )
 def test_runs_that_differ_in_anything_else_are_never_averaged_together(column: str) -> None:
     values: tuple[Any, Any] = (1e-3, 2e-3) if "." in column else ("one", "other")
@@ -150,7 +172,8 @@ def test_orders_with_different_hyperparameters_are_not_compared() -> None:
         run("wanda | ft", level=0.5, edit_success=0.8, **{"ft.lr": 2e-3}),
     ]
     with pytest.raises(
-        InvalidInput, match=r"no pair was run in both orders with equal settings; there are: ft → wanda"
+        InvalidInput,
+        match=r"no pair was run in both orders with equal settings; there are: ft → wanda",
     ):
         co.point(frame(runs))
 
@@ -172,7 +195,10 @@ def test_which_checkpoints_were_kept_is_no_setting() -> None:
 
 
 def test_of_repeats_the_newest_counts() -> None:
-    runs = [*curve("ft", "wanda", [0.5], [0.1], [0.8]), run("ft | wanda", level=0.5, minutes=5, edit_success=0.9)]
+    runs = [
+        *curve("ft", "wanda", [0.5], [0.1], [0.8]),
+        run("ft | wanda", level=0.5, minutes=5, edit_success=0.9),
+    ]
     point = only(co.point(frame(runs)))
     assert (point.forward, point.replicates, len(point.forward_runs)) == (0.9, 1, 1)
 
@@ -203,7 +229,10 @@ def test_two_compressions_have_the_partners_level_and_the_others_as_a_setting() 
 
 
 def test_an_order_that_was_not_run_is_a_gap_with_a_name() -> None:
-    runs = [*curve("ft", "wanda", [0.25], [0.9], [0.8]), run("ft | wanda", level=0.5, edit_success=0.7)]
+    runs = [
+        *curve("ft", "wanda", [0.25], [0.9], [0.8]),
+        run("ft | wanda", level=0.5, edit_success=0.7),
+    ]
     points = co.point(frame(runs)).set_index("level")
     assert points.forward[0.5] == 0.7
     assert points.loc[0.5, ["backward", "order_free_error", "order_sensitivity"]].isna().all()
@@ -212,10 +241,16 @@ def test_an_order_that_was_not_run_is_a_gap_with_a_name() -> None:
 
 
 def test_a_level_that_other_pairs_have_is_missed() -> None:
-    runs = [*curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7]), *curve("lora", "wanda", [0.25], [0.9], [0.8])]
+    runs = [
+        *curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7]),
+        *curve("lora", "wanda", [0.25], [0.9], [0.8]),
+    ]
     (line,) = co.missing(co.point(frame(runs))).to_dict("records")
     assert (line["intervention"], line["level"]) == ("lora", 0.5)
-    assert line["what"] == "neither order was run, though other pairs have this level of wanda.sparsity"
+    assert (
+        line["what"]
+        == "neither order was run, though other pairs have this level of wanda.sparsity"
+    )
 
 
 # third parties
@@ -223,7 +258,9 @@ def test_a_level_that_other_pairs_have_is_missed() -> None:
 
 def third_party(**columns: Any) -> dict[str, Any]:
     return {
-        "about_interventions": as_tag({"shrink": InterventionFacts("Shrink", "compression", "ratio")}),
+        "about_interventions": as_tag(
+            {"shrink": InterventionFacts("Shrink", "compression", "ratio")}
+        ),
         "about_criteria": as_tag({"toxicity": CriterionFacts("lower", "share")}),
         **columns,
     }
@@ -235,8 +272,17 @@ def test_interventions_and_criteria_of_third_parties_are_known_from_their_runs()
         run("shrink | ft", **third_party(toxicity=0.1, **{"shrink.ratio": 0.5})),
     ]
     point = only(co.point(frame(runs)))
-    assert (point.intervention, point.partner, point.strength, point.level) == ("ft", "shrink", "shrink.ratio", 0.5)
-    assert (point.criterion, point.order_free_error, point.partner_group) == ("toxicity", 0.1, "compression")
+    assert (point.intervention, point.partner, point.strength, point.level) == (
+        "ft",
+        "shrink",
+        "shrink.ratio",
+        0.5,
+    )
+    assert (point.criterion, point.order_free_error, point.partner_group) == (
+        "toxicity",
+        0.1,
+        "compression",
+    )
 
 
 def test_runs_that_contradict_each_other_on_a_direction_are_refused() -> None:
@@ -259,7 +305,10 @@ RUNS = [*curve("ft", "wanda", [0.25], [0.9], [0.8]), run("ft | wanda", level=0.5
             lambda: co.point(frame(RUNS), ["edit_sucess"]),
             r"no criterion 'edit_sucess'. Did you mean 'edit_success'\? They",
         ),
-        (lambda: co.point(frame(RUNS), error="median"), "error must be best or worst, but got 'median'"),  # type: ignore[arg-type]
+        (
+            lambda: co.point(frame(RUNS), error="median"),  # type: ignore[arg-type]
+            "error must be best or worst, but got 'median'",
+        ),
         (
             lambda: co.point(frame(RUNS), levels={"sparsity": 0.5}),
             "level sparsity=0.5: only ft → wanda has it; levels that both orders have: 0.25",
@@ -268,14 +317,31 @@ RUNS = [*curve("ft", "wanda", [0.25], [0.9], [0.8]), run("ft | wanda", level=0.5
             lambda: co.point(frame(RUNS), levels={"sparsity": 0.4}),
             "sparsity=0.4: no run has it; levels that both .* 0.25",
         ),
-        (lambda: co.point(frame(RUNS), levels={"bits": 4}), "no pair has a strength named 'bits'; there are: sparsity"),
-        (lambda: co.point(frame(RUNS), bounds={"mmlu": 0.4}), "no criterion 'mmlu'. They have: edit_success"),
-        (lambda: co.point(frame(RUNS[:1])), "no pair was run in both orders .*; there are: ft → wanda"),
-        (lambda: co.point(frame([run("ft", edit_success=0.9)])), "no finished run is a pair .*; there are: ft"),
-        (lambda: co.point(pd.DataFrame()), "no finished run is a pair of interventions; there are: none"),
+        (
+            lambda: co.point(frame(RUNS), levels={"bits": 4}),
+            "no pair has a strength named 'bits'; there are: sparsity",
+        ),
+        (
+            lambda: co.point(frame(RUNS), bounds={"mmlu": 0.4}),
+            "no criterion 'mmlu'. They have: edit_success",
+        ),
+        (
+            lambda: co.point(frame(RUNS[:1])),
+            "no pair was run in both orders .*; there are: ft → wanda",
+        ),
+        (
+            lambda: co.point(frame([run("ft", edit_success=0.9)])),
+            "no finished run is a pair .*; there are: ft",
+        ),
+        (
+            lambda: co.point(pd.DataFrame()),
+            "no finished run is a pair of interventions; there are: none",
+        ),
     ],
 )
-def test_bad_input_is_one_line_that_says_what_is_there(call: Callable[[], object], message: str) -> None:
+def test_bad_input_is_one_line_that_says_what_is_there(
+    call: Callable[[], object], message: str
+) -> None:
     with pytest.raises(InvalidInput, match=message) as error:
         call()
     assert "\n" not in str(error.value)
@@ -287,8 +353,12 @@ shares = st.floats(0, 1, allow_subnormal=False)
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(shares, shares), min_size=1, max_size=5), st.randoms(use_true_random=False))
-def test_the_order_in_which_runs_were_logged_does_not_matter(values: list[tuple[float, float]], random: Any) -> None:
+@given(
+    st.lists(st.tuples(shares, shares), min_size=1, max_size=5), st.randoms(use_true_random=False)
+)
+def test_the_order_in_which_runs_were_logged_does_not_matter(
+    values: list[tuple[float, float]], random: Any
+) -> None:
     levels = [i / 10 for i in range(len(values))]
     forward, backward = zip(*values, strict=True)
     runs = curve("ft", "wanda", levels, forward, backward)
@@ -300,7 +370,11 @@ def test_the_order_in_which_runs_were_logged_does_not_matter(values: list[tuple[
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(shares, min_size=1, max_size=6))
-def test_identical_curves_have_no_order_sensitivity_and_errors_stay_in_bounds(values: list[float]) -> None:
-    points = co.point(frame(curve("ft", "wanda", [i / 10 for i in range(len(values))], values, values)))
+def test_identical_curves_have_no_order_sensitivity_and_errors_stay_in_bounds(
+    values: list[float],
+) -> None:
+    points = co.point(
+        frame(curve("ft", "wanda", [i / 10 for i in range(len(values))], values, values))
+    )
     assert (points.order_sensitivity == 0).all()
     assert points.order_free_error.between(0, 1).all()

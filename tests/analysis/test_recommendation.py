@@ -6,13 +6,15 @@ import pandas as pd
 import pytest
 
 from analysis import recommend
-from interventions.registry import InvalidInput
+from interventions.errors import InvalidInput
 from tests.analysis.synthetic import frame, run
 
 LEVELS = (0.25, 0.5)
 
 
-def both(order: str, level: float, edit_success: float, mmlu: float, bits: float, **more: Any) -> dict[str, Any]:
+def both(
+    order: str, level: float, edit_success: float, mmlu: float, bits: float, **more: Any
+) -> dict[str, Any]:
     return run(order, level=level, edit_success=edit_success, mmlu=mmlu, average_bits=bits, **more)
 
 
@@ -61,7 +63,9 @@ def test_an_infinite_perplexity_in_both_orders_decides_nothing() -> None:
     advice = recommend(table, "ft + wanda", weights={"edit_success": 1, "wikitext_ppl": 1})
     assert advice.score == pytest.approx(0.2)
     one_sided = table.assign(wikitext_ppl=np.where(table.step1 == "ft", 5.0, math.inf))
-    assert recommend(one_sided, "ft + wanda", weights={"edit_success": 1, "wikitext_ppl": 1}).order == ("ft", "wanda")
+    assert recommend(
+        one_sided, "ft + wanda", weights={"edit_success": 1, "wikitext_ppl": 1}
+    ).order == ("ft", "wanda")
 
 
 def test_settings_that_no_other_beats_are_pareto_optimal() -> None:
@@ -77,7 +81,9 @@ def test_settings_that_no_other_beats_are_pareto_optimal() -> None:
 
 
 def test_settings_out_of_bounds_are_neither_optimal_nor_do_they_beat_others() -> None:
-    settings = recommend(runs(), "ft + wanda", bounds={"mmlu": 0.48}).settings.set_index(["order", "level"])
+    settings = recommend(runs(), "ft + wanda", bounds={"mmlu": 0.48}).settings.set_index(
+        ["order", "level"]
+    )
     assert not settings.within["wanda → ft", 0.5]
     assert not settings.pareto["wanda → ft", 0.5]
     assert settings.pareto["ft → wanda", 0.5]
@@ -90,7 +96,11 @@ def test_how_sure_is_the_share_of_resamples_that_agree() -> None:
         table["edit_success"] += rng.normal(0, 0.01, 4)
     advice = recommend(pd.concat(tables), "ft + wanda")
     assert advice.low < advice.score < advice.high
-    assert (advice.sure, advice.replicates, advice.resampled) == (1.0, 8, "8 edit batches and seeds")
+    assert (advice.sure, advice.replicates, advice.resampled) == (
+        1.0,
+        8,
+        "8 edit batches and seeds",
+    )
     even = pd.concat([t.assign(edit_success=rng.normal(0.5, 0.1, 4), mmlu=0.5) for t in tables])
     doubtful = recommend(even, "ft + wanda")
     assert doubtful.low < 0 < doubtful.high
@@ -120,15 +130,24 @@ def test_a_pair_whose_orders_are_equal_has_no_better_one() -> None:
 def test_the_paper_says_prune_before_editing_and_edit_before_gptq(published: pd.DataFrame) -> None:
     """Its finding 2; AWQ before editing."""
     firsts = {
-        pair: recommend(published, pair).order[0] for pair in ("ft + wanda", "ft + gptq", "ft + awq", "lora + awq")
+        pair: recommend(published, pair).order[0]
+        for pair in ("ft + wanda", "ft + gptq", "ft + awq", "lora + awq")
     }
-    assert firsts == {"ft + wanda": "wanda", "ft + gptq": "ft", "ft + awq": "awq", "lora + awq": "awq"}
+    assert firsts == {
+        "ft + wanda": "wanda",
+        "ft + gptq": "ft",
+        "ft + awq": "awq",
+        "lora + awq": "awq",
+    }
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pair": "ft + wnda"}, r"pair 'ft \+ wnda' was not run in both orders; pairs that were: ft \+ wanda"),
+        (
+            {"pair": "ft + wnda"},
+            r"pair 'ft \+ wnda' was not run in both orders; pairs that were: ft \+ wanda",
+        ),
         ({"weights": {"mmluu": 1}}, "no criterion 'mmluu'. Did you mean 'mmlu'"),
         ({"weights": {"mmlu": -1}}, "weights must be at least 0, but mmlu has -1"),
         ({"weights": {"mmlu": 0}}, "at least one weight must be greater than 0"),
@@ -143,6 +162,9 @@ def test_bad_input_is_one_line(options: dict[str, Any], message: str) -> None:
 
 def test_several_settings_must_be_told_apart() -> None:
     table = pd.concat([runs(**{"ft.lr": 1e-3}), runs(**{"ft.lr": 2e-3})])
-    with pytest.raises(InvalidInput, match=r"run with several settings; give the runs of one: .*lr=0.001; .*lr=0.002"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"run with several settings; give the runs of one: .*lr=0.001; .*lr=0.002",
+    ):
         recommend(table, "ft + wanda")
     assert recommend(table[table["ft.lr"] == 1e-3], "ft + wanda").order == ("wanda", "ft")

@@ -5,35 +5,42 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import composability as co
-from analysis import statistics
-from analysis.analyze import collect
-from analysis.content import content
-from analysis.findings import findings
+from analysis.inference import intervals
 from analysis.labels import Labels
-from analysis.orders import both_orders
-from analysis.report import render
-from analysis.request import Request, prepared_from
+from analysis.metrics import composability as co
+from analysis.metrics.align import both_orders
+from analysis.report.analyze import collect
+from analysis.report.content import content
+from analysis.report.findings import findings
+from analysis.report.page import render
+from analysis.report.request import AnalysisRequest, prepared_from
 from tests.analysis.synthetic import curve, frame, run
 from tracking.catalogue import InterventionFacts, as_tag
 
 
 def page(runs: pd.DataFrame, **asked: Any) -> str:
-    prepared = prepared_from(Request(("made up",), **asked), runs)
+    prepared = prepared_from(AnalysisRequest(("made up",), **asked), runs)
     collected = collect(prepared, None)
     return render(content(prepared, collected))
 
 
 def said(runs: pd.DataFrame) -> list[str]:
-    points = statistics.intervals(runs, co.point(runs))
+    points = intervals.intervals(runs, co.point(runs))
     orders = both_orders(runs)
-    return [f.text for found in findings(points, orders, Labels(orders.catalogue)).values() for f in found]
+    return [
+        f.text
+        for found in findings(points, orders, Labels(orders.catalogue)).values()
+        for f in found
+    ]
 
 
 def addresses(html: str) -> list[tuple[str, ...]]:
     """The runs that each number links to, as the page's script resolves them."""
     ids = [run_id for run_id, _ in json.loads(re.search(r"const RUNS = (\[.*?\]), UI", html)[1])]  # type: ignore[index]
-    return [tuple(ids[int(i)] for i in numbers.split()) for numbers in re.findall(r'data-r="([\d ]+)"', html)]
+    return [
+        tuple(ids[int(i)] for i in numbers.split())
+        for numbers in re.findall(r'data-r="([\d ]+)"', html)
+    ]
 
 
 # the page
@@ -46,19 +53,35 @@ def paper(published: pd.DataFrame) -> str:
 
 def test_the_page_needs_nothing_else(paper: str) -> None:
     """No script, style, image or font from elsewhere; the only addresses are links to MLflow's UI."""
-    without_plotly = re.sub(r"<script[^>]*>/\*\*\s*\* plotly\.js.*?</script>", "", paper, flags=re.DOTALL)
+    without_plotly = re.sub(
+        r"<script[^>]*>/\*\*\s*\* plotly\.js.*?</script>", "", paper, flags=re.DOTALL
+    )
     assert len(without_plotly) < len(paper) / 3
-    assert not re.findall(r'<(?:script|link|img|iframe)[^>]*(?:src|href)="(?!data:)', without_plotly)
+    assert not re.findall(
+        r'<(?:script|link|img|iframe)[^>]*(?:src|href)="(?!data:)', without_plotly
+    )
     assert not re.findall(r"@import|url\(", without_plotly)
     assert paper.count("<script") - without_plotly.count("<script") == 1
 
 
 def test_findings_come_first(paper: str) -> None:
     sections = re.findall(r'<section id="(\w+)"', paper)
-    assert sections == ["findings", "order", "tables", "figures", "sensitivity", "areas", "all", "missing", "how"]
+    assert sections == [
+        "findings",
+        "order",
+        "tables",
+        "figures",
+        "sensitivity",
+        "areas",
+        "all",
+        "missing",
+        "how",
+    ]
 
 
-def test_every_number_of_the_tables_links_to_runs_that_were_read(paper: str, published: pd.DataFrame) -> None:
+def test_every_number_of_the_tables_links_to_runs_that_were_read(
+    paper: str, published: pd.DataFrame
+) -> None:
     body = paper[paper.index('<section id="tables"') : paper.index('<section id="figures"')]
     cells = re.findall(r"<td[^>]*>(.*?)</td>", body)
     numbers = [cell for cell in cells if re.search(r"\d", cell)]
@@ -73,7 +96,10 @@ def test_a_number_links_to_both_orders(published: pd.DataFrame, paper: str) -> N
     first = re.search(r"<tr><th>Wanda</th><td[^>]*><a class=\"r\" data-r=\"([\d ]+)\">0.01", body)
     assert first is not None
     ids = [run_id for run_id, _ in json.loads(re.search(r"const RUNS = (\[.*?\]), UI", paper)[1])]  # type: ignore[index]
-    assert [names[ids[int(i)]] for i in first[1].split()] == ["ft → wanda(sparsity=0.25)", "wanda(sparsity=0.25) → ft"]
+    assert [names[ids[int(i)]] for i in first[1].split()] == [
+        "ft → wanda(sparsity=0.25)",
+        "wanda(sparsity=0.25) → ft",
+    ]
 
 
 def test_names_from_the_store_cannot_inject_markup() -> None:
@@ -94,7 +120,14 @@ def test_the_page_says_what_is_missing_and_what_was_left_out() -> None:
 
 
 def test_a_grid_of_one_level_without_compression_has_a_page_too() -> None:
-    html = page(frame([run("ft | rmu", edit_success=0.9, wmdp=0.3), run("rmu | ft", edit_success=0.8, wmdp=0.4)]))
+    html = page(
+        frame(
+            [
+                run("ft | rmu", edit_success=0.9, wmdp=0.3),
+                run("rmu | ft", edit_success=0.8, wmdp=0.4),
+            ]
+        )
+    )
     assert "No pair was run at two levels." in html
     assert "No pair with a compression was run in both orders." in html
 
@@ -130,10 +163,19 @@ def test_no_finding_is_made_of_differences_within_noise() -> None:
     """Nine edit batches in which the orders differ by 0.06 on average, and by 0.5 either way from batch to batch."""
     runs = [made for batch, gap in enumerate([0.5, -0.5, 0.5, -0.5, 0.5, -0.5, 0.5, -0.5, 0.54])
             for made in curve("ft", "wanda", [0.5], [0.5 + gap / 2], [0.5 - gap / 2], edit_batch=batch)]  # fmt: skip
-    assert any("differs clearly between the orders at none of 1 point." in text for text in said(frame(runs)))
+    assert any(
+        "differs clearly between the orders at none of 1 point." in text
+        for text in said(frame(runs))
+    )
 
 
 def test_methods_are_compared_at_levels_that_all_have() -> None:
     """At 4 bits GPTQ is better; AWQ's other levels, where it shines, do not count."""
-    runs = [*curve("ft", "awq", [4, 8], [0.5, 1.0], [0.5, 1.0]), *curve("ft", "gptq", [4], [0.6], [0.6])]
-    assert any("over 1 point that all methods have: GPTQ composes best" in text for text in said(frame(runs)))
+    runs = [
+        *curve("ft", "awq", [4, 8], [0.5, 1.0], [0.5, 1.0]),
+        *curve("ft", "gptq", [4], [0.6], [0.6]),
+    ]
+    assert any(
+        "over 1 point that all methods have: GPTQ composes best" in text
+        for text in said(frame(runs))
+    )

@@ -5,15 +5,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import composability as co
-from analysis import statistics
-from interventions.registry import InvalidInput
+from analysis.inference import intervals
+from analysis.metrics import composability as co
+from interventions.errors import InvalidInput
 from tests.analysis.synthetic import curve, frame
 
 RNG = np.random.default_rng(7)
 BATCHES = 40
 NOISE = RNG.normal(0, 0.05, BATCHES)  # what both orders of an edit batch have in common
-FORWARD, BACKWARD = 0.70 + NOISE + RNG.normal(0, 0.01, BATCHES), 0.65 + NOISE + RNG.normal(0, 0.01, BATCHES)
+FORWARD, BACKWARD = (
+    0.70 + NOISE + RNG.normal(0, 0.01, BATCHES),
+    0.65 + NOISE + RNG.normal(0, 0.01, BATCHES),
+)
 
 
 def replicated(
@@ -22,12 +25,14 @@ def replicated(
     return frame(
         run
         for batch, (one, other) in enumerate(zip(forward, backward, strict=True))
-        for run in curve("ft", "wanda", [0.5], [one], [other], criterion=criterion, edit_batch=batch)
+        for run in curve(
+            "ft", "wanda", [0.5], [one], [other], criterion=criterion, edit_batch=batch
+        )
     )
 
 
 def interval(runs: pd.DataFrame, items: pd.DataFrame | None = None, **options: Any) -> Any:
-    (row,) = statistics.intervals(runs, co.point(runs), items, **options).itertuples()
+    (row,) = intervals.intervals(runs, co.point(runs), items, **options).itertuples()
     return row
 
 
@@ -65,7 +70,10 @@ def test_where_lower_is_better_the_gain_is_turned_round() -> None:
 
 
 def test_the_interval_of_the_sensitivity_reaches_zero_only_if_that_of_the_difference_does() -> None:
-    clear, unclear = interval(replicated()), interval(replicated(BACKWARD + RNG.normal(0, 0.05, BATCHES)))
+    clear, unclear = (
+        interval(replicated()),
+        interval(replicated(BACKWARD + RNG.normal(0, 0.05, BATCHES))),
+    )
     assert 0 < clear.order_sensitivity_low < clear.order_sensitivity < clear.order_sensitivity_high
     assert unclear.gain_low < 0 < unclear.gain_high
     assert unclear.order_sensitivity_low == 0
@@ -77,9 +85,17 @@ def test_intervals_of_nineteen_in_twenty_samples_hold_the_truth() -> None:
     for sample in range(200):
         for batch in range(20):
             one, other = 0.7 + rng.normal(0, 0.1), 0.6 + rng.normal(0, 0.1)
-            runs += curve("ft", "wanda", [0.5], [one], [other], edit_batch=batch, **{"ft.lr": float(sample + 1)})
+            runs += curve(
+                "ft",
+                "wanda",
+                [0.5],
+                [one],
+                [other],
+                edit_batch=batch,
+                **{"ft.lr": float(sample + 1)},
+            )
     table = frame(runs)
-    rows = statistics.intervals(table, co.point(table))
+    rows = intervals.intervals(table, co.point(table))
     assert len(rows) == 200
     assert 0.88 <= ((rows.gain_low <= 0.1) & (rows.gain_high >= 0.1)).mean() <= 0.99
 
@@ -92,14 +108,18 @@ def test_one_run_per_order_has_no_interval() -> None:
 
 
 def test_an_infinite_replicate_has_no_interval() -> None:
-    row = interval(replicated(np.append(FORWARD[:6], np.inf), np.append(BACKWARD[:6], 9.0), criterion="wikitext_ppl"))
+    row = interval(
+        replicated(
+            np.append(FORWARD[:6], np.inf), np.append(BACKWARD[:6], 9.0), criterion="wikitext_ppl"
+        )
+    )
     assert row.forward == math.inf
     assert math.isnan(row.gain_low)
 
 
 def test_equal_input_gives_equal_intervals() -> None:
     runs = replicated()
-    one, other = (statistics.intervals(runs, co.point(runs)) for _ in range(2))
+    one, other = (intervals.intervals(runs, co.point(runs)) for _ in range(2))
     pd.testing.assert_frame_equal(one, other)
 
 
@@ -152,14 +172,19 @@ def test_a_criterion_that_is_not_the_mean_of_its_items_has_no_interval_from_them
 
 def test_what_is_measured_exactly_has_no_width_whatever_its_items_are() -> None:
     """Average bits: every layer is measured, so layers are no sample."""
-    runs, items = with_items([(4.0, 4.0), (8.0, 4.0)], criterion="average_bits", **{"stderr/average_bits": 0.0})
+    runs, items = with_items(
+        [(4.0, 4.0), (8.0, 4.0)], criterion="average_bits", **{"stderr/average_bits": 0.0}
+    )
     row = interval(runs, items)
     assert (row.gain_low, row.gain_high, row.units) == (-2.0, -2.0, 0)
 
 
 def test_items_of_replicates_are_averaged_by_item() -> None:
     """Two batches with the same questions are no two samples of questions."""
-    one, other = with_items([(1.0, 0.0), (0.0, 0.0), (1.0, 1.0)]), with_items([(1.0, 0.0), (0.0, 0.0), (1.0, 1.0)])
+    one, other = (
+        with_items([(1.0, 0.0), (0.0, 0.0), (1.0, 1.0)]),
+        with_items([(1.0, 0.0), (0.0, 0.0), (1.0, 1.0)]),
+    )
     other[0]["edit_batch"] = 1
     row = interval(pd.concat([one[0], other[0]]), pd.concat([one[1], other[1]]))
     assert (row.units, row.replicates) == (3, 2)
@@ -169,6 +194,6 @@ def test_items_of_different_edit_batches_are_not_paired() -> None:
     runs, items = with_items([(1.0, 0.0)] * 20)
     runs["edit_batch"] = [0, 1]
     both = pd.concat([runs, frame(curve("ft", "wanda", [0.75], [0.9], [0.8]))], ignore_index=True)
-    row: Any = statistics.intervals(both, co.point(both), items).set_index("level").loc[0.5]
+    row: Any = intervals.intervals(both, co.point(both), items).set_index("level").loc[0.5]
     assert (row.units, row.over, row.replicates) == (0, "", 0)
     assert math.isnan(row.gain)

@@ -8,37 +8,44 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import composability as co
-from analysis import layouts, tables
 from analysis.labels import Labels, number, suffixes
-from analysis.orders import both_orders
+from analysis.metrics import composability as co
+from analysis.metrics.align import both_orders
+from analysis.tables import layouts
+from analysis.tables.table import WINS, Table, save
 from tests.analysis.synthetic import curve, frame, run
 from tests.analysis.test_points import TABLE_2
 from tracking.catalogue import InterventionFacts, as_tag
 from tracking.published import CRITERIA, rows
 
 
-def composed(runs: pd.DataFrame) -> dict[int, tables.Table]:
+def composed(runs: pd.DataFrame) -> dict[int, Table]:
     points = co.point(runs)
     at = co.point(runs, levels=layouts.chosen_levels(points))
-    return {table.number: table for table in layouts.composed(at, Labels(both_orders(runs).catalogue))}
+    return {
+        table.number: table for table in layouts.composed(at, Labels(both_orders(runs).catalogue))
+    }
 
 
-def appendix(runs: pd.DataFrame) -> dict[int, tables.Table]:
+def appendix(runs: pd.DataFrame) -> dict[int, Table]:
     return {table.number: table for table in layouts.appendix(both_orders(runs), co.point(runs))}
 
 
 def test_table_2_has_the_papers_layout(published: pd.DataFrame) -> None:
     blocks = composed(published)[2].blocks
-    assert [list(block.values.index) for block in blocks] == [["Wanda", "SparseGPT", "AWQ", "GPTQ", "Average"]] * 2
-    for block, criteria in zip(blocks, (["Edit success ↑", "Generalization ↑"], ["Locality ↑", "MMLU ↑"]), strict=True):
+    assert [list(block.values.index) for block in blocks] == [
+        ["Wanda", "SparseGPT", "AWQ", "GPTQ", "Average"]
+    ] * 2
+    for block, criteria in zip(
+        blocks, (["Edit success ↑", "Generalization ↑"], ["Locality ↑", "MMLU ↑"]), strict=True
+    ):
         expected = [
             (criterion, measure, method)
             for criterion in criteria
             for measure in ("Order-free error ↓", "Order sensitivity ↓")
             for method in ("FT", "MEMIT", "LoRA")
         ]
-        assert block.values.columns.tolist() == [*expected, (tables.WINS, "", "")]  # type: ignore[comparison-overlap]
+        assert block.values.columns.tolist() == [*expected, (WINS, "", "")]  # type: ignore[comparison-overlap]
 
 
 def test_table_2_has_the_papers_numbers(published: pd.DataFrame) -> None:
@@ -53,13 +60,20 @@ def test_table_2_has_the_papers_numbers(published: pd.DataFrame) -> None:
             ("Order-free error ↓", cell.order_free_error),
             ("Order sensitivity ↓", cell.order_sensitivity),
         ):
-            assert abs(wide.loc[titles[str(cell.row)], (place[0], measure, place[1])] - float(str(printed))) <= 0.0101
+            assert (
+                abs(
+                    wide.loc[titles[str(cell.row)], (place[0], measure, place[1])]
+                    - float(str(printed))
+                )
+                <= 0.0101
+            )
 
 
 def test_the_wins_of_table_2_on_edits_are_the_papers(published: pd.DataFrame) -> None:
     """On locality and MMLU the compositions, printed to two decimals, give 1 4 4 2 where the paper prints 0 4 5 2."""
     edits, rest = (
-        block.values[(tables.WINS, "", "")].dropna().astype(int).tolist() for block in composed(published)[2].blocks
+        block.values[(WINS, "", "")].dropna().astype(int).tolist()
+        for block in composed(published)[2].blocks
     )
     assert edits == [6, 4, 12, 0]
     assert rest == [1, 4, 4, 2]
@@ -88,10 +102,14 @@ def test_tables_3_and_4_are_those_of_an_independent_computation(published: pd.Da
             for criterion, measure, column in header:
                 for row in block.values.index[:-1]:
                     one, other = (columns[column], None), levels[row]
-                    values = [printed[criteria[criterion]][pair] for pair in ((one, other), (other, one))]
+                    values = [
+                        printed[criteria[criterion]][pair] for pair in ((one, other), (other, one))
+                    ]
                     better = min(values) if "↓" in criterion else 1 - max(values)
                     expected = better if "error" in measure else abs(values[0] - values[1])
-                    assert block.values.loc[row, (criterion, measure, column)] == pytest.approx(expected, abs=1e-12)
+                    assert block.values.loc[row, (criterion, measure, column)] == pytest.approx(
+                        expected, abs=1e-12
+                    )
                     checked += 1
     assert checked == 120  # 48 cells of Table 3, 72 of Table 4
 
@@ -100,13 +118,21 @@ def test_tables_8_to_14_have_every_row_of_the_paper_in_its_order(published: pd.D
     made = appendix(published)
     assert set(made) == set(range(8, 15))
     for number_, table in made.items():
-        expected = [[row.values[name] for name in CRITERIA] for row in rows() if row.table == number_]
+        expected = [
+            [row.values[name] for name in CRITERIA] for row in rows() if row.table == number_
+        ]
         assert table.blocks[0].values.to_numpy().tolist() == expected
 
 
 def test_rows_are_named_as_in_the_paper(published: pd.DataFrame) -> None:
     made = appendix(published)
-    assert list(made[8].blocks[0].values.index[:5]) == ["None", "FT", "MEMIT", "LoRA", "SparseGPT (0.25)"]
+    assert list(made[8].blocks[0].values.index[:5]) == [
+        "None",
+        "FT",
+        "MEMIT",
+        "LoRA",
+        "SparseGPT (0.25)",
+    ]
     assert made[9].blocks[0].values.index[12] == "FT → GPTQ (2-Bit)"
     assert made[10].blocks[0].values.index[0] == "SparseGPT (0.25) → FT"
     assert made[14].blocks[0].values.index[-1] == "RMU → LoRA"
@@ -123,7 +149,10 @@ def test_every_number_has_the_runs_it_came_from(published: pd.DataFrame) -> None
     names = published.set_index("run_id").run_name
     block = composed(published)[2].blocks[0]
     cell: Any = block.runs.loc["Wanda", ("Edit success ↑", "Order-free error ↓", "FT")]
-    assert [names[run_id] for run_id in cell] == ["ft → wanda(sparsity=0.25)", "wanda(sparsity=0.25) → ft"]
+    assert [names[run_id] for run_id in cell] == [
+        "ft → wanda(sparsity=0.25)",
+        "wanda(sparsity=0.25) → ft",
+    ]
     for table in (*composed(published).values(), *appendix(published).values()):
         for part in table.blocks:
             there = part.values.notna().to_numpy()
@@ -163,7 +192,7 @@ def test_variants_are_rows_and_columns_of_their_own() -> None:
     (block,) = composed(frame(runs))[2].blocks
     assert list(block.values.index) == ["Wanda (samples=128)", "Wanda (samples=64)", "Average"]
     assert list(block.values.iloc[:2, 0]) == pytest.approx([0.3, 0.1])
-    assert list(block.values[(tables.WINS, "", "")].iloc[:2]) == [0, 1]
+    assert list(block.values[(WINS, "", "")].iloc[:2]) == [0, 1]
 
 
 def test_contexts_have_tables_of_their_own(published: pd.DataFrame, tmp_path: Path) -> None:
@@ -174,8 +203,11 @@ def test_contexts_have_tables_of_their_own(published: pd.DataFrame, tmp_path: Pa
     assert [(table.number, table.context) for table in made[:2]] == [
         (2, "model=meta-llama/Meta-Llama-3-8B, data=paper"), (2, "model=testbed, data=testbed"),
     ]  # fmt: skip
-    names = {path.name for path in tables.save(made, tmp_path)}
-    assert {"table2-model-testbed-data-testbed.md", "table2-model-meta-llama-meta-llama-3-8b-data-paper.csv"} <= names
+    names = {path.name for path in save(made, tmp_path)}
+    assert {
+        "table2-model-testbed-data-testbed.md",
+        "table2-model-meta-llama-meta-llama-3-8b-data-paper.csv",
+    } <= names
 
 
 def test_levels_are_the_papers_or_the_nearest_that_both_orders_have() -> None:
@@ -193,7 +225,14 @@ def test_files_of_different_contexts_have_different_names() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.254, "0.25"), (12.929, "12.93"), (1748954.75, "1.7e+06"), (math.inf, "∞"), (math.nan, "–"), (0.0, "0.00")],
+    [
+        (0.254, "0.25"),
+        (12.929, "12.93"),
+        (1748954.75, "1.7e+06"),
+        (math.inf, "∞"),
+        (math.nan, "–"),
+        (0.0, "0.00"),
+    ],
 )
 def test_numbers_are_readable(value: float, text: str) -> None:
     assert number(value) == text

@@ -4,15 +4,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import composability as co
-from analysis import statistics
+from analysis.inference import intervals
+from analysis.metrics import composability as co
 from tests.analysis.synthetic import curve, frame
 from tests.analysis.test_points import TABLE_2
 
 GROUPS = {"wanda": "pruning", "sparsegpt": "pruning", "awq": "quantization", "gptq": "quantization"}
 
 
-def cell(method: str, error: float, sensitivity: float = 0.0, group: str = "pruning", **more: Any) -> dict[str, Any]:
+def cell(
+    method: str, error: float, sensitivity: float = 0.0, group: str = "pruning", **more: Any
+) -> dict[str, Any]:
     return {
         "group": group, "method": method, "versus": "ft", "criterion": "edit_success",
         "order_free_error": error, "order_sensitivity": sensitivity, **more,
@@ -28,8 +30,18 @@ def test_the_row_wins_of_table_2_from_its_printed_cells() -> None:
     printed = pd.read_csv(TABLE_2).rename(columns={"row": "method", "column": "versus"})
     counted = co.wins(printed.assign(group=printed.method.map(GROUPS)))
     first = counted.criterion.isin(["edit_success", "edit_generalization"])
-    assert dict(counted[first].groupby("method").wins.sum()) == {"wanda": 6, "sparsegpt": 4, "awq": 12, "gptq": 0}
-    assert dict(counted[~first].groupby("method").wins.sum()) == {"wanda": 0, "sparsegpt": 4, "awq": 5, "gptq": 2}
+    assert dict(counted[first].groupby("method").wins.sum()) == {
+        "wanda": 6,
+        "sparsegpt": 4,
+        "awq": 12,
+        "gptq": 0,
+    }
+    assert dict(counted[~first].groupby("method").wins.sum()) == {
+        "wanda": 0,
+        "sparsegpt": 4,
+        "awq": 5,
+        "gptq": 2,
+    }
     assert (counted.groupby("method").comparisons.sum() == 24).all()
 
 
@@ -62,7 +74,10 @@ def test_a_method_without_a_value_does_not_compete() -> None:
 
 def test_an_infinite_error_loses_and_two_tie() -> None:
     assert won([cell("wanda", math.inf), cell("sparsegpt", 5.0)]) == {"wanda": 0, "sparsegpt": 1}
-    assert won([cell("wanda", math.inf), cell("sparsegpt", math.inf)]) == {"wanda": 0, "sparsegpt": 0}
+    assert won([cell("wanda", math.inf), cell("sparsegpt", math.inf)]) == {
+        "wanda": 0,
+        "sparsegpt": 0,
+    }
 
 
 def test_of_three_methods_one_wins_and_two_that_share_the_first_place_tie() -> None:
@@ -71,9 +86,15 @@ def test_of_three_methods_one_wins_and_two_that_share_the_first_place_tie() -> N
 
 
 def test_both_sides_of_a_pair_are_methods() -> None:
-    runs = [*curve("ft", "wanda", [0.5], [0.9], [0.8]), *curve("lora", "wanda", [0.5], [0.7], [0.6])]
+    runs = [
+        *curve("ft", "wanda", [0.5], [0.9], [0.8]),
+        *curve("lora", "wanda", [0.5], [0.7], [0.6]),
+    ]
     counted = co.wins(co.cells(co.point(frame(runs))))
-    assert dict(counted[counted.measure == "order_free_error"].set_index("method").wins) == {"ft": 1, "lora": 0}
+    assert dict(counted[counted.measure == "order_free_error"].set_index("method").wins) == {
+        "ft": 1,
+        "lora": 0,
+    }
     assert set(counted.versus_group) == {"pruning"}
 
 
@@ -88,8 +109,10 @@ def test_a_win_within_the_interval_is_a_tie(gap: float, expected: int) -> None:
     table = frame(runs)
     points = co.point(table)
     views = co.cells(points)
-    tied = statistics.tied(table, points, views, co.duels(views))
+    tied = intervals.tied(table, points, views, co.duels(views))
     counted = co.wins(views, tied)
     errors = counted[(counted.measure == "order_free_error") & (counted.method == "wanda")]
     assert (errors.wins.sum(), errors.ties.sum()) == (expected, 1 - expected)
-    assert co.wins(views).query("measure == 'order_free_error' and method == 'wanda'").wins.sum() == 1
+    assert (
+        co.wins(views).query("measure == 'order_free_error' and method == 'wanda'").wins.sum() == 1
+    )

@@ -11,11 +11,13 @@ from interventions.composition import Composition, apply, seeded
 from interventions.compression.wanda import Wanda
 from interventions.data.base import Data
 from interventions.editing.ft import FT
+from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.registry import InvalidInput
 
 
-@pytest.mark.parametrize("text", ["none", "lora", "lora | wanda(sparsity=0.25)", "ft(layers=(1, 2)) | ga | lora"])
+@pytest.mark.parametrize(
+    "text", ["none", "lora", "lora | wanda(sparsity=0.25)", "ft(layers=(1, 2)) | ga | lora"]
+)
 def test_text_and_composition_are_one(text: str) -> None:
     assert Composition.parse(Composition.parse(text).spec()) == Composition.parse(text)
 
@@ -122,5 +124,7 @@ def test_recompression_is_measured_not_assumed(lm: LM, small: Data) -> None:
 
 
 def test_a_layer_that_the_model_lacks_is_named(lm: LM) -> None:
-    with pytest.raises(InvalidInput, match=r"ft.layers names layer 17, but the model has layers 0 to 5"):
+    with pytest.raises(
+        InvalidInput, match=r"ft.layers names layer 17, but the model has layers 0 to 5"
+    ):
         FT(layers=(1, 17)).check(lm.model)

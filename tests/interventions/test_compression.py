@@ -29,6 +29,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from interventions.anatomy import block_linears, feeders, linears
 from interventions.base import Intervention
 from interventions.composition import apply, seeded
 from interventions.compression.awq import AWQ
@@ -42,9 +43,8 @@ from interventions.compression.wanda import Wanda, mask
 from interventions.criteria.base import measure
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
-from interventions.layers import block_linears, feeders, linears
-from interventions.lm import LM, Grid
-from interventions.registry import InvalidInput
+from interventions.errors import InvalidInput
+from interventions.lm import LM, QuantizationGrid
 
 KEY = "0f1e2d3c4b5a6978" * 2
 PATTERNS = {"2:4": (2, 4), "4:8": (4, 8)}
@@ -63,7 +63,9 @@ def random_layer(rows: int, inputs: int, seed: int) -> tuple[Tensor, Tensor]:
 def damped(gram: Tensor, share: float = 0.01) -> Tensor:
     """H + lambda I with lambda a share of the mean diagonal (SparseGPT, section 3.4; GPTQ, section 3.3)."""
     hessian = gram.double()
-    return hessian + share * hessian.diagonal().mean() * torch.eye(len(hessian), dtype=torch.float64)
+    return hessian + share * hessian.diagonal().mean() * torch.eye(
+        len(hessian), dtype=torch.float64
+    )
 
 
 def squared_error(change: Tensor, gram: Tensor) -> float:
@@ -93,7 +95,13 @@ def tokenizer() -> PreTrainedTokenizerBase:
     return LM.load(MODEL).tokenizer
 
 
-SIZES = {"vocab_size": 2560, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "pad_token_id": 2}
+SIZES = {
+    "vocab_size": 2560,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "pad_token_id": 2,
+}
 
 
 def random_lm(config: object) -> LM:
@@ -122,17 +130,24 @@ def lowest_removed(scores: Tensor, sparsity: float, pattern: tuple[int, int] | N
     """True (out, columns) where a weight stays: the lowest go, of all, or n of a row's m."""
     keep = torch.ones(scores.shape, dtype=torch.bool)
     if pattern is None:
-        cells = sorted((float(scores[i, j]), i, j) for i in range(scores.shape[0]) for j in range(scores.shape[1]))
+        cells = sorted(
+            (float(scores[i, j]), i, j)
+            for i in range(scores.shape[0])
+            for j in range(scores.shape[1])
+        )
         for _, i, j in cells[: int(scores.numel() * sparsity)]:
             keep[i, j] = False
         return keep
     for i in range(scores.shape[0]):
-        for j in sorted(range(pattern[1]), key=lambda j, row=scores[i]: float(row[j]))[: pattern[0]]:  # type: ignore[misc]
+        row = scores[i].tolist()
+        for j in sorted(range(pattern[1]), key=row.__getitem__)[: pattern[0]]:
             keep[i, j] = False
     return keep
 
 
-def algorithm_1(weight: Tensor, gram: Tensor, sparsity: float, pattern: tuple[int, int] | None = None) -> Tensor:
+def algorithm_1(
+    weight: Tensor, gram: Tensor, sparsity: float, pattern: tuple[int, int] | None = None
+) -> Tensor:
     """SparseGPT, algorithm 1, line by line: B = 128; Bs = 128, or m of n:m."""
     w, columns, b = weight.double().clone(), weight.shape[1], 128
     bs = pattern[1] if pattern else 128
@@ -158,9 +173,15 @@ def spread(w: Tensor, hessian: Tensor, j: int, final: Tensor) -> None:
     w[:, j] = final
 
 
-def elimination(weight: Tensor, gram: Tensor, sparsity: float, pattern: tuple[int, int] | None = None) -> Tensor:
+def elimination(
+    weight: Tensor, gram: Tensor, sparsity: float, pattern: tuple[int, int] | None = None
+) -> Tensor:
     """SparseGPT, equation 3 and section 3.2: columns by elimination; no Cholesky factor, nothing done lazily."""
-    w, hessian, keep = weight.double().clone(), damped(gram), torch.ones(weight.shape, dtype=torch.bool)
+    w, hessian, keep = (
+        weight.double().clone(),
+        damped(gram),
+        torch.ones(weight.shape, dtype=torch.bool),
+    )
     width = pattern[1] if pattern else 128
     for j in range(w.shape[1]):
         if j % width == 0:
@@ -228,7 +249,9 @@ def test_the_hessians_unit_does_not_matter() -> None:
     for one, other in ((gram, gram / 1000), (gram, gram * 1000)):
         pruned = [SparseGPT(sparsity=0.5).prune([weight], hessian)[0] for hessian in (one, other)]
         assert distance(pruned[1], pruned[0]) < 1e-3
-        quantized = [GPTQ(bits=3, group=20).quantize([weight], hessian)[0][1] for hessian in (one, other)]
+        quantized = [
+            GPTQ(bits=3, group=20).quantize([weight], hessian)[0][1] for hessian in (one, other)
+        ]
         assert distance(quantized[1], quantized[0]) < 1e-3
 
 
@@ -242,7 +265,9 @@ def test_layers_of_which_no_input_was_seen_are_pruned_and_quantized_too() -> Non
 
 def test_sparsegpt_holds_right_after_it_was_applied_to_640_inputs(small: Data) -> None:
     """Five blocks of 128 inputs, each of which rounds down the number of weights that it loses."""
-    lm = random_lm(LlamaConfig(**{**SIZES, "hidden_size": 16}, intermediate_size=640, num_key_value_heads=4))
+    lm = random_lm(
+        LlamaConfig(**{**SIZES, "hidden_size": 16}, intermediate_size=640, num_key_value_heads=4)
+    )
     step = SparseGPT(sparsity=0.35, samples=4)
     assert step.holds(apply(step, lm, small, KEY))
 
@@ -252,7 +277,10 @@ def test_sparsegpt_holds_right_after_it_was_applied_to_640_inputs(small: Data) -
 
 def range_grid(weight: Tensor, bits: int, group: int, symmetric: bool) -> tuple[Tensor, Tensor]:
     """(scale, zero), each (out, in), of the grid over every group's range with 0 (GPTQ, section 4: min and max)."""
-    scale, zero = torch.empty_like(weight, dtype=torch.float64), torch.empty_like(weight, dtype=torch.float64)
+    scale, zero = (
+        torch.empty_like(weight, dtype=torch.float64),
+        torch.empty_like(weight, dtype=torch.float64),
+    )
     for i in range(weight.shape[0]):
         for start in range(0, weight.shape[1], group):
             values = [float(v) for v in weight[i, start : start + group]]
@@ -278,7 +306,9 @@ def greatest_made_positive(weight: Tensor, group: int) -> Tensor:
 
 
 def distinct_per_group(weight: Tensor, group: int) -> int:
-    return max(len(set(values.tolist())) for values in weight.unflatten(1, (-1, group)).flatten(0, 1))
+    return max(
+        len(set(values.tolist())) for values in weight.unflatten(1, (-1, group)).flatten(0, 1)
+    )
 
 
 signs = st.sampled_from([(-1, 1), (0, 1), (-1, 0), (-9, 1)])
@@ -328,7 +358,9 @@ def test_a_group_of_one_value_is_exact_or_symmetric_and_half_a_step_off(
     weight = torch.full((2, 8), constant)
     grid = fit(weight, bits, 4, symmetric)
     off = float((grid.nearest(weight) - weight).abs().max())
-    half = abs(constant) / (2**bits - 1)  # a symmetric grid of an even number of values has none at its range's ends
+    half = abs(constant) / (
+        2**bits - 1
+    )  # a symmetric grid of an even number of values has none at its range's ends
     assert off <= (1.001 * half if symmetric else 1e-6)
     assert bool(torch.isfinite(grid.scale).all()) and bool((grid.scale > 0).all())
 
@@ -350,7 +382,7 @@ def test_weights_off_the_grid_are_not_held() -> None:
 
 def test_a_grid_holds_what_bfloat16_makes_of_its_values() -> None:
     """Spacing doubles at a power of two: 1.0 = 167.4 steps is the bfloat16 nearest to 168 steps, not to 167."""
-    grid = Grid(8, 1, torch.tensor([[1 / 167.384613]]), torch.tensor([[0.0]]))
+    grid = QuantizationGrid(8, 1, torch.tensor([[1 / 167.384613]]), torch.tensor([[0.0]]))
     stored = grid.values(torch.tensor([[168.0]])).to(torch.bfloat16)
     assert stored == 1.0
     assert grid.holds(stored)
@@ -385,7 +417,10 @@ def test_rtn_is_the_reference_and_holds_in_bfloat16(lm: LM, small: Data, bits: i
     step = RTN(bits=bits, group=64)
     assert step.holds(apply(step, half, small, KEY))
     for name, linear in block_linears(half.model).items():
-        assert half.grids[name].holds(linear.weight) and distinct_per_group(linear.weight, 64) <= 2**bits
+        assert (
+            half.grids[name].holds(linear.weight)
+            and distinct_per_group(linear.weight, 64) <= 2**bits
+        )
     for name in ("0.self_attn.k_proj", "3.mlp.down_proj"):
         expected = to_nearest(before[name], *range_grid(before[name], bits, 64, False), bits)
         assert distance(block_linears(lm.model)[name].weight, expected) < 1e-3
@@ -395,7 +430,13 @@ def test_rtn_is_the_reference_and_holds_in_bfloat16(lm: LM, small: Data, bits: i
 
 
 def gptq_equation_2(
-    weight: Tensor, gram: Tensor, bits: int, group: int, symmetric: bool, act_order: bool, keep_zeros: bool
+    weight: Tensor,
+    gram: Tensor,
+    bits: int,
+    group: int,
+    symmetric: bool,
+    act_order: bool,
+    keep_zeros: bool,
 ) -> Tensor:
     """GPTQ, equations 2 and 3: w_q -> quant(w_q), delta_F = -(w_q - quant(w_q)) / [H_F^-1]_qq (H_F^-1)_:,q.
 
@@ -419,7 +460,8 @@ def gptq_equation_2(
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("act_order", [False, True])
 @pytest.mark.parametrize(
-    ("bits", "inputs", "group"), [(3, 192, 64), (4, 160, 32), (2, 96, 48), (8, 64, 16), (3, 150, -1)]
+    ("bits", "inputs", "group"),
+    [(3, 192, 64), (4, 160, 32), (2, 96, 48), (8, 64, 16), (3, 150, -1)],
 )
 def test_gptq_is_the_papers_equation_2_with_the_inverse_made_afresh(
     bits: int, inputs: int, group: int, act_order: bool, symmetric: bool
@@ -441,7 +483,9 @@ def test_gptq_of_a_pruned_weight_is_the_reference_and_keeps_its_zeros_if_asked(
 ) -> None:
     weight, gram = random_layer(12, 128, seed=5)
     weight *= mask(weight, gram.diagonal().sqrt(), 0.5)
-    ((_, found),) = GPTQ(bits=3, group=32, act_order=act_order, keep_zeros=keep_zeros).quantize([weight], gram)
+    ((_, found),) = GPTQ(bits=3, group=32, act_order=act_order, keep_zeros=keep_zeros).quantize(
+        [weight], gram
+    )
     expected = gptq_equation_2(weight, gram, 3, 32, False, act_order, keep_zeros)
     assert distance(found, expected) < 1e-3
     assert bool((found[weight == 0] == 0).all()) == keep_zeros
@@ -460,20 +504,28 @@ def test_gptq_quantizes_layers_that_share_inputs_as_it_quantizes_each_alone() ->
 
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("act_order", [False, True])
-def test_gptq_errs_no_more_than_rounding_on_every_layer(dense: Layers, act_order: bool, symmetric: bool) -> None:
+def test_gptq_errs_no_more_than_rounding_on_every_layer(
+    dense: Layers, act_order: bool, symmetric: bool
+) -> None:
     """3 bits, groups of 64; by Inputs.error, which is that of the definition."""
     for name, (weight, inputs) in dense.items():
-        ((_, found),) = GPTQ(bits=3, group=64, act_order=act_order, symmetric=symmetric).quantize([weight], inputs.gram)
+        ((_, found),) = GPTQ(bits=3, group=64, act_order=act_order, symmetric=symmetric).quantize(
+            [weight], inputs.gram
+        )
         rounded = fit(weight, 3, 64, symmetric).nearest(weight)
         assert inputs.error(found - weight) <= inputs.error(rounded - weight), name
-        assert inputs.error(found - weight) == pytest.approx(squared_error(found - weight, inputs.gram), rel=1e-3)
+        assert inputs.error(found - weight) == pytest.approx(
+            squared_error(found - weight, inputs.gram), rel=1e-3
+        )
 
 
 # AWQ
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
-@pytest.mark.parametrize(("bits", "group", "seed"), [(2, 16, 0), (3, 16, 1), (3, 48, 2), (4, 24, 3)])
+@pytest.mark.parametrize(
+    ("bits", "group", "seed"), [(2, 16, 0), (3, 16, 1), (3, 48, 2), (4, 24, 3)]
+)
 def test_awqs_scale_is_a_brute_force_searchs_by_equations_4_and_5(
     bits: int, group: int, seed: int, symmetric: bool
 ) -> None:
@@ -491,7 +543,9 @@ def test_awqs_scale_is_a_brute_force_searchs_by_equations_4_and_5(
         for weight in weights:
             scaled = weight.double() * s
             quantized = to_nearest(scaled, *range_grid(scaled, bits, group, symmetric), bits)
-            error += float((quantized @ (x.double() / s).T - weight.double() @ x.double().T).square().sum())
+            error += float(
+                (quantized @ (x.double() / s).T - weight.double() @ x.double().T).square().sum()
+            )
         errors.append(error)
         scales.append(s)
     best = min(range(20), key=errors.__getitem__)
@@ -518,26 +572,35 @@ def test_awq_errs_no_more_than_rounding_on_every_layer(
     def watched_search(step: AWQ, weights: list[Tensor], inputs: Inputs) -> Tensor:
         scale = search(step, weights, inputs)
         for weight in weights:
-            scales[names[id(weight)]], grams[names[id(weight)]] = scale.double(), inputs.gram.clone()
+            scales[names[id(weight)]], grams[names[id(weight)]] = (
+                scale.double(),
+                inputs.gram.clone(),
+            )
         return scale
 
-    def watched_fitted(step: AWQ, weight: Tensor, inputs: Inputs) -> Grid:
+    def watched_fitted(step: AWQ, weight: Tensor, inputs: Inputs) -> QuantizationGrid:
         grams.setdefault(names[id(weight)], inputs.gram.clone())
         return fitted(step, weight, inputs)
 
     monkeypatch.setattr(AWQ, "search", watched_search)
     monkeypatch.setattr(AWQ, "fitted", watched_fitted)
     apply(AWQ(bits=3, group=64, symmetric=symmetric, clip=clip, samples=64), lm, data, KEY)
-    assert set(grams) == set(layers) and {name.rpartition(".")[2] for name in layers} - {"o_proj"} == {
-        name.rpartition(".")[2] for name in scales
-    }
+    assert set(grams) == set(layers) and {name.rpartition(".")[2] for name in layers} - {
+        "o_proj"
+    } == {name.rpartition(".")[2] for name in scales}
     for name, linear in layers.items():
         effective = linear.weight.double() / scales.get(name, torch.ones(1))
-        if name.endswith("up_proj"):  # its outputs are the inputs of the down projection, and scaled as those
+        if name.endswith(
+            "up_proj"
+        ):  # its outputs are the inputs of the down projection, and scaled as those
             effective *= scales[name.replace("up_proj", "down_proj")][:, None]
         rounded = fit(before[name], 3, 64, symmetric).nearest(before[name])
-        ours, theirs = (squared_error(w.double() - before[name], grams[name]) for w in (effective, rounded))
-        assert ours <= theirs * (1 + 1e-6), name  # without clipping, an output projection's are equal
+        ours, theirs = (
+            squared_error(w.double() - before[name], grams[name]) for w in (effective, rounded)
+        )
+        assert ours <= theirs * (1 + 1e-6), (
+            name
+        )  # without clipping, an output projection's are equal
 
 
 def without_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -574,7 +637,11 @@ def test_awqs_folded_scales_leave_the_models_function_as_it_was(
     lm = random_lm(config)
     before, weights = logits(lm, small), copy.deepcopy(lm.model.state_dict())
     apply(AWQ(bits=2, group=-1, samples=4), lm, small, KEY)
-    moved = [name for name, weight in lm.model.state_dict().items() if not torch.equal(weight, weights[name])]
+    moved = [
+        name
+        for name, weight in lm.model.state_dict().items()
+        if not torch.equal(weight, weights[name])
+    ]
     assert changed is None or len(moved) == changed
     assert distance(logits(lm, small), before) < 1e-4
 
@@ -585,15 +652,25 @@ def test_awq_at_eight_bits_keeps_the_testbeds_logits(lm: LM, small: Data, clip: 
     assert distance(logits(apply(AWQ(bits=8, clip=clip), lm, small, KEY), small), before) < 0.02
 
 
-def test_awq_works_on_a_qwen3_like_block_and_folds_past_its_query_and_key_norms(small: Data) -> None:
+def test_awq_works_on_a_qwen3_like_block_and_folds_past_its_query_and_key_norms(
+    small: Data,
+) -> None:
     lm = random_lm(Qwen3Config(**SIZES, intermediate_size=128, num_key_value_heads=2, head_dim=16))
     before, weights = logits(lm, small), copy.deepcopy(lm.model.state_dict())
     step = AWQ(bits=8, group=32)
     apply(step, lm, small, KEY)
     assert step.holds(lm)
     assert distance(logits(lm, small), before) < 0.03
-    moved = {n for n, w in lm.model.state_dict().items() if w.dim() == 1 and not torch.equal(w, weights[n])}
-    assert moved == {f"model.layers.{i}.{n}_layernorm.weight" for i in range(2) for n in ("input", "post_attention")}
+    moved = {
+        n
+        for n, w in lm.model.state_dict().items()
+        if w.dim() == 1 and not torch.equal(w, weights[n])
+    }
+    assert moved == {
+        f"model.layers.{i}.{n}_layernorm.weight"
+        for i in range(2)
+        for n in ("input", "post_attention")
+    }
 
 
 class OnePlusNorm(nn.Module):
@@ -617,7 +694,11 @@ def test_awq_folds_nothing_into_a_norm_that_adds_one_to_its_weight(
     assert distance(logits(lm, small), before) < 1e-5
     with feeders(first) as fed:
         logits(lm, small)
-    assert {name for name, norm in fed.norms.items() if fed.scales(norm, [n for n in fed.norms if n == name])} == set()
+    assert {
+        name
+        for name, norm in fed.norms.items()
+        if fed.scales(norm, [n for n in fed.norms if n == name])
+    } == set()
     assert fed.scales(first.post_attention_layernorm, ["mlp.gate_proj", "mlp.up_proj"])
     assert not fed.scales(first.post_attention_layernorm, ["mlp.gate_proj"])  # another reads it too
     assert not fed.scales(norm, ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"])
@@ -633,7 +714,9 @@ def test_awq_folds_nothing_into_a_norm_that_adds_one_to_its_weight(
 
 def tiny_lm(hidden: int, intermediate: int) -> LM:
     sizes = {**SIZES, "hidden_size": hidden, "num_hidden_layers": 1, "num_attention_heads": 2}
-    return random_lm(LlamaConfig(**sizes, intermediate_size=intermediate, num_key_value_heads=1, head_dim=8))
+    return random_lm(
+        LlamaConfig(**sizes, intermediate_size=intermediate, num_key_value_heads=1, head_dim=8)
+    )
 
 
 shapes = st.tuples(st.sampled_from([8, 24, 48]), st.sampled_from([16, 40, 136]))
@@ -649,7 +732,9 @@ def test_pruning_reaches_the_sparsity_asked_for_on_any_shape(
     for linear in block_linears(lm.model).values():
         rows, inputs = linear.weight.shape
         zeros = int((linear.weight == 0).sum())
-        least = rows * inputs * sparsity - (rows if method is Wanda else 2)  # rounds down by row; by block or whole
+        least = rows * inputs * sparsity - (
+            rows if method is Wanda else 2
+        )  # rounds down by row; by block or whole
         assert least <= zeros <= rows * inputs * sparsity
     measured = measure(lm, small, ["sparsity"])["sparsity"].value
     narrowest = min(linear.in_features for linear in block_linears(lm.model).values())
@@ -670,9 +755,20 @@ def test_a_pattern_is_exact_on_any_shape(
 
 
 @settings(deadline=None, max_examples=15)
-@given(shapes, st.integers(2, 8), st.sampled_from([-1, 1, 2, 4, 8]), st.booleans(), st.sampled_from([RTN, GPTQ, AWQ]))
+@given(
+    shapes,
+    st.integers(2, 8),
+    st.sampled_from([-1, 1, 2, 4, 8]),
+    st.booleans(),
+    st.sampled_from([RTN, GPTQ, AWQ]),
+)
 def test_quantizing_leaves_at_most_two_to_the_bits_values_in_a_group_on_any_shape(
-    small: Data, shape: tuple[int, int], bits: int, group: int, symmetric: bool, method: Callable[..., Intervention]
+    small: Data,
+    shape: tuple[int, int],
+    bits: int,
+    group: int,
+    symmetric: bool,
+    method: Callable[..., Intervention],
 ) -> None:
     step = method(bits=bits, group=group, symmetric=symmetric)
     lm = apply(step, tiny_lm(*shape), small, KEY)
@@ -701,23 +797,41 @@ def test_a_group_that_does_not_divide_is_refused_before_anything_changes(
 
 @pytest.mark.parametrize("method", [Wanda, Magnitude, SparseGPT])
 @pytest.mark.parametrize("pattern", sorted(PATTERNS))
-def test_a_pattern_with_another_sparsity_or_width_is_refused(method: Callable[..., Intervention], pattern: str) -> None:
+def test_a_pattern_with_another_sparsity_or_width_is_refused(
+    method: Callable[..., Intervention], pattern: str
+) -> None:
     for sparsity in (0.0, 0.25, 0.49, 0.65):
-        with pytest.raises(InvalidInput, match=rf"pattern='{pattern}'.* sparsity must be 0.5, but got {sparsity}"):
+        with pytest.raises(
+            InvalidInput, match=rf"pattern='{pattern}'.* sparsity must be 0.5, but got {sparsity}"
+        ):
             method(sparsity=sparsity, pattern=pattern)
     lm = tiny_lm(24, 42)
     before = lm.fingerprint()
-    with pytest.raises(InvalidInput, match=rf"pattern='{pattern}' does not divide the 42 inputs of layer 0.mlp.down_"):
+    with pytest.raises(
+        InvalidInput,
+        match=rf"pattern='{pattern}' does not divide the 42 inputs of layer 0.mlp.down_",
+    ):
         method(sparsity=0.5, pattern=pattern).check(lm.model)
     assert lm.fingerprint() == before
 
 
 @pytest.mark.parametrize(
     "step",
-    [Wanda(), Magnitude(), SparseGPT(), Wanda(pattern="2:4"), SparseGPT(pattern="2:4"), RTN(), GPTQ(), AWQ()],
+    [
+        Wanda(),
+        Magnitude(),
+        SparseGPT(),
+        Wanda(pattern="2:4"),
+        SparseGPT(pattern="2:4"),
+        RTN(),
+        GPTQ(),
+        AWQ(),
+    ],
     ids=str,
 )
-def test_twice_is_as_once(lm: LM, small: Data, step: Intervention, weights: Callable[[LM], dict[str, Tensor]]) -> None:
+def test_twice_is_as_once(
+    lm: LM, small: Data, step: Intervention, weights: Callable[[LM], dict[str, Tensor]]
+) -> None:
     once = weights(apply(step, lm, small, KEY))
     twice = weights(apply(step, lm, small, KEY))
     assert all(distance(twice[name], once[name]) < 1e-3 for name in once)
@@ -776,7 +890,9 @@ def test_wanda_errs_no_more_than_magnitude_of_the_same_comparison_group_on_every
 # compositions
 
 
-@pytest.mark.parametrize("quantize", [RTN(), GPTQ(), AWQ(), GPTQ(symmetric=True), AWQ(bits=2)], ids=str)
+@pytest.mark.parametrize(
+    "quantize", [RTN(), GPTQ(), AWQ(), GPTQ(symmetric=True), AWQ(bits=2)], ids=str
+)
 @pytest.mark.parametrize("prune", [Wanda(), SparseGPT(pattern="2:4")], ids=str)
 def test_quantizing_keeps_the_zeros_of_pruning(
     lm: LM, small: Data, prune: Intervention, quantize: Intervention
@@ -804,11 +920,15 @@ def test_pruning_keeps_quantized_weights_on_their_grids(
 # calibration
 
 
-def test_input_statistics_are_those_of_a_plain_forward_pass_over_single_texts(lm: LM, small: Data) -> None:
+def test_input_statistics_are_those_of_a_plain_forward_pass_over_single_texts(
+    lm: LM, small: Data
+) -> None:
     names = {linear: name for name, linear in block_linears(lm.model).items()}
     seen: dict[str, list[Tensor]] = {name: [] for name in names.values()}
     handles = [
-        linear.register_forward_hook(lambda module, args, out: seen[names[module]].append(args[0][0].double()))
+        linear.register_forward_hook(
+            lambda module, args, out: seen[names[module]].append(args[0][0].double())
+        )
         for linear in names
     ]
     with torch.no_grad():

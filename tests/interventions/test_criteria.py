@@ -5,20 +5,26 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from interventions.anatomy import block_linears
 from interventions.criteria import base, editing, question_answering
 from interventions.criteria.base import CRITERIA, Criterion, Scores, measure
 from interventions.criteria.cost import cost
 from interventions.criteria.perplexity import exp
 from interventions.data.base import Data
 from interventions.data.testbed import TASKS
-from interventions.layers import block_linears
-from interventions.lm import LM, Grid
-from interventions.registry import InvalidInput
+from interventions.errors import InvalidInput
+from interventions.lm import LM, QuantizationGrid
 
 
 @pytest.mark.parametrize(
     ("answer", "target", "f1"),
-    [([1, 2], [1, 2], 1.0), ([2, 1], [1, 2], 1.0), ([1, 3], [1, 2], 0.5), ([1, 1], [1, 2], 2 / 3), ([3], [1], 0.0)],
+    [
+        ([1, 2], [1, 2], 1.0),
+        ([2, 1], [1, 2], 1.0),
+        ([1, 3], [1, 2], 0.5),
+        ([1, 1], [1, 2], 2 / 3),
+        ([3], [1], 0.0),
+    ],
 )
 def test_f1_is_over_sets_of_tokens(answer: list[int], target: list[int], f1: float) -> None:
     assert editing.token_f1(answer, target) == pytest.approx(f1)
@@ -38,7 +44,9 @@ def test_four_choice_accuracy_is_the_share_of_likeliest_options(lm: LM, data: Da
     """Reference: summed log-likelihood of each option's text, one at a time, on a model that errs."""
     with torch.no_grad():
         for linear in block_linears(lm.model).values():
-            linear.weight += 0.1 * torch.randn(linear.weight.shape, generator=torch.Generator().manual_seed(0))
+            linear.weight += 0.1 * torch.randn(
+                linear.weight.shape, generator=torch.Generator().manual_seed(0)
+            )
     right = {}
     for i, line in enumerate((TASKS / "wmdp_bio.test.jsonl").read_text().splitlines()):
         row = json.loads(line)
@@ -48,7 +56,9 @@ def test_four_choice_accuracy_is_the_share_of_likeliest_options(lm: LM, data: Da
             ids = torch.tensor([lm.tokenizer.encode(f"{row['question']} {choice}")])
             with torch.no_grad():
                 logits = lm.model(ids).logits[0, :-1]
-            likelihoods.append(-float(F.cross_entropy(logits[start - 1 :], ids[0, start:], reduction="sum")))
+            likelihoods.append(
+                -float(F.cross_entropy(logits[start - 1 :], ids[0, start:], reduction="sum"))
+            )
         right[str(i)] = float(likelihoods.index(max(likelihoods)) == row["answer"])
     measured = measure(lm, data, ["wmdp_bio", "wmdp_cyber", "wmdp"])
     assert 0.2 < measured["wmdp_bio"].value < 0.99  # it does err
@@ -60,7 +70,9 @@ def test_four_choice_accuracy_is_the_share_of_likeliest_options(lm: LM, data: Da
     assert measured["wmdp"].value == pytest.approx(mean)
 
 
-def test_lm_evals_full_index_is_not_read_and_tasks_are_built_once(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lm_evals_full_index_is_not_read_and_tasks_are_built_once(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import lm_eval.tasks
 
     made: list[dict[str, object]] = []
@@ -87,7 +99,9 @@ def test_perplexity_is_exp_of_the_mean_token_loss(lm: LM, small: Data) -> None:
                     logits = lm.model(window).logits[0, :-1].double()
                 total += float(F.cross_entropy(logits, window[0, 1:], reduction="sum"))
                 count += window.shape[1] - 1
-    assert measure(lm, small, ["wikitext_ppl"])["wikitext_ppl"].value == pytest.approx(math.exp(total / count), 1e-4)
+    assert measure(lm, small, ["wikitext_ppl"])["wikitext_ppl"].value == pytest.approx(
+        math.exp(total / count), 1e-4
+    )
 
 
 def test_an_overflowing_or_undefined_perplexity_is_infinite() -> None:
@@ -102,7 +116,7 @@ def test_average_bits_of_a_quantized_layer_follow_from_its_weights(lm: LM, data:
     integers[integers == 8] = 9  # no zeros yet
     with torch.no_grad():
         linear.weight.copy_((integers - 8) * 0.1)
-    lm.grids[name] = Grid(4, 32, scale, zero)
+    lm.grids[name] = QuantizationGrid(4, 32, scale, zero)
 
     def bits() -> float:
         return measure(lm, data, ["average_bits"])["average_bits"].items[name]
@@ -116,7 +130,9 @@ def test_average_bits_of_a_quantized_layer_follow_from_its_weights(lm: LM, data:
     assert bits() > 8  # off the grid: 16 bits
 
 
-def test_what_criteria_share_is_computed_once_a_pass(lm: LM, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_criteria_share_is_computed_once_a_pass(
+    lm: LM, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[int] = []
     real = lm.model.generate
 
@@ -135,7 +151,9 @@ def test_an_unknown_criterion_is_named(lm: LM, small: Data) -> None:
 
 
 def test_a_criterion_may_not_be_nan(lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = Criterion("wrong", "higher", "", 1, frozenset(), lambda lm, data: Scores(math.nan, 0.0, {}))
+    wrong = Criterion(
+        "wrong", "higher", "", 1, frozenset(), lambda lm, data: Scores(math.nan, 0.0, {})
+    )
     monkeypatch.setattr(base.CRITERIA, "_things", {**CRITERIA.all(), "wrong": wrong})
     with pytest.raises(InvalidInput, match="must be finite or \\+inf, but got nan"):
         measure(lm, small, ["wrong"])

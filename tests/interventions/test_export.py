@@ -14,18 +14,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from interventions.anatomy import block_linears
 from interventions.compression.quantization import fit
 from interventions.data.testbed import MODEL
+from interventions.errors import InvalidInput
 from interventions.export import pack
-from interventions.layers import block_linears
-from interventions.lm import LM, Grid
-from interventions.registry import InvalidInput
+from interventions.lm import LM, QuantizationGrid
 from tests.peers import environment
 
 IDS = torch.arange(96).reshape(2, 48) * 13 % 2560  # any tokens
 
 
-def put(lm: LM, name: str, grid: Grid, integers: Tensor) -> None:
+def put(lm: LM, name: str, grid: QuantizationGrid, integers: Tensor) -> None:
     """Give a layer the values of a grid."""
     weight = block_linears(lm.model)[name].weight
     weight.copy_(grid.values(integers))
@@ -49,7 +49,9 @@ def random_grids(lm: LM, bits: int, group: int, symmetric: bool) -> LM:
         zero = torch.randint(2**bits, shape, generator=generator).float()
         if symmetric:
             zero.fill_(2 ** (bits - 1))
-        grid = Grid(bits, size, torch.rand(shape, generator=generator) / 100 + 0.001, zero)
+        grid = QuantizationGrid(
+            bits, size, torch.rand(shape, generator=generator) / 100 + 0.001, zero
+        )
         put(lm, name, grid, torch.randint(2**bits, linear.weight.shape, generator=generator))
     return lm
 
@@ -63,7 +65,9 @@ def unpacked(words: Tensor, bits: int, count: int) -> Tensor:
     return torch.tensor(rows)
 
 
-def read_compressed_tensors(folder: Path, layer: str, bits: int, group: int, symmetric: bool) -> Tensor:
+def read_compressed_tensors(
+    folder: Path, layer: str, bits: int, group: int, symmetric: bool
+) -> Tensor:
     """A layer's weight (out, in): scale x (integer - zero), both integers signed."""
     tensors = load_file(folder / "model.safetensors")
     out, inputs = tensors[f"{layer}.weight_shape"].tolist()
@@ -81,7 +85,9 @@ def read_gptq(folder: Path, layer: str, bits: int, group: int, symmetric: bool) 
     tensors = load_file(folder / "model.safetensors")
     groups = tensors[f"{layer}.g_idx"].tolist()
     scale = tensors[f"{layer}.scales"]  # (in / group, out)
-    version = json.loads((folder / "config.json").read_text())["quantization_config"]["checkpoint_format"]
+    version = json.loads((folder / "config.json").read_text())["quantization_config"][
+        "checkpoint_format"
+    ]
     assert version == ("gptq" if symmetric else "gptq_v2")
     zero = unpacked(tensors[f"{layer}.qzeros"], bits, scale.shape[1]) + (version == "gptq")
     integers = unpacked(tensors[f"{layer}.qweight"].T, bits, len(groups)).T  # (in, out)
@@ -98,13 +104,17 @@ def test_packing_is_one_stream_of_bits_per_row(rows: int, count: int, bits: int,
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
-@pytest.mark.parametrize(("bits", "group"), [(2, 16), (3, 32), (4, 128), (4, -1), (5, 8), (6, 64), (7, 32), (8, -1)])
+@pytest.mark.parametrize(
+    ("bits", "group"), [(2, 16), (3, 32), (4, 128), (4, -1), (5, 8), (6, 64), (7, 32), (8, -1)]
+)
 def test_a_compressed_tensors_export_holds_the_weights(
     lm: LM, tmp_path: Path, bits: int, group: int, symmetric: bool
 ) -> None:
     random_grids(lm, bits, group, symmetric).export(tmp_path / "packed")
     for layer in ("0.self_attn.k_proj", "5.mlp.down_proj"):
-        read = read_compressed_tensors(tmp_path / "packed", f"model.layers.{layer}", bits, group, symmetric)
+        read = read_compressed_tensors(
+            tmp_path / "packed", f"model.layers.{layer}", bits, group, symmetric
+        )
         assert torch.equal(read, block_linears(lm.model)[layer].weight)
 
 
@@ -127,13 +137,17 @@ def test_packed_layers_are_as_small_as_their_bits_and_the_rest_is_as_it_was(
 ) -> None:
     random_grids(lm, bits, 128, symmetric=False).export(tmp_path / "packed", format=format)
     stored = load_file(tmp_path / "packed" / "model.safetensors")
-    dense = {name: tensor for name, tensor in lm.model.state_dict().items() if name != "lm_head.weight"}  # tied
+    dense = {
+        name: tensor for name, tensor in lm.model.state_dict().items() if name != "lm_head.weight"
+    }  # tied
     layers = {f"model.layers.{name}.weight" for name in block_linears(lm.model)}
     for name in dense.keys() - layers:
         assert torch.equal(stored.pop(name), dense[name])
     packed_bytes = sum(tensor.nbytes for tensor in stored.values())
     ratio = packed_bytes / sum(dense[name].nbytes for name in layers)
-    assert bits / 32 < ratio < (bits + (32 + bits) / 128 + 0.5) / 32  # + scale and zero, + g_idx or shape
+    assert (
+        bits / 32 < ratio < (bits + (32 + bits) / 128 + 0.5) / 32
+    )  # + scale and zero, + g_idx or shape
 
 
 def test_the_tokenizer_and_the_configuration_are_exported_too(lm: LM, tmp_path: Path) -> None:
@@ -186,11 +200,23 @@ def with_a_scale_below_float16(lm: LM) -> None:
     [
         (unquantized, "gptq", "layer 3.mlp.up_proj is not quantized"),
         (edited, "gptq", "layer 3.mlp.up_proj have left their 4-bit grid"),
-        (of_two_widths, "gptq", "0.self_attn.q_proj has 4 bits in groups of 32, 3.mlp.up_proj has 3 bits"),
+        (
+            of_two_widths,
+            "gptq",
+            "0.self_attn.q_proj has 4 bits in groups of 32, 3.mlp.up_proj has 3 bits",
+        ),
         (in_two_group_sizes, "gptq", "3.mlp.up_proj has 4 bits in groups of 16"),
-        (with_a_zero_between_integers, "compressed-tensors", "3.mlp.up_proj has zeros that are not among .* 0 to 15"),
+        (
+            with_a_zero_between_integers,
+            "compressed-tensors",
+            "3.mlp.up_proj has zeros that are not among .* 0 to 15",
+        ),
         (with_a_scale_below_float16, "gptq", "3.mlp.up_proj do not fit into the float16"),
-        (lambda lm: None, "awq", "no export format is named 'awq'; known: compressed-tensors, gptq"),
+        (
+            lambda lm: None,
+            "awq",
+            "no export format is named 'awq'; known: compressed-tensors, gptq",
+        ),
         (lambda lm: rounded(lm, 5, 32, True), "gptq", "'gptq' has 2, 3, 4, 8 bits, but .* have 5"),
         (lambda lm: rounded(lm, 4, 8, True), "gptq", "'gptq' has groups of .*, not 8"),
     ],
@@ -206,23 +232,39 @@ def test_what_cannot_be_exported_is_one_clear_error_and_no_file(
 
 
 def test_gptq_has_no_layers_of_odd_sizes(tmp_path: Path) -> None:
-    sizes = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes = {
+        "hidden_size": 48,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     config = AutoConfig.for_model("llama", vocab_size=64, num_key_value_heads=2, **sizes)
     model = AutoModelForCausalLM.from_config(config).requires_grad_(False)
     lm = rounded(LM(model, LM.load(MODEL).tokenizer), 4, 16, symmetric=True)
     with pytest.raises(InvalidInput, match=r"0\.self_attn\.q_proj is 48 x 48"):
         lm.export(tmp_path / "packed", format="gptq")
     lm.export(tmp_path / "packed", format="compressed-tensors")
-    read = read_compressed_tensors(tmp_path / "packed", "model.layers.0.self_attn.q_proj", 4, 16, True)
+    read = read_compressed_tensors(
+        tmp_path / "packed", "model.layers.0.self_attn.q_proj", 4, 16, True
+    )
     assert torch.equal(read, block_linears(model)["0.self_attn.q_proj"].weight)
 
 
 def test_experts_in_one_weight_are_refused(tmp_path: Path) -> None:
-    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = AutoConfig.for_model("mixtral", vocab_size=64, num_key_value_heads=2, num_local_experts=2, **sizes)
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    config = AutoConfig.for_model(
+        "mixtral", vocab_size=64, num_key_value_heads=2, num_local_experts=2, **sizes
+    )
     model = AutoModelForCausalLM.from_config(config).requires_grad_(False)
     lm = rounded(LM(model, LM.load(MODEL).tokenizer), 4, 16, symmetric=True)
-    with pytest.raises(InvalidInput, match=r"MixtralForCausalLM cannot be exported: 0\.mlp\.experts"):
+    with pytest.raises(
+        InvalidInput, match=r"MixtralForCausalLM cannot be exported: 0\.mlp\.experts"
+    ):
         lm.export(tmp_path / "packed")
 
 
@@ -233,7 +275,9 @@ def test_a_folder_with_something_in_it_is_left_alone(lm: LM, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
-def test_a_failure_while_writing_leaves_nothing(lm: LM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_while_writing_leaves_nothing(
+    lm: LM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*args: object, **kwargs: object) -> None:
         raise OSError("no space left on device")
 
@@ -256,7 +300,12 @@ for folder in sys.argv[1:]:
     with torch.no_grad():
         torch.save(model(ids).logits, f"{folder}.pt")
 """
-SCHEMES = [(bits, group, symmetric) for bits in range(2, 9) for group in (32, -1) for symmetric in (True, False)]
+SCHEMES = [
+    (bits, group, symmetric)
+    for bits in range(2, 9)
+    for group in (32, -1)
+    for symmetric in (True, False)
+]
 
 
 def logits(lm: LM) -> Tensor:
@@ -297,9 +346,11 @@ def test_transformers_computes_the_same_from_a_gptq_export_but_for_float16(tmp_p
         name = f"{bits}-{group}-{symmetric}"
         lm.export(tmp_path / name, format="gptq")
         dense[name] = logits(lm)
-        for layer, linear in block_linears(lm.model).items():  # what scales and products in float16 make of the weights
+        for layer, linear in block_linears(
+            lm.model
+        ).items():  # what scales and products in float16 make of the weights
             grid = lm.grids[layer]
-            whole = Grid(grid.bits, grid.group, torch.ones_like(grid.scale), grid.zero)
+            whole = QuantizationGrid(grid.bits, grid.group, torch.ones_like(grid.scale), grid.zero)
             steps = whole.values(grid.integers(linear.weight)).half()
             linear.weight.copy_(grid.scale.half().repeat_interleave(grid.group, 1) * steps)
         expected[name] = logits(lm)

@@ -26,15 +26,15 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from interventions.anatomy import hidden_states, split
 from interventions.composition import apply
 from interventions.data import testbed as bed
 from interventions.data.base import Data, Edit
 from interventions.data.testbed import MODEL
 from interventions.editing.memit import MEMIT, update
 from interventions.editing.second_moments import second_moments
-from interventions.layers import hidden_states, split
+from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
-from interventions.registry import InvalidInput
 
 TEXTS = 200  # for second moments
 KEY = "0123456789abcdef" * 2
@@ -58,10 +58,14 @@ class Reference:
         """The index of the subject's last token in before + prompt: the length, less one, of all that ends there."""
         head = edit.prompt.partition(edit.subject)[0] + edit.subject
         ids = self.ids(before + head)
-        assert self.ids(before + edit.prompt)[: len(ids)] == ids  # the subject's end is a token's end
+        assert (
+            self.ids(before + edit.prompt)[: len(ids)] == ids
+        )  # the subject's end is a token's end
         return len(ids) - 1
 
-    def run(self, text: str, layer: int, at: int | None = None, delta: Tensor | None = None) -> tuple[Tensor, ...]:
+    def run(
+        self, text: str, layer: int, at: int | None = None, delta: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Logits (tokens, vocabulary); keys (tokens, in) and outputs (tokens, hidden) of a block that delta shifts."""
         seen: dict[str, Tensor] = {}
 
@@ -89,7 +93,9 @@ class Reference:
         """X'X / n over the tokens of the texts, by layer."""
         rows: dict[int, list[Tensor]] = {layer: [] for layer in layers}
         handles = [
-            self.blocks[layer].mlp.down_proj.register_forward_pre_hook(lambda m, x, seen=seen: seen.append(x[0][0]))
+            self.blocks[layer].mlp.down_proj.register_forward_pre_hook(
+                lambda m, x, seen=seen: seen.append(x[0][0])
+            )
             for layer, seen in rows.items()
         ]
         with torch.no_grad():
@@ -97,10 +103,16 @@ class Reference:
                 self.model(torch.tensor([self.ids(text)]))
         for handle in handles:
             handle.remove()
-        return {layer: torch.cat(x).T @ torch.cat(x) / len(torch.cat(x)) for layer, x in rows.items()}
+        return {
+            layer: torch.cat(x).T @ torch.cat(x) / len(torch.cat(x)) for layer, x in rows.items()
+        }
 
     def target(
-        self, memit: MEMIT, edit: Edit, befores: Sequence[str] = ("",), ends: Sequence[int] | None = None
+        self,
+        memit: MEMIT,
+        edit: Edit,
+        befores: Sequence[str] = ("",),
+        ends: Sequence[int] | None = None,
     ) -> tuple[Tensor, int]:
         """z = h + d (hidden) and the number of steps taken: MEMIT, equation 16, with the terms of ROME, equation 4."""
         last = max(memit.layers)
@@ -114,17 +126,23 @@ class Reference:
         delta = torch.zeros_like(h, requires_grad=True)
         optimizer = torch.optim.Adam([delta], lr=memit.lr)
         taken = 0
-        while taken < memit.steps - 1:  # the authors' code tests before it steps, and does not step after the last test
+        while (
+            taken < memit.steps - 1
+        ):  # the authors' code tests before it steps, and does not step after the last test
             losses = []
             for before, end in zip(befores, ends, strict=True):
                 prompt = self.ids(before + edit.prompt)
                 ids = self.ids(f"{before}{edit.prompt} {edit.target}")
                 logits, _, _ = self.run(f"{before}{edit.prompt} {edit.target}", last, end, delta)
-                answer = [-logits[t - 1].log_softmax(0)[ids[t]] for t in range(len(prompt), len(ids))]
+                answer = [
+                    -logits[t - 1].log_softmax(0)[ids[t]] for t in range(len(prompt), len(ids))
+                ]
                 losses.append(torch.stack(answer).mean())
             logits, _, _ = self.run(neutral, last, neutral_end, delta)
             loss = torch.stack(losses).mean()
-            loss = loss + memit.kl_factor * self.divergence(unedited, logits[neutral_end].log_softmax(0))
+            loss = loss + memit.kl_factor * self.divergence(
+                unedited, logits[neutral_end].log_softmax(0)
+            )
             loss = loss + memit.weight_decay * delta.norm() / h.norm() ** 2
             if loss.item() < 0.05:  # the authors' code
                 break
@@ -161,19 +179,29 @@ def relative(ours: Tensor, theirs: Tensor) -> float:
 # the closed form: MEMIT, equation 14
 
 
-@pytest.mark.parametrize(("inputs", "count", "covariance"), [(24, 1, 10.0), (24, 7, 0.5), (24, 60, 15000.0)])
+@pytest.mark.parametrize(
+    ("inputs", "count", "covariance"), [(24, 1, 10.0), (24, 7, 0.5), (24, 60, 15000.0)]
+)
 def test_the_update_is_equation_14(inputs: int, count: int, covariance: float) -> None:
     generator = torch.Generator().manual_seed(count)
     corpus = torch.randn(300, inputs, generator=generator)
     moment = corpus.T @ corpus / 300
-    keys, missing = torch.randn(inputs, count, generator=generator), torch.randn(count, 11, generator=generator)
+    keys, missing = (
+        torch.randn(inputs, count, generator=generator),
+        torch.randn(count, 11, generator=generator),
+    )
     ours = update(missing, keys, moment, covariance)
     assert ours.shape == (11, inputs)
     c, k, r = covariance * moment.double(), keys.double(), missing.double().T
     explicit = r @ k.T @ torch.linalg.inv(c + k @ k.T)
     assert relative(ours, explicit) < 1e-10
     inverse = torch.linalg.inv(c)  # Woodbury: K'(A + K K')^-1 = (1 + K' A^-1 K)^-1 K' A^-1
-    woodbury = r @ torch.linalg.inv(torch.eye(count, dtype=torch.float64) + k.T @ inverse @ k) @ k.T @ inverse
+    woodbury = (
+        r
+        @ torch.linalg.inv(torch.eye(count, dtype=torch.float64) + k.T @ inverse @ k)
+        @ k.T
+        @ inverse
+    )
     assert relative(ours, woodbury) < 1e-10
     # what the closed form minimizes, covariance E ||change k_0||^2 + sum ||change k - r||^2, is stationary there
     gradient = ours @ c + (ours @ k - r) @ k.T
@@ -182,12 +210,17 @@ def test_the_update_is_equation_14(inputs: int, count: int, covariance: float) -
 
 def test_inputs_that_are_always_0_as_in_a_pruned_model_change_nothing_else() -> None:
     generator = torch.Generator().manual_seed(0)
-    corpus, keys = torch.randn(300, 24, generator=generator), torch.randn(24, 5, generator=generator)
+    corpus, keys = (
+        torch.randn(300, 24, generator=generator),
+        torch.randn(24, 5, generator=generator),
+    )
     missing, seen = torch.randn(5, 11, generator=generator), torch.arange(24) % 4 > 0
     corpus[:, ~seen], keys[~seen] = 0, 0
     change = update(missing, keys, corpus.T @ corpus / 300, 10.0)
     alone = corpus[:, seen]
-    assert relative(change[:, seen], update(missing, keys[seen], alone.T @ alone / 300, 10.0)) < 1e-9
+    assert (
+        relative(change[:, seen], update(missing, keys[seen], alone.T @ alone / 300, 10.0)) < 1e-9
+    )
     assert (change[:, ~seen] == 0).all()
 
 
@@ -199,10 +232,23 @@ def moments(reference: Reference, data: Data) -> dict[int, Tensor]:
 
 @pytest.mark.parametrize("prefixes", [0, 2])
 def test_the_weights_change_as_algorithm_1_says(
-    lm: LM, small: Data, data: Data, moments: dict[int, Tensor], monkeypatch: pytest.MonkeyPatch, prefixes: int
+    lm: LM,
+    small: Data,
+    data: Data,
+    moments: dict[int, Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    prefixes: int,
 ) -> None:
     """Reference: MEMIT, algorithm 1, layer after layer, given the targets; K is the mean over prefixes, equation 19."""
-    memit = MEMIT(layers=(3, 0, 1), steps=4, lr=0.5, covariance=3.0, samples=TEXTS, prefixes=prefixes, prefix_tokens=5)
+    memit = MEMIT(
+        layers=(3, 0, 1),
+        steps=4,
+        lr=0.5,
+        covariance=3.0,
+        samples=TEXTS,
+        prefixes=prefixes,
+        prefix_tokens=5,
+    )
     small = dataclasses.replace(small, statistics=data.statistics)
     drawn: list[list[str]] = []
     own = MEMIT._prefixes
@@ -237,12 +283,16 @@ def test_the_weights_change_as_algorithm_1_says(
     for name, weight in edited.model.state_dict().items():
         before = base.model.state_dict()[name]
         if name in {f"model.layers.{layer}.mlp.down_proj.weight" for layer in (0, 1, 3)}:
-            assert relative(weight.double() - before, plain.model.state_dict()[name] - before) < 1e-4, name
+            assert (
+                relative(weight.double() - before, plain.model.state_dict()[name] - before) < 1e-4
+            ), name
         else:
             assert torch.equal(weight.double(), before), name
 
 
-def test_one_layer_alone_takes_all_that_is_missing(lm: LM, small: Data, reference: Reference) -> None:
+def test_one_layer_alone_takes_all_that_is_missing(
+    lm: LM, small: Data, reference: Reference
+) -> None:
     """MEMIT, equation 14: with hardly any weight on old memories, the subjects' states are the targets."""
     memit = MEMIT(layers=(2,), steps=3, lr=0.5, covariance=1e-7, samples=32)
     wanted = memit.targets(LM.load(MODEL), small.edits)
@@ -250,11 +300,15 @@ def test_one_layer_alone_takes_all_that_is_missing(lm: LM, small: Data, referenc
     for edit, z in zip(small.edits, wanted, strict=True):
         end = reference.subject_end("", edit)
         with torch.no_grad():
-            outputs = edited.model(**edited.encode([edit.prompt]), output_hidden_states=True).hidden_states
+            outputs = edited.model(
+                **edited.encode([edit.prompt]), output_hidden_states=True
+            ).hidden_states
         torch.testing.assert_close(outputs[3][0, end], z, atol=1e-2, rtol=1e-3)
 
 
-def test_the_targets_change_nothing_in_the_model(lm: LM, small: Data, weights: Callable[[LM], Any]) -> None:
+def test_the_targets_change_nothing_in_the_model(
+    lm: LM, small: Data, weights: Callable[[LM], Any]
+) -> None:
     before = weights(lm)
     wanted = MEMIT(steps=3).targets(lm, small.edits)
     assert wanted.dtype == torch.float32 and not wanted.requires_grad
@@ -282,7 +336,10 @@ def test_targets_are_those_of_a_plain_optimization(
     assert len(reference.ids(edits[2].target)) > 3 + len(reference.ids(edits[1].target))
     assert (ours.double() - theirs).abs().max() < 1e-3
     if memit.kl_factor > 1:  # what the comparison above can tell
-        for without in (dataclasses.replace(memit, kl_factor=0.0), dataclasses.replace(memit, weight_decay=0.0)):
+        for without in (
+            dataclasses.replace(memit, kl_factor=0.0),
+            dataclasses.replace(memit, weight_decay=0.0),
+        ):
             assert (reference.target(without, edits[2])[0] - theirs).abs().max() > 1e-2
     if memit.clamp < 1:
         h = MEMIT(layers=memit.layers, steps=1).targets(lm, [edits[2]])[0]
@@ -293,12 +350,18 @@ def test_targets_behind_prefixes_are_those_of_a_plain_optimization(
     lm: LM, edits: tuple[Edit, ...], reference: Reference
 ) -> None:
     memit, edit = MEMIT(layers=(2,), steps=6, lr=0.5), edits[1]
-    befores = ["", "The river was quiet. ", f"I saw {edit.subject} near the mill. "]  # the last names the subject
+    befores = [
+        "",
+        "The river was quiet. ",
+        f"I saw {edit.subject} near the mill. ",
+    ]  # the last names the subject
     ours = memit.targets(lm, [edits[0], edit], befores)[1]
     theirs, _ = reference.target(memit, edit, befores)
     assert (ours.double() - theirs).abs().max() < 1e-3
     ends = [reference.subject_end(before, edit) for before in befores]
-    ends[2] = len(reference.ids(f"I saw {edit.subject}")) - 1  # the prefix's own mention would be told from it
+    ends[2] = (
+        len(reference.ids(f"I saw {edit.subject}")) - 1
+    )  # the prefix's own mention would be told from it
     assert (reference.target(memit, edit, befores, ends)[0] - theirs).abs().max() > 1e-2
     assert (reference.target(memit, edit)[0] - theirs).abs().max() > 1e-2
 
@@ -341,20 +404,28 @@ def test_the_state_is_taken_at_the_subjects_last_token(
     """With one step nothing is optimized: the targets are the states themselves, as a plain pass shows them."""
     asked = [dataclasses.replace(edit, prompt=prompt.format(edit.subject)) for edit in edits[:6]]
     ours = MEMIT(layers=(1,), steps=1).targets(lm, asked)
-    behind = MEMIT(layers=(1,), steps=1).targets(lm, asked, ["", f"The guard left {edits[0].subject}. "])
+    behind = MEMIT(layers=(1,), steps=1).targets(
+        lm, asked, ["", f"The guard left {edits[0].subject}. "]
+    )
     assert torch.allclose(ours, behind, atol=1e-4)  # h_i is that of the bare prompt
     for edit, h in zip(asked, ours, strict=True):
         with torch.no_grad():
             hidden = reference.run(edit.prompt, 1)[2]
         assert (hidden - h.double()).abs().amax(1).argmin() == reference.subject_end("", edit)
-        torch.testing.assert_close(h.double(), hidden[reference.subject_end("", edit)], atol=1e-3, rtol=1e-5)
+        torch.testing.assert_close(
+            h.double(), hidden[reference.subject_end("", edit)], atol=1e-3, rtol=1e-5
+        )
 
 
 def test_prefixes_are_the_models_own_texts_and_follow_the_seed(lm: LM, small: Data) -> None:
     memit = MEMIT(layers=(1,), steps=2, samples=8, prefixes=2)
-    one, again, other = (apply(memit, LM.load(MODEL), small, key).fingerprint() for key in (KEY, KEY, "ab" * 16))
+    one, again, other = (
+        apply(memit, LM.load(MODEL), small, key).fingerprint() for key in (KEY, KEY, "ab" * 16)
+    )
     assert one == again != other
-    assert other != apply(dataclasses.replace(memit, prefixes=0), lm, small, "ab" * 16).fingerprint()
+    assert (
+        other != apply(dataclasses.replace(memit, prefixes=0), lm, small, "ab" * 16).fingerprint()
+    )
 
 
 def test_a_prefix_goes_on_from_its_start_and_not_from_padding(
@@ -401,8 +472,13 @@ def files(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()}
 
 
-def test_second_moments_are_those_of_single_texts(lm: LM, small: Data, reference: Reference, statistics: Path) -> None:
-    texts = [*small.statistics, " ".join(small.test_text)]  # of unlike lengths: there is padding, and two batches
+def test_second_moments_are_those_of_single_texts(
+    lm: LM, small: Data, reference: Reference, statistics: Path
+) -> None:
+    texts = [
+        *small.statistics,
+        " ".join(small.test_text),
+    ]  # of unlike lengths: there is padding, and two batches
     assert len(texts) > 32
     ours = second_moments(lm, texts, (4, 1))
     assert set(ours) == {1, 4}
@@ -431,7 +507,9 @@ def test_a_second_edit_batch_takes_no_pass_for_second_moments(
     apply(memit, lm, small, KEY)
     kept = files(statistics)
     monkeypatch.setattr("interventions.editing.second_moments._compute", None)
-    apply(memit, LM.load(MODEL), dataclasses.replace(small, edits=bed.testbed(1).edits[:2]), "ab" * 16)
+    apply(
+        memit, LM.load(MODEL), dataclasses.replace(small, edits=bed.testbed(1).edits[:2]), "ab" * 16
+    )
     assert files(statistics) == kept
 
 
@@ -489,7 +567,9 @@ def test_the_key_is_of_the_weights_up_to_the_layer_the_texts_and_the_layer(
     assert new(lm, texts, 2) and not new(lm, texts, 2)
     assert new(lm, texts, 1)
     assert new(lm, texts[:3], 2) and new(lm, [*texts[:3], texts[3] + " "], 2)
-    assert new(lm, [texts[0] + texts[1], *texts[2:]], 2) and new(lm, [texts[0], texts[1] + texts[2], texts[3]], 2)
+    assert new(lm, [texts[0] + texts[1], *texts[2:]], 2) and new(
+        lm, [texts[0], texts[1] + texts[2], texts[3]], 2
+    )
     nudge(model.layers[3].mlp.down_proj.weight)  # what comes after the layer does not enter
     assert not new(lm, texts, 2)
     for weight in (
@@ -506,8 +586,15 @@ def test_the_key_is_of_everything_before_the_layer(lm: LM, small: Data, statisti
     """A tiny random GPT-Neo learns its positions: with others, other inputs reach the layer."""
     torch.manual_seed(0)
     shape: dict[str, Any] = {"hidden_size": 16, "num_layers": 2, "num_heads": 2}
-    attention: dict[str, Any] = {"attention_types": [[["global"], 2]], "max_position_embeddings": 128}
-    model = GPTNeoForCausalLM(GPTNeoConfig(vocab_size=2560, **shape, **attention)).eval().requires_grad_(False)
+    attention: dict[str, Any] = {
+        "attention_types": [[["global"], 2]],
+        "max_position_embeddings": 128,
+    }
+    model = (
+        GPTNeoForCausalLM(GPTNeoConfig(vocab_size=2560, **shape, **attention))
+        .eval()
+        .requires_grad_(False)
+    )
     neo = LM(model, lm.tokenizer)
     first = second_moments(neo, small.statistics[:4], (1,))[1]
     model.transformer.wpe.weight.mul_(30)
@@ -523,13 +610,23 @@ def gpt2() -> Any:
 
 
 def qwen2() -> Any:
-    shape = {"num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1, "hidden_size": 16}
+    shape = {
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "hidden_size": 16,
+    }
     windows = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
     return Qwen2ForCausalLM(Qwen2Config(intermediate_size=24, vocab_size=50, **windows, **shape))
 
 
 def llama() -> Any:
-    shape = {"num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1, "hidden_size": 16}
+    shape = {
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "hidden_size": 16,
+    }
     return LlamaForCausalLM(LlamaConfig(intermediate_size=24, vocab_size=50, **shape))
 
 
@@ -570,13 +667,20 @@ def shifted(block: nn.Module, shift: Tensor) -> Iterator[None]:
 def wiring(model: nn.Module) -> list[tuple[str, bool, int, int]]:
     """By module: whether it has a forward of its own, not its class's; how many hooks before and after it."""
     return [
-        (name, "forward" in vars(module), len(module._forward_pre_hooks), len(module._forward_hooks))
+        (
+            name,
+            "forward" in vars(module),
+            len(module._forward_pre_hooks),
+            len(module._forward_hooks),
+        )
         for name, module in model.named_modules()
     ]
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
-def test_a_pass_taken_up_at_a_layer_is_the_plain_pass(model: Any, encoded: dict[str, Tensor], layer: int) -> None:
+def test_a_pass_taken_up_at_a_layer_is_the_plain_pass(
+    model: Any, encoded: dict[str, Tensor], layer: int
+) -> None:
     """Reference: whole passes with a hook that shifts the block's output; logits and gradients, in float64."""
     real = encoded["attention_mask"].bool()
     plain = model(**encoded, output_hidden_states=True)
@@ -588,7 +692,9 @@ def test_a_pass_taken_up_at_a_layer_is_the_plain_pass(model: Any, encoded: dict[
 
     generator = torch.Generator().manual_seed(2)
     shift = torch.randn(hidden.shape, generator=generator, dtype=torch.float64)
-    direction = torch.randn(plain.logits.shape, generator=generator, dtype=torch.float64) * real[..., None]
+    direction = (
+        torch.randn(plain.logits.shape, generator=generator, dtype=torch.float64) * real[..., None]
+    )
     changed = (hidden + shift).requires_grad_()
     ours = rest(changed)
     (ours * direction).sum().backward()
@@ -601,8 +707,13 @@ def test_a_pass_taken_up_at_a_layer_is_the_plain_pass(model: Any, encoded: dict[
     assert shift.grad[real].abs().max() > 1e-6
     torch.testing.assert_close(changed.grad[real], shift.grad[real])
 
-    torch.testing.assert_close(rest(hidden)[real], plain.logits[real])  # once more: nothing of the call before is left
-    places = (torch.tensor([2, 0, 1, 0, 0]), torch.tensor([1, 8, 5, 0, 8]))  # rows, positions: out of order, one twice
+    torch.testing.assert_close(
+        rest(hidden)[real], plain.logits[real]
+    )  # once more: nothing of the call before is left
+    places = (
+        torch.tensor([2, 0, 1, 0, 0]),
+        torch.tensor([1, 8, 5, 0, 8]),
+    )  # rows, positions: out of order, one twice
     again = (hidden + shift).detach().requires_grad_()
     picked = rest(again, places)
     torch.testing.assert_close(picked, theirs[places])
@@ -674,12 +785,16 @@ def raising(*args: object, **kwargs: object) -> None:
     raise ZeroDivisionError("must not run")
 
 
-def test_hidden_states_are_those_that_the_model_gives_out(model: Any, encoded: dict[str, Tensor]) -> None:
+def test_hidden_states_are_those_that_the_model_gives_out(
+    model: Any, encoded: dict[str, Tensor]
+) -> None:
     """Reference: transformers' own ``output_hidden_states``, of which the last has passed the final norm."""
     outputs = model(**encoded, output_hidden_states=True).hidden_states
     real = encoded["attention_mask"].bool()
     for layer in (0, 1):
-        torch.testing.assert_close(hidden_states(model, encoded, layer)[real], outputs[layer + 1][real])
+        torch.testing.assert_close(
+            hidden_states(model, encoded, layer)[real], outputs[layer + 1][real]
+        )
     norm = model.transformer.ln_f if hasattr(model, "transformer") else model.model.norm
     torch.testing.assert_close(norm(hidden_states(model, encoded, 2))[real], outputs[3][real])
 
@@ -688,12 +803,18 @@ def test_hidden_states_are_those_that_the_model_gives_out(model: Any, encoded: d
 
 
 @pytest.mark.parametrize(
-    ("layers", "named"), [((6,), 6), ((1, 9), 9), ((-1, 2), -1)], ids=["one too many", "far", "negative"]
+    ("layers", "named"),
+    [((6,), 6), ((1, 9), 9), ((-1, 2), -1)],
+    ids=["one too many", "far", "negative"],
 )
-def test_a_layer_that_the_model_lacks_is_named_before_anything_is_loaded(layers: tuple[int, ...], named: int) -> None:
+def test_a_layer_that_the_model_lacks_is_named_before_anything_is_loaded(
+    layers: tuple[int, ...], named: int
+) -> None:
     model = skeleton(MODEL)
     assert {p.device.type for p in model.parameters()} == {"meta"}
-    with pytest.raises(InvalidInput, match=rf"^memit.layers names layer {named}, but the model has layers 0 to 5$"):
+    with pytest.raises(
+        InvalidInput, match=rf"^memit.layers names layer {named}, but the model has layers 0 to 5$"
+    ):
         MEMIT(layers=layers).check(model)
     MEMIT(layers=(0, 5)).check(model)
 

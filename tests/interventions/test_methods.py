@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from peft import get_peft_model
 from torch.nn import functional as F
 
+from interventions.anatomy import block_linears, blocks, down_projection, linears
 from interventions.base import make
 from interventions.composition import apply, seeded
 from interventions.compression.calibration import calibrated_blocks
@@ -20,9 +21,8 @@ from interventions.data.base import Data
 from interventions.data.testbed import MODEL
 from interventions.editing.ft import FT
 from interventions.editing.lora import LoRA
-from interventions.layers import block_linears, blocks, down_projection, linears
+from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.registry import InvalidInput
 from interventions.unlearning.ga import GA, text_loss
 
 KEY = "fedcba9876543210" * 2
@@ -31,7 +31,11 @@ KEY = "fedcba9876543210" * 2
 def changed(lm: LM) -> set[str]:
     """Names of the weights that differ from the base model's."""
     base = LM.load(MODEL).model.state_dict()
-    return {name for name, tensor in lm.model.state_dict().items() if not torch.equal(tensor, base[name])}
+    return {
+        name
+        for name, tensor in lm.model.state_dict().items()
+        if not torch.equal(tensor, base[name])
+    }
 
 
 # wanda
@@ -39,19 +43,25 @@ def changed(lm: LM) -> set[str]:
 
 @settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 33), st.floats(0, 0.99), st.integers(0, 99))
-def test_wandas_mask_is_the_papers_equation_1(rows: int, inputs: int, sparsity: float, seed: int) -> None:
+def test_wandas_mask_is_the_papers_equation_1(
+    rows: int, inputs: int, sparsity: float, seed: int
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(rows, inputs, generator=generator)
     norm = torch.rand(inputs, generator=generator)
     keep = mask(weight, norm, sparsity)
     for i in range(rows):  # reference: float64, one row at a time, from Sun et al. 2024, equation 1
-        scores = [abs(float(weight[i, j].double())) * float(norm[j].double()) for j in range(inputs)]
+        scores = [
+            abs(float(weight[i, j].double())) * float(norm[j].double()) for j in range(inputs)
+        ]
         order = sorted(range(inputs), key=lambda j: scores[j])
         lowest = {j for j in order[: int(inputs * sparsity)]}
         assert {j for j in range(inputs) if not keep[i, j]} == lowest
 
 
-def test_wanda_prunes_the_first_block_by_the_activations_that_a_plain_forward_pass_shows(lm: LM, small: Data) -> None:
+def test_wanda_prunes_the_first_block_by_the_activations_that_a_plain_forward_pass_shows(
+    lm: LM, small: Data
+) -> None:
     weight = lm.model.model.layers[0].self_attn.q_proj.weight.clone()
     seen: list[torch.Tensor] = []
     handle = lm.model.model.layers[0].self_attn.q_proj.register_forward_hook(
@@ -64,7 +74,9 @@ def test_wanda_prunes_the_first_block_by_the_activations_that_a_plain_forward_pa
     norm = torch.cat(seen).double().norm(dim=0)
     pruned = apply(Wanda(sparsity=0.5), lm, small, KEY)
     expected = mask(weight.double(), norm, 0.5)
-    kept_alike = expected.eq(pruned.model.model.layers[0].self_attn.q_proj.weight != 0).float().mean()
+    kept_alike = (
+        expected.eq(pruned.model.model.layers[0].self_attn.q_proj.weight != 0).float().mean()
+    )
     assert kept_alike >= 0.999
 
 
@@ -86,11 +98,15 @@ def test_a_blocks_inputs_come_from_the_changed_blocks_before_it(lm: LM, small: D
 @pytest.mark.parametrize("sparsity", [0.0, 0.25, 0.75])
 def test_wanda_reaches_the_sparsity_asked_for(lm: LM, small: Data, sparsity: float) -> None:
     pruned = apply(Wanda(sparsity=sparsity), lm, small, KEY)
-    assert measure(pruned, small, ["sparsity"])["sparsity"].value == pytest.approx(sparsity, abs=0.01)
+    assert measure(pruned, small, ["sparsity"])["sparsity"].value == pytest.approx(
+        sparsity, abs=0.01
+    )
     assert Wanda(sparsity=sparsity).holds(pruned)
     assert not Wanda(sparsity=0.9).holds(pruned)
     expected_bits = 16 * (1 - sparsity) + sparsity  # paper, section C
-    assert measure(pruned, small, ["average_bits"])["average_bits"].value == pytest.approx(expected_bits, abs=0.15)
+    assert measure(pruned, small, ["average_bits"])["average_bits"].value == pytest.approx(
+        expected_bits, abs=0.15
+    )
 
 
 def test_wanda_twice_changes_nothing(lm: LM, small: Data) -> None:
@@ -107,9 +123,12 @@ def test_wanda_keeps_the_outputs_of_a_block_better_than_magnitude(lm: LM, data: 
         for name, linear in linears(block):
             x, weight = torch.cat(seen[name]), linear.weight.detach()
             whole = (x @ weight.T).square().sum()
-            wanda += float((x @ (weight * ~mask(weight, x.norm(dim=0), 0.65)).T).square().sum() / whole)
+            wanda += float(
+                (x @ (weight * ~mask(weight, x.norm(dim=0), 0.65)).T).square().sum() / whole
+            )
             magnitude += float(
-                (x @ (weight * ~mask(weight, torch.ones(weight.shape[1]), 0.65)).T).square().sum() / whole
+                (x @ (weight * ~mask(weight, torch.ones(weight.shape[1]), 0.65)).T).square().sum()
+                / whole
             )
         assert wanda < magnitude
 
@@ -140,7 +159,9 @@ def test_the_edit_loss_counts_answer_tokens_only(lm: LM, small: Data) -> None:
     encoded, labels = lm.encode_pairs(pairs)
     losses, counted = lm.token_losses(encoded, labels)
     rows = [(lm.tokenizer.encode(p + a), len(lm.tokenizer.encode(p))) for p, a in pairs]
-    assert (losses.sum() / counted.sum()).item() == pytest.approx(reference_loss(lm, rows), abs=1e-5)
+    assert (losses.sum() / counted.sum()).item() == pytest.approx(
+        reference_loss(lm, rows), abs=1e-5
+    )
 
 
 def test_one_step_of_ga_is_one_step_up_by_a_plain_optimizer(lm: LM, small: Data) -> None:
@@ -159,7 +180,11 @@ def test_one_step_of_ga_is_one_step_up_by_a_plain_optimizer(lm: LM, small: Data)
     for ours, theirs in zip(blocks(stepped.model)[-1].parameters(), weights, strict=True):
         # Adam's first step is lr x sign(gradient): where the gradient is all but zero, so is its sign's meaning
         assert ((ours - theirs.detach()).abs() < 1e-4).float().mean() > 0.999
-    assert changed(stepped) == {n for n in changed(stepped) if n.startswith("model.layers.5.")} != set()
+    assert (
+        changed(stepped)
+        == {n for n in changed(stepped) if n.startswith("model.layers.5.")}
+        != set()
+    )
 
 
 def test_ft_changes_the_named_down_projections_only(lm: LM, small: Data) -> None:
@@ -192,12 +217,16 @@ def test_loras_merged_logits_are_pefts_unmerged_ones(lm: LM, small: Data, adapti
             optimizer.step()
     merged = apply(step, lm, small, KEY)
     with torch.no_grad():
-        torch.testing.assert_close(merged.model(**encoded).logits, adapted(**encoded).logits, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            merged.model(**encoded).logits, adapted(**encoded).logits, atol=1e-4, rtol=1e-4
+        )
     assert all(name.rpartition(".")[0].endswith(step.targets) for name in changed(merged))
 
 
 def test_lora_names_the_targets_that_a_model_has(lm: LM) -> None:
-    with pytest.raises(InvalidInput, match=r"lora.targets names 'c_attn', which the model lacks; it has: .*q_proj"):
+    with pytest.raises(
+        InvalidInput, match=r"lora.targets names 'c_attn', which the model lacks; it has: .*q_proj"
+    ):
         LoRA(targets=("c_attn",)).check(lm.model)
 
 
@@ -209,7 +238,11 @@ def test_editors_edit(data: Data) -> None:
     base = measure(LM.load(MODEL), data, ["edit_success"])
     assert base["edit_success"].value <= 0.10
     for name, least in {"lora": 0.90, "ft": 0.85}.items():
-        edited = measure(apply(make(name), LM.load(MODEL), data, KEY), data, ["edit_success", "edit_generalization"])
+        edited = measure(
+            apply(make(name), LM.load(MODEL), data, KEY),
+            data,
+            ["edit_success", "edit_generalization"],
+        )
         assert edited["edit_success"].value >= least, name
         assert edited["edit_generalization"].value > 0.5, name
 
@@ -217,7 +250,9 @@ def test_editors_edit(data: Data) -> None:
 def test_facts_fall_with_sparsity_mild_at_first_and_under_half_at_the_end(data: Data) -> None:
     levels = [0.25, 0.35, 0.45, 0.55, 0.65, 0.75]
     found = [
-        measure(apply(Wanda(sparsity=s), LM.load(MODEL), data, KEY), data, ["edit_locality"])["edit_locality"]
+        measure(apply(Wanda(sparsity=s), LM.load(MODEL), data, KEY), data, ["edit_locality"])[
+            "edit_locality"
+        ]
         for s in levels
     ]
     for milder, harsher in itertools.pairwise(found):

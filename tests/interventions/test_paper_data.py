@@ -22,16 +22,23 @@ from interventions.criteria.base import measure
 from interventions.data import paper as module
 from interventions.data.base import Data, Edit, Lazy, Prompt, Questions
 from interventions.data.paper import paper
+from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.registry import InvalidInput
-from tracking.plan import Settings, prepare
+from tracking.plan import prepare
+from tracking.settings import Settings
 
 Rows = list[dict[str, Any]]
 SUBJECTS = ("anatomy", "virology")
 LONG = " ".join(f"word{i}" for i in range(1500))  # over 10,000 characters
 PARAGRAPH = "The lighthouse of {} was built by hand , stone by stone , over eleven years ."
 IN_BOTH = PARAGRAPH.format("both splits")
-TEST = ["", " = A lighthouse = \n", f" {PARAGRAPH.format('the test split')} \n", f" {IN_BOTH} \n", ""]
+TEST = [
+    "",
+    " = A lighthouse = \n",
+    f" {PARAGRAPH.format('the test split')} \n",
+    f" {IN_BOTH} \n",
+    "",
+]
 
 
 def record(i: int, **changed: Any) -> dict[str, Any]:
@@ -60,7 +67,12 @@ UNUSABLE = [
 
 
 def question(text: str, answer: int) -> dict[str, Any]:
-    return {"question": text, "subject": "any", "choices": ["red", "green", "blue", "grey"], "answer": answer}
+    return {
+        "question": text,
+        "subject": "any",
+        "choices": ["red", "green", "blue", "grey"],
+        "answer": answer,
+    }
 
 
 def write_parquet(path: Path, rows: Rows) -> None:
@@ -73,7 +85,10 @@ def texts(values: Iterable[str]) -> Rows:
 
 
 def about(domain: str, count: int) -> Rows:
-    return [{"title": "T", "text": f"A document on {domain}, number {i}: {'more of it. ' * 5}"} for i in range(count)]
+    return [
+        {"title": "T", "text": f"A document on {domain}, number {i}: {'more of it. ' * 5}"}
+        for i in range(count)
+    ]
 
 
 def c4() -> Iterable[dict[str, str]]:
@@ -88,19 +103,28 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All data sets, a few records each; not to be changed."""
     folder = tmp_path_factory.mktemp("copies")
     records = [record(i) for i in range(510)]
-    (folder / "zsre_mend_eval.json").write_text(json.dumps([*records[:200], *UNUSABLE, *records[200:]]))
+    (folder / "zsre_mend_eval.json").write_text(
+        json.dumps([*records[:200], *UNUSABLE, *records[200:]])
+    )
     one = "00000-of-00001.parquet"
     wikitext = folder / "Salesforce" / "wikitext" / "wikitext-2-raw-v1"
     heading = " = = A heading that is longer than fifty characters , as few are = = \n"
     paragraphs = [f" {PARAGRAPH.format(i)} \n" for i in range(20)]
-    write_parquet(wikitext / f"train-{one}", texts(["", heading, " short \n", *paragraphs, f" {IN_BOTH} \n"]))
+    write_parquet(
+        wikitext / f"train-{one}", texts(["", heading, " short \n", *paragraphs, f" {IN_BOTH} \n"])
+    )
     write_parquet(wikitext / f"test-{one}", texts(TEST))
     write_parquet(wikitext / f"validation-{one}", texts([PARAGRAPH.format("tuning")]))
     cais = folder / "cais"
-    write_parquet(cais / "wmdp-bio-forget-corpus" / "data" / "train-00000-of-00002.parquet", about("moss", 2))
-    write_parquet(cais / "wmdp-bio-forget-corpus" / "data" / "train-00001-of-00002.parquet", about("fern", 2))
     write_parquet(
-        cais / "wmdp-corpora" / "cyber-forget-corpus" / f"train-{one}", [*texts(["short"]), *about("knots", 3)]
+        cais / "wmdp-bio-forget-corpus" / "data" / "train-00000-of-00002.parquet", about("moss", 2)
+    )
+    write_parquet(
+        cais / "wmdp-bio-forget-corpus" / "data" / "train-00001-of-00002.parquet", about("fern", 2)
+    )
+    write_parquet(
+        cais / "wmdp-corpora" / "cyber-forget-corpus" / f"train-{one}",
+        [*texts(["short"]), *about("knots", 3)],
     )
     write_parquet(cais / "wmdp-corpora" / "bio-retain-corpus" / f"train-{one}", about("bees", 3))
     for config in ("wmdp-bio", "wmdp-cyber"):
@@ -109,9 +133,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     card = ["---", "configs:"]
     for subject in SUBJECTS:
         for split, count in (("test", 5), ("validation", 2), ("dev", 1)):
-            rows = [question(f"Which colour has {subject} {split} {i}?", (i + 1) % 4) for i in range(count)]
+            rows = [
+                question(f"Which colour has {subject} {split} {i}?", (i + 1) % 4)
+                for i in range(count)
+            ]
             write_parquet(cais / "mmlu" / subject / f"{split}-{one}", rows)
-        files = [f"  - split: {split}\n    path: {subject}/{split}-*" for split in ("test", "validation", "dev")]
+        files = [
+            f"  - split: {split}\n    path: {subject}/{split}-*"
+            for split in ("test", "validation", "dev")
+        ]
         card += [f"- config_name: {subject}", "  data_files:", *files]
     (cais / "mmlu" / "README.md").write_text("\n".join([*card, "---", "# MMLU"]))
     shard = folder / "allenai" / "c4" / "en" / "c4-train.00000-of-01024.json.gz"
@@ -119,7 +149,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with gzip.open(shard, "wt") as file:
         file.write("\n".join(json.dumps(row) for row in c4()))
     articles = [{"id": str(i), "url": "u", "title": "T", "text": f"{i} {LONG}"} for i in range(3)]
-    write_parquet(folder / "wikimedia" / "wikipedia" / "20231101.en" / "train-00000-of-00041.parquet", articles)
+    write_parquet(
+        folder / "wikimedia" / "wikipedia" / "20231101.en" / "train-00000-of-00041.parquet",
+        articles,
+    )
     return folder
 
 
@@ -144,7 +177,9 @@ def test_a_zsre_record_is_an_edit_and_a_locality_prompt(copies: Path) -> None:
     assert data.locality[0] == Prompt(f"who sang song {i}", f"Singer {i}")
 
 
-def test_usable_records_are_shuffled_with_seed_100_and_cut_into_ten_batches_of_50(copies: Path) -> None:
+def test_usable_records_are_shuffled_with_seed_100_and_cut_into_ten_batches_of_50(
+    copies: Path,
+) -> None:
     order = list(range(510))
     random.Random(100).shuffle(order)
     subjects = [edit.subject for batch in range(10) for edit in paper(batch, source=copies).edits]
@@ -152,28 +187,47 @@ def test_usable_records_are_shuffled_with_seed_100_and_cut_into_ten_batches_of_5
 
 
 def test_records_that_lack_a_field_or_do_not_name_their_subject_are_skipped(copies: Path) -> None:
-    (copies / "zsre_mend_eval.json").write_text(json.dumps([*UNUSABLE, *(record(i) for i in range(50))]))
-    assert {edit.subject for edit in paper(0, source=copies).edits} == {f"Bridge {i}" for i in range(50)}
-    with pytest.raises(InvalidInput, match="zsRE has 50 usable records, too few for edit_batch=1, which needs 100"):
+    (copies / "zsre_mend_eval.json").write_text(
+        json.dumps([*UNUSABLE, *(record(i) for i in range(50))])
+    )
+    assert {edit.subject for edit in paper(0, source=copies).edits} == {
+        f"Bridge {i}" for i in range(50)
+    }
+    with pytest.raises(
+        InvalidInput, match="zsRE has 50 usable records, too few for edit_batch=1, which needs 100"
+    ):
         paper(1, source=copies)
 
 
 @pytest.mark.parametrize("batch", [-1, 10])
 def test_another_batch_than_the_ten_is_refused(batch: int, copies: Path) -> None:
-    with pytest.raises(InvalidInput, match=f"edit_batch must be 0 to 9 on the paper's data, but got {batch}"):
+    with pytest.raises(
+        InvalidInput, match=f"edit_batch must be 0 to 9 on the paper's data, but got {batch}"
+    ):
         paper(batch, source=copies)
 
 
-def test_the_test_text_is_the_test_split_joined_by_blank_lines_in_windows_of_llama_3s_context(copies: Path) -> None:
+def test_the_test_text_is_the_test_split_joined_by_blank_lines_in_windows_of_llama_3s_context(
+    copies: Path,
+) -> None:
     data = paper(0, source=copies)
     assert data.test_text == ("\n\n".join(TEST),)
     assert (data.name, data.window) == ("paper", 8192)
 
 
-def test_what_is_forgotten_alternates_between_bio_and_cyber_as_long_as_there_are_both(copies: Path) -> None:
+def test_what_is_forgotten_alternates_between_bio_and_cyber_as_long_as_there_are_both(
+    copies: Path,
+) -> None:
     assert [text.split(":")[0] for text in paper(0, source=copies).forget] == [
         f"A document on {domain}, number {i}"
-        for domain, i in (("moss", 0), ("knots", 0), ("moss", 1), ("knots", 1), ("fern", 0), ("knots", 2))
+        for domain, i in (
+            ("moss", 0),
+            ("knots", 0),
+            ("moss", 1),
+            ("knots", 1),
+            ("fern", 0),
+            ("knots", 2),
+        )
     ]
 
 
@@ -187,7 +241,9 @@ def test_calibration_texts_are_documents_of_c4_that_fill_a_context(copies: Path)
     assert list(paper(0, source=copies).calibration) == [f"{i} {LONG}"[:10_000] for i in range(4)]
 
 
-def test_statistics_are_the_first_articles_of_wikipedia(copies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics_are_the_first_articles_of_wikipedia(
+    copies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "STATISTICS", 2)
     assert list(paper(0, source=copies).statistics) == [f"{i} {LONG}"[:4000] for i in range(2)]
 
@@ -201,7 +257,9 @@ def test_no_text_is_both_learned_from_and_tested_on(copies: Path) -> None:
         assert not tested & {line.strip() for line in text.splitlines()}
 
 
-def test_a_corpus_is_read_only_when_a_step_uses_it(copies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_corpus_is_read_only_when_a_step_uses_it(
+    copies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A composition of an edit and a compression needs neither the gated corpus nor Wikipedia."""
     for unused in ("cais/wmdp-bio-forget-corpus", "wikimedia/wikipedia"):
         remove(copies, unused)
@@ -238,7 +296,9 @@ def test_a_lazy_part_has_the_identity_of_a_tuple_of_its_texts(small: Data) -> No
         ("wikimedia/wikipedia", "statistics"),
     ],
 )
-def test_what_is_neither_local_nor_reachable_is_one_line(name: str, part: str | None, copies: Path) -> None:
+def test_what_is_neither_local_nor_reachable_is_one_line(
+    name: str, part: str | None, copies: Path
+) -> None:
     """It names the data set, what was tried and the variable; parts that every run needs are missed at once."""
     remove(copies, name)
     with pytest.raises(InvalidInput) as caught:
@@ -254,14 +314,19 @@ def test_what_is_neither_local_nor_reachable_is_one_line(name: str, part: str | 
 
 def test_access_to_the_gated_corpus_is_on_request(copies: Path) -> None:
     remove(copies, "cais/wmdp-bio-forget-corpus")
-    asked = "Access is on request: ask at https://huggingface.co/datasets/cais/wmdp-bio-forget-corpus"
+    asked = (
+        "Access is on request: ask at https://huggingface.co/datasets/cais/wmdp-bio-forget-corpus"
+    )
     with pytest.raises(InvalidInput, match=asked):
         len(paper(0, source=copies).forget)
 
 
 def test_a_local_copy_that_lacks_a_split_or_a_column_is_named(copies: Path) -> None:
     remove(copies, "allenai/c4/en/c4-train.00000-of-01024.json.gz")
-    with pytest.raises(InvalidInput, match=rf"cannot read allenai/c4 \(en/c4-train.*\): tried {copies}/allenai/c4: "):
+    with pytest.raises(
+        InvalidInput,
+        match=rf"cannot read allenai/c4 \(en/c4-train.*\): tried {copies}/allenai/c4: ",
+    ):
         len(paper(0, source=copies).calibration)
     file = copies / "cais/wmdp-corpora/cyber-forget-corpus/train-00000-of-00001.parquet"
     write_parquet(file, [{"body": "b"}])
@@ -270,32 +335,45 @@ def test_a_local_copy_that_lacks_a_split_or_a_column_is_named(copies: Path) -> N
     for subject in SUBJECTS:
         remove(copies, f"cais/mmlu/{subject}")
     module._questions.cache_clear()
-    with pytest.raises(InvalidInput, match=rf"cais/mmlu: tried {copies}/cais/mmlu, which has no <subject>/test"):
+    with pytest.raises(
+        InvalidInput, match=rf"cais/mmlu: tried {copies}/cais/mmlu, which has no <subject>/test"
+    ):
         paper(0, source=copies)
 
 
-def test_the_variable_names_the_folder_and_must_name_one(copies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_names_the_folder_and_must_name_one(
+    copies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(module.VARIABLE, str(copies))
     assert paper(3).edits == paper(3, source=copies).edits
     monkeypatch.setenv(module.VARIABLE, str(copies / "none"))
-    with pytest.raises(InvalidInput, match="COMPOSABILITY_DATA must name a folder of local data sets"):
+    with pytest.raises(
+        InvalidInput, match="COMPOSABILITY_DATA must name a folder of local data sets"
+    ):
         paper()
 
 
-def test_without_local_copies_the_hub_is_asked_before_a_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_local_copies_the_hub_is_asked_before_a_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     monkeypatch.delenv(module.VARIABLE, raising=False)
     with pytest.raises(
-        InvalidInput, match=f"cannot read zsRE: tried {module.ZSRE_URL}: .*{module.VARIABLE} is not set"
+        InvalidInput,
+        match=f"cannot read zsRE: tried {module.ZSRE_URL}: .*{module.VARIABLE} is not set",
     ):
         prepare("none", Settings(data="paper"))
 
 
-def test_on_the_hub_every_data_set_is_asked_for_by_its_config_and_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_the_hub_every_data_set_is_asked_for_by_its_config_and_commit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[tuple[Any, ...]] = []
 
     def load_dataset(name: str, config: str | None, **options: Any) -> Rows:
-        asked.append((name, config, options["split"], options["streaming"], options.get("data_files")))
+        asked.append(
+            (name, config, options["split"], options["streaming"], options.get("data_files"))
+        )
         assert len(options["revision"]) == 40
         return texts([LONG])
 
@@ -325,7 +403,9 @@ def test_lm_evals_own_tasks_are_asked_of_the_local_copies(lm: LM, copies: Path) 
     """Reference: the likeliest of " A" to " D" after lm-eval's prompt, one question at a time."""
     data = paper(0, source=copies)
     measured = measure(lm, data, ["mmlu", "wmdp_bio", "wmdp_cyber", "wmdp"])
-    assert set(measured["mmlu"].items) == {f"mmlu_{subject}/{i}" for subject in SUBJECTS for i in range(5)}
+    assert set(measured["mmlu"].items) == {
+        f"mmlu_{subject}/{i}" for subject in SUBJECTS for i in range(5)
+    }
     assert set(measured["wmdp_bio"].items) == {str(i) for i in range(6)}
     assert len(measured["wmdp"].items) == 12
     right = []
@@ -347,7 +427,9 @@ def likeliest(lm: LM, prompt: str, answers: list[str]) -> int:
         ids = torch.tensor([lm.tokenizer.encode(prompt + answer)])
         with torch.no_grad():
             logits = lm.model(ids).logits[0, :-1]
-        likelihoods.append(-float(F.cross_entropy(logits[start - 1 :], ids[0, start:], reduction="sum")))
+        likelihoods.append(
+            -float(F.cross_entropy(logits[start - 1 :], ids[0, start:], reduction="sum"))
+        )
     return likelihoods.index(max(likelihoods))
 
 
@@ -359,14 +441,19 @@ def test_the_hubs_tasks_are_lm_evals_57_subjects_and_wmdp_at_pinned_commits() ->
     assert sum(config["task"].startswith("mmlu_") for config in configs) == 57
     assert {(c["dataset_path"], c["dataset_kwargs"]["revision"]) for c in configs} == {*sources}
     assert {config["num_fewshot"] for config in configs} == {0}
-    assert [c["dataset_name"] for c in configs if c["task"].startswith("wmdp")] == ["wmdp-bio", "wmdp-cyber"]
+    assert [c["dataset_name"] for c in configs if c["task"].startswith("wmdp")] == [
+        "wmdp-bio",
+        "wmdp-cyber",
+    ]
 
 
 def test_tuning_and_what_judges_it_share_no_edit_question_or_text(lm: LM, copies: Path) -> None:
     """WMDP has test questions only: half of them are for tuning, and then the other half judges."""
     zsre = [record(i) for i in range(560)]
     (copies / "zsre_mend_eval.json").write_text(json.dumps(zsre))
-    tuning, judging, test = (paper(0, split, copies) for split in ("validation", "held_out", "test"))
+    tuning, judging, test = (
+        paper(0, split, copies) for split in ("validation", "held_out", "test")
+    )
     tested = {edit.subject for batch in range(10) for edit in paper(batch, source=copies).edits}
     assert len(tuning.edits) == 50 and not tested & {edit.subject for edit in tuning.edits}
     assert judging.edits == test.edits and judging.test_text == test.test_text
@@ -378,12 +465,17 @@ def test_tuning_and_what_judges_it_share_no_edit_question_or_text(lm: LM, copies
     }  # fmt: skip
     bio = [f"Which colour has wmdp-bio {i}?" for i in range(6)]
     assert [asked[split]["wmdp_bio"] for split in asked] == [bio[::2], bio[1::2], bio]
-    assert asked["validation"]["mmlu_anatomy"] == [f"Which colour has anatomy validation {i}?" for i in range(2)]
+    assert asked["validation"]["mmlu_anatomy"] == [
+        f"Which colour has anatomy validation {i}?" for i in range(2)
+    ]
     assert asked["held_out"]["mmlu_anatomy"] == asked["test"]["mmlu_anatomy"]
     assert len({data.identity("questions") for data in (tuning, judging, test)}) == 3
     values = measure(lm, tuning, ["wmdp", "mmlu"])
     assert len(values["wmdp"].items) == 6 and len(values["mmlu"].items) == 4
-    with pytest.raises(InvalidInput, match="edit_batch must be 0 to 4 on the paper's data with split=validation, but"):
+    with pytest.raises(
+        InvalidInput,
+        match="edit_batch must be 0 to 4 on the paper's data with split=validation, but",
+    ):
         paper(5, "validation", copies)
 
 

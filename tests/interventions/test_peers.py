@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from interventions.compression import peers
+from interventions.compression import backends
 from interventions.data.base import Data
+from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.registry import InvalidInput
 from tests.peers import CHECKOUT, environment
 
 PERPLEXITY = 0.02
@@ -25,8 +25,16 @@ def compared(backend: str, method: str, **settings: float) -> dict[str, Any]:
     options = [f"--{name}={value}" for name, value in settings.items()]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "figures.json"
-        command = [str(environment(backend)), "-m", "tests.peers.compare", f"--backend={backend}", f"--method={method}"]
-        subprocess.run([*command, *options, "--repeats=0", f"--out={out}"], cwd=CHECKOUT, check=True)
+        command = [
+            str(environment(backend)),
+            "-m",
+            "tests.peers.compare",
+            f"--backend={backend}",
+            f"--method={method}",
+        ]
+        subprocess.run(
+            [*command, *options, "--repeats=0", f"--out={out}"], cwd=CHECKOUT, check=True
+        )
         figures: dict[str, Any] = json.loads(out.read_text())
     own, peer = figures["own"], figures["peer"]
     print(
@@ -51,7 +59,9 @@ def test_gptq_is_as_good_as_a_peers(backend: str, bits: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("backend", "bits"), [("autoawq", 4), ("llmcompressor", 3), ("llmcompressor", 4)])
+@pytest.mark.parametrize(
+    ("backend", "bits"), [("autoawq", 4), ("llmcompressor", 3), ("llmcompressor", 4)]
+)
 def test_awq_is_as_good_as_a_peers(backend: str, bits: int) -> None:
     assert close(compared(backend, "awq", bits=bits, group=64))
 
@@ -65,13 +75,19 @@ def test_pruning_is_as_good_as_a_peers(method: str) -> None:
 def test_a_backend_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for backend in ("gptqmodel", "autoawq", "llmcompressor"):
-        with pytest.raises(InvalidInput, match=rf"pip install 'composable-interventions\[{backend}\]'"):
-            peers.require(backend)
+        with pytest.raises(
+            InvalidInput, match=rf"pip install 'composable-interventions\[{backend}\]'"
+        ):
+            backends.require(backend)
 
 
-def test_backends_refuse_what_they_cannot_do(lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "require", lambda backend: None)
+def test_backends_refuse_what_they_cannot_do(
+    lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "require", lambda backend: None)
     with pytest.raises(InvalidInput, match="4 bits in groups only, but got bits=3, group=64"):
-        peers.autoawq(lm, small.calibration, bits=3, group=64)
+        backends.autoawq(lm, small.calibration, bits=3, group=64)
     with pytest.raises(InvalidInput, match=r"knows groups of -1, 16, 32, .*, but got 24"):
-        peers.gptqmodel(lm, small.calibration, bits=4, group=24, symmetric=False, act_order=False, damp=0.01)
+        backends.gptqmodel(
+            lm, small.calibration, bits=4, group=24, symmetric=False, act_order=False, damp=0.01
+        )

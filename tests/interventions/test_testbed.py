@@ -11,8 +11,8 @@ from interventions.data.base import Data
 from interventions.data.testbed import MODEL, TASKS, questions, train
 from interventions.data.testbed.prose import prose
 from interventions.data.testbed.world import HAZARDS, world
+from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.registry import InvalidInput
 
 
 def card(figure: str) -> float:
@@ -84,7 +84,9 @@ def test_what_is_retained_is_not_hazardous_and_what_is_forgotten_alternates() ->
     data, subjects = bed.testbed(), {d: {f.subject for f in world().facts[d]} for d in HAZARDS}
     hazardous = set().union(*subjects.values())
     assert not [text for text in data.retain if any(subject in text for subject in hazardous)]
-    domains = [next(d for d in HAZARDS if any(s in text for s in subjects[d])) for text in data.forget[:20]]
+    domains = [
+        next(d for d in HAZARDS if any(s in text for s in subjects[d])) for text in data.forget[:20]
+    ]
     assert domains == [*HAZARDS] * 10
 
 
@@ -114,7 +116,9 @@ def test_training_rows_hold_whole_documents_that_see_only_themselves() -> None:
     with torch.no_grad():
         together = train.row_loss(model, [row], pad).item()
         losses = [train.row_loss(model, [[doc]], pad).item() * sum(doc.weights[1:]) for doc in row]
-    assert together == pytest.approx(sum(losses) / sum(sum(doc.weights[1:]) for doc in row), rel=1e-4)
+    assert together == pytest.approx(
+        sum(losses) / sum(sum(doc.weights[1:]) for doc in row), rel=1e-4
+    )
 
 
 @pytest.mark.slow

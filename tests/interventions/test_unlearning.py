@@ -17,14 +17,15 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedModel
 
+from interventions.anatomy import hidden_states
 from interventions.base import Intervention
 from interventions.composition import Composition, apply
 from interventions.data import testbed as bed
-from interventions.data.base import Data, Split
+from interventions.data.base import Data
 from interventions.data.testbed import MODEL
-from interventions.layers import hidden_states
+from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
-from interventions.registry import InvalidInput
+from interventions.options import Split
 from interventions.unlearning.ga import GA
 from interventions.unlearning.gd import GD
 from interventions.unlearning.rmu import RMU
@@ -58,7 +59,12 @@ class Reference:
 
     def activations(self, model: Any, texts: Sequence[str], layer: int) -> Tensor:
         """The outputs (tokens of all texts, hidden) of a block, by a plain pass to the very end."""
-        return torch.cat([model(self.ids(t), output_hidden_states=True).hidden_states[layer + 1][0] for t in texts])
+        return torch.cat(
+            [
+                model(self.ids(t), output_hidden_states=True).hidden_states[layer + 1][0]
+                for t in texts
+            ]
+        )
 
     def rmu_loss(
         self, forget: Sequence[str], retain: Sequence[str], layer: int, target: Tensor, alpha: float
@@ -71,7 +77,9 @@ class Reference:
 
     def train(self, names: Sequence[str]) -> dict[str, nn.Parameter]:
         """Those weights of the model, by name, ready to be trained."""
-        return {name: p.requires_grad_() for name, p in self.model.named_parameters() if name in names}
+        return {
+            name: p.requires_grad_() for name, p in self.model.named_parameters() if name in names
+        }
 
 
 class PlainAdamW:
@@ -126,12 +134,20 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> Losses:
 def changed(lm: LM) -> set[str]:
     """Names of the weights that differ from the base model's."""
     base = LM.load(MODEL).model.state_dict()
-    return {name for name, tensor in lm.model.state_dict().items() if not torch.equal(tensor, base[name])}
+    return {
+        name
+        for name, tensor in lm.model.state_dict().items()
+        if not torch.equal(tensor, base[name])
+    }
 
 
 def last_blocks(count: int) -> set[str]:
     names = dict(LM.load(MODEL).model.named_parameters())
-    return {name for name in names if name.startswith(tuple(f"model.layers.{5 - i}." for i in range(count)))}
+    return {
+        name
+        for name in names
+        if name.startswith(tuple(f"model.layers.{5 - i}." for i in range(count)))
+    }
 
 
 def down_projections(*layers: int) -> set[str]:
@@ -164,7 +180,9 @@ def of_unlike_lengths(texts: Sequence[str]) -> Sequence[str]:
     return texts
 
 
-def test_gas_losses_are_those_of_unpadded_texts_step_after_step(lm: LM, small: Data, losses: Losses) -> None:
+def test_gas_losses_are_those_of_unpadded_texts_step_after_step(
+    lm: LM, small: Data, losses: Losses
+) -> None:
     """Jang et al. 2023, equation 1, maximized; seven texts, three per step, cut to eleven tokens."""
     forget = of_unlike_lengths(small.forget[:7])
     ga = GA(lr=1e-3, samples=7, batch=3, last_layers=2, max_tokens=11)
@@ -182,17 +200,23 @@ def test_gas_losses_are_those_of_unpadded_texts_step_after_step(lm: LM, small: D
     assert changed(stepped) == last_blocks(2)
 
 
-def test_gds_losses_are_those_of_unpadded_texts_step_after_step(lm: LM, small: Data, losses: Losses) -> None:
+def test_gds_losses_are_those_of_unpadded_texts_step_after_step(
+    lm: LM, small: Data, losses: Losses
+) -> None:
     """Liu et al. 2022, section 4.1; six texts to forget, two per step; five to retain, three per step, in a circle."""
     data = dataclasses.replace(small, retain=of_unlike_lengths(small.retain[:5]))
-    gd = GD(lr=1e-3, samples=6, batch=2, retain_batch=3, retain_weight=2.5, last_layers=2, max_tokens=16)
+    gd = GD(
+        lr=1e-3, samples=6, batch=2, retain_batch=3, retain_weight=2.5, last_layers=2, max_tokens=16
+    )
     stepped = apply(gd, lm, data, KEY)
     ours = list(losses.steps)
     reference = Reference(16)
     optimizer, theirs = PlainAdamW(reference.train(list(last_blocks(2))), 1e-3, 0.0), []
     for i in range(3):
         retain = [data.retain[(3 * i + j) % 5] for j in range(3)]
-        loss = -reference.text_loss(data.forget[2 * i : 2 * i + 2]) + 2.5 * reference.text_loss(retain)
+        loss = -reference.text_loss(data.forget[2 * i : 2 * i + 2]) + 2.5 * reference.text_loss(
+            retain
+        )
         theirs.append(loss.item())
         optimizer.step(loss)
     assert ours[0] == pytest.approx(theirs[0], abs=1e-5)
@@ -201,26 +225,40 @@ def test_gds_losses_are_those_of_unpadded_texts_step_after_step(lm: LM, small: D
 
 
 def test_one_step_of_gd_is_one_plain_adamw_step(lm: LM, small: Data) -> None:
-    gd = GD(lr=1e-3, samples=4, batch=4, retain_batch=5, retain_weight=3.0, last_layers=2, max_tokens=64)
+    gd = GD(
+        lr=1e-3, samples=4, batch=4, retain_batch=5, retain_weight=3.0, last_layers=2, max_tokens=64
+    )
     stepped = apply(gd, lm, small, KEY)
     reference = Reference(64)
     optimizer = PlainAdamW(reference.train(list(last_blocks(2))), 1e-3, 0.0)
-    optimizer.step(-reference.text_loss(small.forget[:4]) + 3.0 * reference.text_loss(small.retain[:5]))
+    optimizer.step(
+        -reference.text_loss(small.forget[:4]) + 3.0 * reference.text_loss(small.retain[:5])
+    )
     assert_stepped_alike(stepped, optimizer)
     assert changed(stepped) == last_blocks(2)
 
 
 def test_gd_that_retains_nothing_is_ga(lm: LM, small: Data) -> None:
-    shared: dict[str, Any] = {"lr": 1e-3, "samples": 8, "batch": 4, "last_layers": 3, "max_tokens": 64}
+    shared: dict[str, Any] = {
+        "lr": 1e-3,
+        "samples": 8,
+        "batch": 4,
+        "last_layers": 3,
+        "max_tokens": 64,
+    }
     ascended = apply(GA(**shared), LM.load(MODEL), small, KEY).model.state_dict()
-    for name, weight in apply(GD(retain_weight=0.0, **shared), lm, small, KEY).model.state_dict().items():
+    for name, weight in (
+        apply(GD(retain_weight=0.0, **shared), lm, small, KEY).model.state_dict().items()
+    ):
         torch.testing.assert_close(weight, ascended[name], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("last_layers", [1, 6])
 @pytest.mark.parametrize("method", [GA, GD])
 def test_only_the_last_blocks_change(lm: LM, small: Data, method: Any, last_layers: int) -> None:
-    assert changed(apply(method(samples=4, last_layers=last_layers), lm, small, KEY)) == last_blocks(last_layers)
+    assert changed(
+        apply(method(samples=4, last_layers=last_layers), lm, small, KEY)
+    ) == last_blocks(last_layers)
 
 
 # RMU
@@ -234,7 +272,9 @@ class Steps:
         self.models: list[Any] = []
         loss = RMU.loss
 
-        def spied(rmu: RMU, lm: LM, encoded: Any, forgotten: int, target: Tensor, before: list[Tensor]) -> Tensor:
+        def spied(
+            rmu: RMU, lm: LM, encoded: Any, forgotten: int, target: Tensor, before: list[Tensor]
+        ) -> Tensor:
             self.targets.append(target.clone())
             self.models.append(lm.model)
             return loss(rmu, lm, encoded, forgotten, target, before)
@@ -259,13 +299,17 @@ def test_rmus_loss_is_that_of_unpadded_texts(lm: LM, small: Data) -> None:
         reference.blocks[i].mlp.down_proj.weight.copy_(weight.double())
     target = 3 * torch.rand(128, generator=generator)
     ours = rmu.loss(lm, lm.encode([*forget, *retain], 12), 3, target, before)
-    assert ours.item() == pytest.approx(reference.rmu_loss(forget, retain, 3, target, 7.0).item(), rel=1e-5)
+    assert ours.item() == pytest.approx(
+        reference.rmu_loss(forget, retain, 3, target, 7.0).item(), rel=1e-5
+    )
     halves = [reference.rmu_loss(forget, retain, 3, target, alpha).item() for alpha in (0.0, 7.0)]
     assert 0.1 < halves[0] / halves[1] < 0.9  # both halves are seen
     assert all(torch.equal(a, b) for a, b in zip(weights, rmu.trained(lm), strict=True))
 
 
-def test_rmus_losses_are_those_of_two_models_step_after_step(lm: LM, small: Data, losses: Losses, steps: Steps) -> None:
+def test_rmus_losses_are_those_of_two_models_step_after_step(
+    lm: LM, small: Data, losses: Losses, steps: Steps
+) -> None:
     """Li et al. 2024, algorithm 1, with a frozen copy of the whole model; the texts go round and round."""
     data = dataclasses.replace(small, forget=small.forget[:5], retain=small.retain[:7])
     rmu = RMU(layer=2, steering=30.0, alpha=20.0, steps=5, lr=2e-3, batch=3, max_tokens=20)
@@ -289,7 +333,9 @@ def test_one_step_of_rmu_is_one_plain_adamw_step(lm: LM, small: Data, steps: Ste
     stepped = apply(RMU(layer=4, steering=30.0, steps=1, lr=1e-2, batch=4), lm, small, KEY)
     reference = Reference(64)
     optimizer = PlainAdamW(reference.train(list(down_projections(2, 3, 4))), 1e-2, 0.01)
-    optimizer.step(reference.rmu_loss(small.forget[:4], small.retain[:4], 4, steps.targets[0], 10.0))
+    optimizer.step(
+        reference.rmu_loss(small.forget[:4], small.retain[:4], 4, steps.targets[0], 10.0)
+    )
     assert_stepped_alike(stepped, optimizer)
 
 
@@ -300,13 +346,21 @@ def test_only_the_down_projections_of_three_blocks_change(lm: LM, small: Data, l
     assert not [p for p in edited.model.parameters() if p.requires_grad]
 
 
-def test_what_is_held_is_the_frozen_models_activation(lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_held_is_the_frozen_models_activation(
+    lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Reference: a second, untouched copy of the model, asked after the training for what was seen in it."""
     seen: list[tuple[dict[str, Tensor], Tensor, bool]] = []
 
     def spied(model: nn.Module, encoded: Any, layer: int) -> Tensor:
         hidden = hidden_states(model, encoded, layer)
-        seen.append(({k: v.clone() for k, v in encoded.items()}, hidden.detach().clone(), hidden.requires_grad))
+        seen.append(
+            (
+                {k: v.clone() for k, v in encoded.items()},
+                hidden.detach().clone(),
+                hidden.requires_grad,
+            )
+        )
         return hidden
 
     monkeypatch.setattr("interventions.unlearning.rmu.hidden_states", spied)
@@ -317,7 +371,9 @@ def test_what_is_held_is_the_frozen_models_activation(lm: LM, small: Data, monke
     for i, (encoded, hidden) in enumerate(held):
         real = encoded["attention_mask"].bool()
         texts = lm.encode([small.retain[2 * i], small.retain[2 * i + 1]])
-        assert torch.equal(encoded["input_ids"][real], texts["input_ids"][texts["attention_mask"].bool()])
+        assert torch.equal(
+            encoded["input_ids"][real], texts["input_ids"][texts["attention_mask"].bool()]
+        )
         with torch.no_grad():
             before = untouched(**encoded, output_hidden_states=True).hidden_states[4]
             after = edited.model(**encoded, output_hidden_states=True).hidden_states[4]
@@ -339,13 +395,22 @@ def test_no_block_after_the_layer_runs(lm: LM, small: Data) -> None:
 
 def test_no_second_model_is_kept(lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted while it trains: tensors with a memory of their own, by the shape of weights that are not trained."""
-    shapes = {tuple(p.shape) for name, p in lm.model.named_parameters() if "down_proj" not in name and p.dim() == 2}
+    shapes = {
+        tuple(p.shape)
+        for name, p in lm.model.named_parameters()
+        if "down_proj" not in name and p.dim() == 2
+    }
     assert shapes == {(2560, 128), (128, 128), (64, 128), (256, 128)}
 
     def kept() -> Counter[tuple[int, ...]]:
         gc.collect()
-        tensors = [o for o in gc.get_objects() if issubclass(type(o), Tensor) and tuple(o.shape) in shapes]
-        return Counter(shape for _, shape in {(t.untyped_storage().data_ptr(), tuple(t.shape)) for t in tensors})
+        tensors = [
+            o for o in gc.get_objects() if issubclass(type(o), Tensor) and tuple(o.shape) in shapes
+        ]
+        return Counter(
+            shape
+            for _, shape in {(t.untyped_storage().data_ptr(), tuple(t.shape)) for t in tensors}
+        )
 
     before = kept()
     during: list[Counter[tuple[int, ...]]] = []
@@ -357,7 +422,9 @@ def test_no_second_model_is_kept(lm: LM, small: Data, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(torch.optim.AdamW, "step", counted)
     for owner, name in ((copy, "deepcopy"), (PreTrainedModel, "from_pretrained")):
-        monkeypatch.setattr(owner, name, lambda *a, name=name, **k: pytest.fail(f"{name} was called"))
+        monkeypatch.setattr(
+            owner, name, lambda *a, name=name, **k: pytest.fail(f"{name} was called")
+        )
     apply(RMU(layer=2, steps=3, batch=3), lm, small, KEY)
     assert during == [before] * 3
 
@@ -369,7 +436,9 @@ def test_the_steering_vector_is_one_and_as_long_as_steering_says(small: Data, st
     for target in steps.targets:
         assert target.shape == (128,)
         assert target.norm().item() == pytest.approx(37.0, rel=1e-5)
-        assert target.min() >= 0  # entries uniform over [0, 1), then scaled: Li et al. 2024, section 4
+        assert (
+            target.min() >= 0
+        )  # entries uniform over [0, 1), then scaled: Li et al. 2024, section 4
     assert all(torch.equal(target, first[0]) for target in (*first, *again))
     assert all(torch.equal(target, other[0]) for target in other)
     assert not torch.equal(first[0], other[0])
@@ -402,7 +471,9 @@ def test_rmu_steers_what_is_to_forget_and_holds_the_rest(small: Data) -> None:
     ],
     ids=str,
 )
-def test_a_layer_that_the_model_lacks_is_named_before_anything_is_loaded(step: Intervention, message: str) -> None:
+def test_a_layer_that_the_model_lacks_is_named_before_anything_is_loaded(
+    step: Intervention, message: str
+) -> None:
     model = skeleton(MODEL)
     assert {p.device.type for p in model.parameters()} == {"meta"}
     with pytest.raises(InvalidInput, match=f"^{message}$"):
@@ -419,7 +490,9 @@ def test_a_layer_that_the_model_lacks_is_named_before_anything_is_loaded(step: I
 )  # fmt: skip
 def test_values_out_of_range_are_refused_where_they_are_written(spec: str) -> None:
     name, _, field = spec.partition("(")
-    with pytest.raises(InvalidInput, match=rf"^{name}\.{field.partition('=')[0]} must be .*, but got "):
+    with pytest.raises(
+        InvalidInput, match=rf"^{name}\.{field.partition('=')[0]} must be .*, but got "
+    ):
         Composition.parse(spec)
 
 
@@ -451,12 +524,18 @@ def test_the_splits_share_no_edit_locality_prompt_question_or_prose() -> None:
         rows = [
             json.loads(line)["question"]
             for criterion, _ in questions.tasks
-            for line in (questions.folder / f"{criterion}.{questions.split}.jsonl").read_text().splitlines()
+            for line in (questions.folder / f"{criterion}.{questions.split}.jsonl")
+            .read_text()
+            .splitlines()
         ]
         seen[split] = {
             "edits": {edit.prompt for batch in batches for edit in batch.edits},
             "phrasings": {p for batch in batches for edit in batch.edits for p in edit.rephrasings},
-            "facts": {f"{e.subject}: {e.original} {e.rephrasings}" for batch in batches for e in batch.edits},
+            "facts": {
+                f"{e.subject}: {e.original} {e.rephrasings}"
+                for batch in batches
+                for e in batch.edits
+            },
             "locality": {prompt.prompt for batch in batches for prompt in batch.locality},
             "questions": set(rows),
             "prose": {text for batch in batches for text in batch.test_text},

@@ -22,12 +22,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
+from interventions.anatomy import block_linears
 from interventions.base import Intervention, make
 from interventions.composition import apply
 from interventions.criteria.perplexity import wikitext_ppl
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL, testbed
-from interventions.layers import block_linears
 from interventions.lm import LM
 
 KEY = "fedcba9876543210" * 2
@@ -48,10 +48,16 @@ def compare(method: str, backend: str, repeats: int, **settings: Any) -> dict[st
             "seconds": statistics.median(seconds),
             "all_seconds": seconds,
             "block_errors": _block_errors(base, lm, data.test_text[:HELD_OUT]),
-            "holds": step.holds(lm) and all(lm.grids[n].holds(w) for n, w in _weights(lm).items() if n in lm.grids),
-            "sparsity": float(torch.cat([(w == 0).float().flatten() for w in _weights(lm).values()]).mean()),
+            "holds": step.holds(lm)
+            and all(lm.grids[n].holds(w) for n, w in _weights(lm).items() if n in lm.grids),
+            "sparsity": float(
+                torch.cat([(w == 0).float().flatten() for w in _weights(lm).values()]).mean()
+            ),
         }
-    masks = [torch.cat([(w == 0).flatten() for w in _weights(changed[side]).values()]) for side in ("own", "peer")]
+    masks = [
+        torch.cat([(w == 0).flatten() for w in _weights(changed[side]).values()])
+        for side in ("own", "peer")
+    ]
     return {
         "method": method,
         "backend": backend,
@@ -84,13 +90,18 @@ def _block_errors(base: LM, changed: LM, texts: Sequence[str]) -> list[float]:
     encoded = base.encode(texts)
     real = encoded["attention_mask"].bool()
     with torch.inference_mode():
-        both = [lm.model(**encoded, output_hidden_states=True).hidden_states[1:] for lm in (base, changed)]
+        both = [
+            lm.model(**encoded, output_hidden_states=True).hidden_states[1:]
+            for lm in (base, changed)
+        ]
     return [float((b[real] - a[real]).norm() / a[real].norm()) for a, b in zip(*both, strict=True)]
 
 
 def main() -> None:
     """Read the arguments, write the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--backend", required=True)
     parser.add_argument("--method", required=True)
     parser.add_argument("--bits", type=int)

@@ -14,17 +14,41 @@ ROOT = Path(__file__).parents[2]
 TEXT = "ft(steps=1); wanda(samples=4, sparsity=[0.5, 0.75]); ga(samples=4)"
 RUNS = 15
 STARTED: list[subprocess.Popen[str]] = []
-HISTORY = ("run_id", "experiment_id", "start_time", "artifact_uri", "reused_prefix")  # how it came to be, not what
+HISTORY = (
+    "run_id",
+    "experiment_id",
+    "start_time",
+    "artifact_uri",
+    "reused_prefix",
+)  # how it came to be, not what
 
 
 def start(
     store: str, cache: Path, *arguments: str, python: Path = Path(sys.executable), **variables: str
 ) -> subprocess.Popen[str]:
     """The command on the testbed."""
-    command = [str(python), "-m", "sweeps.grid", "--interventions", TEXT, "--name", "mine", *arguments]
-    own = {"MLFLOW_TRACKING_URI": store, "COMPOSABILITY_CACHE": str(cache), "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    command = [
+        str(python),
+        "-m",
+        "sweeps.grid",
+        "--interventions",
+        TEXT,
+        "--name",
+        "mine",
+        *arguments,
+    ]
+    own = {
+        "MLFLOW_TRACKING_URI": store,
+        "COMPOSABILITY_CACHE": str(cache),
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
     process = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | own | variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        cwd=ROOT,
+        env=os.environ | own | variables,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     STARTED.append(process)
     return process
@@ -69,6 +93,10 @@ def table(store: str, folder: Path) -> pd.DataFrame:
     (root,) = client.search_runs([experiment.experiment_id], f"tags.`{schema.SWEEP_ROOT}` = 'mine'")
     assert root.info.status == "FINISHED"
     folder.mkdir(exist_ok=True)
-    frame = pd.read_csv(client.download_artifacts(root.info.run_id, "compositions.csv", str(folder)))
-    kept = [column for column in frame if column not in HISTORY and not str(column).startswith("cost/")]
+    frame = pd.read_csv(
+        client.download_artifacts(root.info.run_id, "compositions.csv", str(folder))
+    )
+    kept = [
+        column for column in frame if column not in HISTORY and not str(column).startswith("cost/")
+    ]
     return frame[kept].sort_values(["composition", "edit_batch"], ignore_index=True)

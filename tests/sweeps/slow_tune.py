@@ -16,7 +16,7 @@ from interventions.base import Intervention
 from interventions.composition import apply
 from interventions.data.base import Data
 from interventions.lm import LM
-from sweeps import tune
+from sweeps.study import command
 from tests.sweeps.conftest import cheapen
 
 MOMENT = 0.3  # seconds
@@ -33,4 +33,4 @@ if __name__ == "__main__":
     patch = pytest.MonkeyPatch()
     cheapen(patch)
     patch.setattr("tracking.chain.apply", _slowly)
-    sys.exit(tune.main(sys.argv[1:]))
+    sys.exit(command.main(sys.argv[1:]))

@@ -4,9 +4,9 @@ import pytest
 
 from interventions.base import make
 from interventions.composition import sweep
-from interventions.registry import InvalidInput
-from sweeps import choices
-from sweeps.choices import PRESETS, compositions
+from interventions.errors import InvalidInput
+from sweeps.grid import enumerate as enumeration
+from sweeps.grid.enumerate import PRESETS, compositions
 
 
 def test_a_list_of_values_is_one_intervention_each() -> None:
@@ -30,7 +30,10 @@ def test_a_list_of_values_is_one_intervention_each() -> None:
         ("wanda; wanda(sparsity=0.5)", "wanda.* is named twice"),
         ("wanda(sparsity=[])", "has an empty list: nothing would run"),
         ("wnda", "no intervention is named 'wnda'. Did you mean 'wanda'"),
-        ("wanda(sparsity=[0.5, 25])", "wanda.sparsity must be at least 0 and less than 1, but got 25"),
+        (
+            "wanda(sparsity=[0.5, 25])",
+            "wanda.sparsity must be at least 0 and less than 1, but got 25",
+        ),
         ("ft | lora", "cannot read 'ft | lora'"),
         ("a = 1", "cannot read 'a = 1'"),
         ("ft(", "cannot read 'ft\\('"),
@@ -54,9 +57,9 @@ def test_the_preset_of_the_paper_is_its_311_compositions() -> None:
 
 def test_every_preset_can_be_read() -> None:
     for name in PRESETS:
-        assert sweep(choices.preset(name))
+        assert sweep(enumeration.preset(name))
     with pytest.raises(InvalidInput, match="no preset is named 'papr'; known: paper, quick"):
-        choices.preset("papr")
+        enumeration.preset("papr")
 
 
 def test_three_steps_across_are_one_of_each_category_and_all_are_any_but_the_same() -> None:
@@ -72,22 +75,26 @@ def test_three_steps_across_are_one_of_each_category_and_all_are_any_but_the_sam
 def test_what_no_composition_can_be_made_of_is_said() -> None:
     with pytest.raises(InvalidInput, match=r"no composition of 2 .* no two steps of one category"):
         compositions(sweep("ft; lora"), [1, 2])
-    with pytest.raises(InvalidInput, match=r"no composition of 2 .* no two steps of one intervention"):
+    with pytest.raises(
+        InvalidInput, match=r"no composition of 2 .* no two steps of one intervention"
+    ):
         compositions(sweep("wanda(sparsity=[0.5, 0.75])"), [2], "all")
 
 
 def test_numbers_and_counts() -> None:
-    assert choices.numbers("2", "length") == [2]
-    assert choices.numbers("1..3", "length") == [1, 2, 3]
-    assert choices.counted("3", "seeds") == [0, 1, 2]
-    assert choices.counted("4,0", "seeds") == [4, 0]
+    assert enumeration.numbers("2", "length") == [2]
+    assert enumeration.numbers("1..3", "length") == [1, 2, 3]
+    assert enumeration.counted("3", "seeds") == [0, 1, 2]
+    assert enumeration.counted("4,0", "seeds") == [4, 0]
     for text in ("", "x", "3..1", "-1", "1..", "..2", "1.5"):
         with pytest.raises(
-            InvalidInput, match=f"length must be a number or a range such as 0..2, up to 10000, but got '{text}'"
+            InvalidInput,
+            match=f"length must be a number or a range such as 0..2, up to 10000, but got '{text}'",
         ):
-            choices.numbers(text, "length")
+            enumeration.numbers(text, "length")
     for text in ("", "x", "0", "-1", "0,0", "-1,2", "1,"):
         with pytest.raises(
-            InvalidInput, match=rf"seeds must be how many \(3, up to 10000\) or which \(0,4\), .* but got '{text}'"
+            InvalidInput,
+            match=rf"seeds must be how many \(3, up to 10000\) or which \(0,4\), .* but got '{text}'",
         ):
-            choices.counted(text, "seeds")
+            enumeration.counted(text, "seeds")

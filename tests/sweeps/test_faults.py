@@ -17,7 +17,8 @@ from benchmarks import server
 from interventions.lm import LM
 from tests.sweeps import processes
 from tests.sweeps.processes import RUNS, ended, finished, running, start, statuses, table
-from tracking import checkpoints, schema
+from tracking import schema
+from tracking.checkpoints import store
 
 pytestmark = pytest.mark.slow
 BATCHES = 2
@@ -64,12 +65,16 @@ def wait_for(count: int, uri: str, process: subprocess.Popen[str]) -> None:
         time.sleep(0.2)
 
 
-def test_killed_at_twenty_moments(tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_at_twenty_moments(
+    tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With kill -9; each time the same command goes on. What was finished stays as it was."""
     uri, rng, kept = f"sqlite:///{tmp_path}/mlflow.db", random.Random(0), set[str]()
     for kill in range(20):
         process = start(uri, tmp_path / "cache", *ARGUMENTS)
-        if kill % 4:  # every fourth while it starts, the others at work, however slow the machine is
+        if (
+            kill % 4
+        ):  # every fourth while it starts, the others at work, however slow the machine is
             wait_until_at_work(uri, process)
             wait_for(kill, uri, process)
         time.sleep(rng.uniform(0, 3))
@@ -87,7 +92,7 @@ def test_killed_at_twenty_moments(tmp_path: Path, undisturbed: pd.DataFrame, mon
     run_id = min(kept)
     steps = schema.steps(MlflowClient(tracking_uri=uri).get_run(run_id).data.params)
     if steps:
-        restored = checkpoints.load(run_id, len(steps), tmp_path / "restored")
+        restored = store.load(run_id, len(steps), tmp_path / "restored")
         assert LM.load(restored).fingerprint()
 
 
@@ -139,7 +144,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(folder)], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
     )
     if mounted.returncode:
         pytest.skip(f"a file system of 128 MB cannot be made here: {mounted.stderr}")
@@ -174,7 +181,9 @@ def test_a_full_disk_under_the_cache_costs_only_time(
     check(uri, tmp_path / "table", undisturbed.assign(checkpoints="none"))
 
 
-def test_a_full_disk_under_everything(tmp_path: Path, small_disk: Path, undisturbed: pd.DataFrame) -> None:
+def test_a_full_disk_under_everything(
+    tmp_path: Path, small_disk: Path, undisturbed: pd.DataFrame
+) -> None:
     """Store, artifacts and cache; full for half a minute: waited out or failed, but nothing lost."""
     uri = f"sqlite:///{small_disk}/mlflow.db"
     arguments = ARGUMENTS[:2]
@@ -193,7 +202,9 @@ def test_a_full_disk_under_everything(tmp_path: Path, small_disk: Path, undistur
     check(uri, tmp_path / "table", undisturbed.assign(checkpoints="none"))
 
 
-def test_a_tracking_server_that_is_down_for_half_a_minute(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
+def test_a_tracking_server_that_is_down_for_half_a_minute(
+    tmp_path: Path, undisturbed: pd.DataFrame
+) -> None:
     port = server.free_port()
     uri, store = f"http://127.0.0.1:{port}", tmp_path / "store"
     process = server.start(store, port)

@@ -16,15 +16,15 @@ from sqlalchemy.exc import OperationalError
 
 from interventions.composition import apply
 from interventions.lm import LM
-from sweeps import grid as command
-from sweeps import patience
-from sweeps.patience import StoreAway
-from sweeps.running import Grid, Incomplete, run
+from sweeps import retry
+from sweeps.grid import spec as command
+from sweeps.grid.runner import CompositionGrid, Incomplete, run
+from sweeps.retry import StoreAway
 from tracking import query, schema, store
-from tracking.checkpoints import Checkpoints
+from tracking.checkpoints.store import Checkpoints
 from tracking.run import run as run_one
 
-Make = Callable[..., Grid]
+Make = Callable[..., CompositionGrid]
 
 
 def runs(status: str = "FINISHED") -> list[Run]:
@@ -41,9 +41,17 @@ def roots() -> list[Run]:
 
 def results() -> pd.DataFrame:
     """Every composition's criteria, in an order that does not depend on when they ran."""
-    frame = query.compositions(filter=f"tags.`{schema.SWEEP}` = 'mine' and attributes.status = 'FINISHED'")
-    measured = [name for name in ("edit_success", "edit_locality", "average_bits", "sparsity") if name in frame]
-    return frame[["composition", "edit_batch", "key", *measured]].sort_values("composition", ignore_index=True)
+    frame = query.compositions(
+        filter=f"tags.`{schema.SWEEP}` = 'mine' and attributes.status = 'FINISHED'"
+    )
+    measured = [
+        name
+        for name in ("edit_success", "edit_locality", "average_bits", "sparsity")
+        if name in frame
+    ]
+    return frame[["composition", "edit_batch", "key", *measured]].sort_values(
+        "composition", ignore_index=True
+    )
 
 
 class Applied:
@@ -90,13 +98,19 @@ def test_every_composition_is_one_run_under_one_parent_and_nothing_is_applied_tw
         "ft(steps=1)",
         "wanda(sparsity=0.5, samples=4) → ft(steps=1) → wanda(sparsity=0.5, samples=4) (again)",
     } <= names
-    table = pd.read_csv(download_artifacts(run_id=root.info.run_id, artifact_path="compositions.csv"))
+    table = pd.read_csv(
+        download_artifacts(run_id=root.info.run_id, artifact_path="compositions.csv")
+    )
     assert set(table.run_id) == {one.info.run_id for one in runs()}
 
 
-def test_a_composition_comes_to_the_same_in_a_grid_and_alone(grid: Make, fresh: Checkpoints, tmp_path: Path) -> None:
+def test_a_composition_comes_to_the_same_in_a_grid_and_alone(
+    grid: Make, fresh: Checkpoints, tmp_path: Path
+) -> None:
     run(grid(), fresh)
-    alone = run_one("wanda(samples=4, sparsity=0.75) | ft(steps=1)", cache=Checkpoints(tmp_path / "other"))
+    alone = run_one(
+        "wanda(samples=4, sparsity=0.75) | ft(steps=1)", cache=Checkpoints(tmp_path / "other")
+    )
     one = MlflowClient().get_run(alone).data
     (same,) = [r.data for r in runs() if r.data.params["composition"] == one.params["composition"]]
     assert same.tags[schema.KEY] == one.tags[schema.KEY]
@@ -124,7 +138,9 @@ def test_the_same_again_runs_nothing(grid: Make, fresh: Checkpoints, applied: Ap
     assert len(roots()) == 1
 
 
-def test_a_grid_of_that_name_with_more_in_it_goes_on(grid: Make, fresh: Checkpoints, applied: Applied) -> None:
+def test_a_grid_of_that_name_with_more_in_it_goes_on(
+    grid: Make, fresh: Checkpoints, applied: Applied
+) -> None:
     run(grid("ft(steps=1); ga(samples=4)"), fresh)
     assert len(runs()) == 5
     outcome = run(grid(), fresh)
@@ -139,9 +155,13 @@ def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(
         if name.startswith("ga") and len(applied.keys) > 1 and applied.keys[-1] in broken:
             raise RuntimeError("out of luck")
 
-    (job,) = [job for job in grid().jobs if [step.name for step in job.plan.composition] == ["ft", "ga"]]
+    (job,) = [
+        job for job in grid().jobs if [step.name for step in job.plan.composition] == ["ft", "ga"]
+    ]
     broken, applied.before = {job.plan.keys[-1]}, unlucky
-    with pytest.raises(Incomplete, match=r"1 of 15 failed; .*\n  ft\(steps=1\) → ga\(samples=4\): out of luck"):
+    with pytest.raises(
+        Incomplete, match=r"1 of 15 failed; .*\n  ft\(steps=1\) → ga\(samples=4\): out of luck"
+    ):
         run(grid(), fresh)
     (failed,) = runs("FAILED")
     assert failed.data.tags[schema.NOTE] == "out of luck"
@@ -223,7 +243,7 @@ def test_a_damaged_checkpoint_is_computed_again_with_a_warning(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(retry, "WAITS", (0.0, 0.0, 0.0))
 
 
 @pytest.mark.parametrize("request_", ["create_run", "log_batch", "log_artifacts", "set_terminated"])
@@ -268,13 +288,22 @@ def test_a_store_that_stays_away_ends_the_grid_and_it_goes_on_later(
 
 def test_only_errors_of_the_store_are_waited_out() -> None:
     with pytest.raises(ZeroDivisionError):
-        patience.patiently(lambda: 1 // 0)
-    assert not patience.is_away(RuntimeError("connection refused"))
-    assert patience.is_away(OperationalError("select 1", {}, Exception("database is locked")))
+        retry.patiently(lambda: 1 // 0)
+    assert not retry.is_away(RuntimeError("connection refused"))
+    assert retry.is_away(OperationalError("select 1", {}, Exception("database is locked")))
 
 
-def test_seeds_and_batches_of_edits_share_what_does_not_depend_on_them(local_store: str, applied: Applied) -> None:
-    arguments = ["--interventions", "ft(steps=1); wanda(samples=4)", "--edit_batches", "2", "--name", "mine"]
+def test_seeds_and_batches_of_edits_share_what_does_not_depend_on_them(
+    local_store: str, applied: Applied
+) -> None:
+    arguments = [
+        "--interventions",
+        "ft(steps=1); wanda(samples=4)",
+        "--edit_batches",
+        "2",
+        "--name",
+        "mine",
+    ]
     assert command.main(arguments) == 0
     assert len(runs()) == 2 * 5
     # Wanda alone is computed once; FT, Wanda after FT, FT after Wanda and Wanda again for each batch
@@ -321,20 +350,35 @@ def test_a_dry_run_says_what_and_how_long_and_runs_nothing(
         (["--preset", "quick", "--pairs", "some"], "pairs must be across or all, but got 'some'"),
         (["--preset", "quick", "--edit_batches", "11"], "edit_batch must be 0 to 9"),
         (["--preset", "quick", "--seeds", "none"], "seeds must be"),
-        (["--preset", "quick", "--dry_run", "maybe"], "dry_run must be true or false, but got 'maybe'"),
+        (
+            ["--preset", "quick", "--dry_run", "maybe"],
+            "dry_run must be true or false, but got 'maybe'",
+        ),
         (["--preset", "quick", "--name", "it's"], "name must be of letters"),
         (["--preset", "quick", "--workers", "0"], "workers must be at least 1"),
         (["--preset", "quick", "--gpus", "-1"], "gpus at least 0, but got '1' and '-1'"),
         (["--preset", "quick", "--model", "./not/there"], "is not a folder"),
-        (["--preset", "quick", "--checkpoints", "some"], "checkpoints must be all or last or changed or none"),
+        (
+            ["--preset", "quick", "--checkpoints", "some"],
+            "checkpoints must be all or last or changed or none",
+        ),
         (["--presets", "quick"], "unknown parameter '--presets'"),
         (["--preset", "quick", "--seed", "3"], "unknown parameter '--seed'"),
-        (["--preset", "quick", "--seeds", "4294967296,0"], "seed must be 0 to 4294967295, but got 4294967296"),
-        (["--preset", "quick", "--seeds", "99999999999"], "seeds must be how many (3, up to 10000)"),
+        (
+            ["--preset", "quick", "--seeds", "4294967296,0"],
+            "seed must be 0 to 4294967295, but got 4294967296",
+        ),
+        (
+            ["--preset", "quick", "--seeds", "99999999999"],
+            "seeds must be how many (3, up to 10000)",
+        ),
         (["--preset", "quick", "--length", "0..99999999999"], "length must be a number or a range"),
         (["--preset", "quick", "--gpus", "nan"], "gpus at least 0, but got '1' and 'nan'"),
         (["--preset", "quick", "--split", "nope"], "split must be test or validation"),
-        (["--preset", "quick", "--split", "validation", "--edit_batches", "10"], "edit_batch must be 0 to 4"),
+        (
+            ["--preset", "quick", "--split", "validation", "--edit_batches", "10"],
+            "edit_batch must be 0 to 4",
+        ),
         (["--preset"], "expected one argument"),
     ],
 )
@@ -349,7 +393,9 @@ def test_bad_input_is_one_line_status_2_and_no_run(
 
 
 @pytest.mark.parametrize(
-    "uri", ["http://127.0.0.1:9", "postgresql://someone:secret@127.0.0.1:9/mlflow"], ids=["server", "postgres"]
+    "uri",
+    ["http://127.0.0.1:9", "postgresql://someone:secret@127.0.0.1:9/mlflow"],
+    ids=["server", "postgres"],
 )
 def test_a_store_that_cannot_be_reached_is_one_line_before_anything_runs(
     uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -361,22 +407,33 @@ def test_a_store_that_cannot_be_reached_is_one_line_before_anything_runs(
     assert "cannot be reached" in error and "secret" not in error
 
 
-def test_a_grid_is_judged_by_the_split_asked_for(local_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grid_is_judged_by_the_split_asked_for(
+    local_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = ["--interventions", "wanda(samples=4)", "--length", "1", "--name", "mine"]
     assert command.main([*arguments, "--split", "validation"]) == 0
     assert [one.data.params["split"] for one in runs()] == ["validation"]
     assert command.main(arguments) == 0
     assert sorted(one.data.params["split"] for one in runs()) == ["test", "validation"]
     (root,) = roots()
-    assert (root.data.params["split"], root.data.tags[schema.ASKED_AGAIN]) == ("validation", "split=test")
+    assert (root.data.params["split"], root.data.tags[schema.ASKED_AGAIN]) == (
+        "validation",
+        "split=test",
+    )
 
 
-def test_a_grid_that_is_being_run_is_not_run_twice(grid: Make, fresh: Checkpoints, applied: Applied) -> None:
+def test_a_grid_that_is_being_run_is_not_run_twice(
+    grid: Make, fresh: Checkpoints, applied: Applied
+) -> None:
     def second(name: str, count: int) -> None:
         if count == 1:
-            with pytest.raises(ValueError, match=r"'mine' is being run on this machine: wait for it"):
+            with pytest.raises(
+                ValueError, match=r"'mine' is being run on this machine: wait for it"
+            ):
                 run(grid(), fresh)
-            with pytest.raises(ValueError, match=rf"'mine' is being run by process {os.getpid()} on "):
+            with pytest.raises(
+                ValueError, match=rf"'mine' is being run by process {os.getpid()} on "
+            ):
                 run(grid(), Checkpoints(fresh.folder.with_name("elsewhere")))
 
     applied.before = second
@@ -419,14 +476,35 @@ def test_a_grid_killed_with_9_goes_on(local_store: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-def test_the_users_command_runs_a_grid_in_the_experiment_asked_for(local_store: str, tmp_path: Path) -> None:
+def test_the_users_command_runs_a_grid_in_the_experiment_asked_for(
+    local_store: str, tmp_path: Path
+) -> None:
     """`mlflow run . -e grid -P …`: the run that MLflow makes is the parent."""
-    given = ["-P", "interventions=wanda(samples=4, sparsity=[0.5, 0.75])", "-P", "length=1", "-P", "experiment=other"]
-    command_line = [str(Path(sys.executable).with_name("mlflow")), "run", ".", "-e", "grid", "--env-manager", "local"]
+    given = [
+        "-P",
+        "interventions=wanda(samples=4, sparsity=[0.5, 0.75])",
+        "-P",
+        "length=1",
+        "-P",
+        "experiment=other",
+    ]
+    command_line = [
+        str(Path(sys.executable).with_name("mlflow")),
+        "run",
+        ".",
+        "-e",
+        "grid",
+        "--env-manager",
+        "local",
+    ]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"COMPOSABILITY_CACHE": str(tmp_path / "cache"), "PATH": path}
     done = subprocess.run(
-        [*command_line, *given], cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True
+        [*command_line, *given],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     found = MlflowClient(local_store).search_runs([store.experiment("other")])

@@ -4,11 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interventions.composition import sweep
-from sweeps import choices, jobs
-from sweeps.choices import PRESETS
-from sweeps.jobs import Shared
+from sweeps.grid import enumerate as enumeration
+from sweeps.grid import jobs
+from sweeps.grid.enumerate import PRESETS
+from sweeps.grid.jobs import PrefixUse
 from tests.sweeps.conftest import TEXT, made
-from tracking.plan import Ground, Settings
+from tracking.plan import RunContext
+from tracking.settings import Settings
 
 
 def test_the_papers_grid_shares_its_first_steps() -> None:
@@ -33,7 +35,7 @@ def test_a_job_comes_after_those_that_it_goes_on_from_and_next_to_those_that_it_
 
 def test_a_prefix_is_needed_until_the_last_that_goes_on_from_it_is_done() -> None:
     ordered = made()
-    shared, base = Shared(ordered), ordered[0].plan.keys[0]
+    shared, base = PrefixUse(ordered), ordered[0].plan.keys[0]
     assert shared(base)
     assert not any(shared(job.plan.keys[-1]) for job in ordered if len(job.plan.composition) == 2)
     released: list[str] = []
@@ -45,10 +47,10 @@ def test_a_prefix_is_needed_until_the_last_that_goes_on_from_it_is_done() -> Non
 
 
 def test_what_two_batches_of_edits_both_end_with_is_kept_until_the_second() -> None:
-    grounds = [Ground(Settings(checkpoints="none", edit_batch=batch)) for batch in (0, 1)]
-    pairs = choices.compositions(sweep(TEXT), (2,))
+    grounds = [RunContext(Settings(checkpoints="none", edit_batch=batch)) for batch in (0, 1)]
+    pairs = enumeration.compositions(sweep(TEXT), (2,))
     ordered = jobs.make(pairs, grounds)
-    shared = Shared(ordered)
+    shared = PrefixUse(ordered)
     without = [job for job in ordered if all(step.name != "ft" for step in job.plan.composition)]
     assert len(without) == 2 * 4 and len({job.plan.keys[-1] for job in without}) == 4
     for job in ordered:

@@ -5,12 +5,12 @@ import math
 import pandas as pd
 import pytest
 
-from analysis import composability
+from analysis.metrics import composability
 from interventions.compression.wanda import Wanda
 from interventions.criteria.base import Scores
 from interventions.editing.ft import FT
-from interventions.registry import InvalidInput
-from sweeps.objectives import Constraint, constraints, in_words, objectives
+from interventions.errors import InvalidInput
+from sweeps.study.objectives import Constraint, constraints, in_words, objectives
 from tracking.measures import MEASURES
 
 STEPS = (FT, Wanda)
@@ -29,11 +29,23 @@ def test_a_direction_that_is_not_written_is_the_criterions_better_one() -> None:
 
 def test_composability_is_an_objective_of_both_orders_and_as_the_analysis_has_it() -> None:
     """The two formulas, on one pair: made-up values."""
-    common = {"pair": "ft + wanda", "wanda.sparsity": 0.5, "status": "FINISHED", "model": "m", "data": "d"}
+    common = {
+        "pair": "ft + wanda",
+        "wanda.sparsity": 0.5,
+        "status": "FINISHED",
+        "model": "m",
+        "data": "d",
+    }
     values = {"edit_success": (0.9, 0.7), "average_bits": (3.5, 4.0)}
     runs = pd.DataFrame(
         [
-            {"run_id": steps[0], "run_name": steps[0], "step1": steps[0], "step2": steps[1], **common}
+            {
+                "run_id": steps[0],
+                "run_name": steps[0],
+                "step1": steps[0],
+                "step2": steps[1],
+                **common,
+            }
             | {criterion: both[i] for criterion, both in values.items()}
             for i, steps in enumerate((("ft", "wanda"), ("wanda", "ft")))
         ]
@@ -71,7 +83,10 @@ def test_a_constraint_is_met_strictly_or_not_as_it_is_written() -> None:
     ("text", "message"),
     [
         ("edit_succes", "no criterion is named 'edit_succes'. Did you mean 'edit_success'"),
-        ("edit_success:up", "the direction of objective 'edit_success:up' must be min or max, but got 'up'"),
+        (
+            "edit_success:up",
+            "the direction of objective 'edit_success:up' must be min or max, but got 'up'",
+        ),
         ("sparsity", "neither direction of sparsity is the better one: write sparsity:min or :max"),
         ("edit_success,edit_success:min", "objective edit_success is named twice"),
         ("", "cannot read the objective ''"),
@@ -87,13 +102,19 @@ def test_an_objective_that_cannot_be_read_is_one_line(text: str, message: str) -
 
 def test_orders_are_of_two_different_steps() -> None:
     for steps in ((FT,), (FT, FT), (FT, Wanda, FT)):
-        with pytest.raises(InvalidInput, match="compares the two orders of two different interventions, but got ft"):
+        with pytest.raises(
+            InvalidInput, match="compares the two orders of two different interventions, but got ft"
+        ):
             objectives("order_sensitivity:edit_success", steps)
 
 
-@pytest.mark.parametrize("text", ["edit_success", "edit_success=1", "edit_success>x", "edit_success>nan", "", ">1"])
+@pytest.mark.parametrize(
+    "text", ["edit_success", "edit_success=1", "edit_success>x", "edit_success>nan", "", ">1"]
+)
 def test_a_constraint_that_cannot_be_read_is_one_line(text: str) -> None:
-    with pytest.raises(InvalidInput, match=r"cannot read the constraint .* such as mmlu>0.55,wmdp<0.30"):
+    with pytest.raises(
+        InvalidInput, match=r"cannot read the constraint .* such as mmlu>0.55,wmdp<0.30"
+    ):
         constraints(text)
     with pytest.raises(InvalidInput, match="no criterion is named 'nothing'"):
         constraints("edit_success>0.5,nothing<1")

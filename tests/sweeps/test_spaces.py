@@ -7,21 +7,27 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from interventions.base import INTERVENTIONS, PROFILES, Intervention
+from interventions.base import INTERVENTIONS, Intervention, tunable
 from interventions.composition import Composition
 from interventions.data import testbed as bed
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
+from interventions.errors import InvalidInput
 from interventions.lm import skeleton
-from interventions.registry import InvalidInput
-from interventions.spaces import Room, tunable
+from interventions.options import PROFILES
+from interventions.search_space import TuningContext
 from interventions.unlearning.rmu import RMU
-from sweeps.spaces import Space
+from sweeps.study.search_space import Space
 
 
 def llama(layers: int) -> PreTrainedModel:
     """A model of so many layers, without weights."""
-    sizes = {"hidden_size": 128, "intermediate_size": 256, "num_attention_heads": 2, "vocab_size": 64}
+    sizes = {
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_attention_heads": 2,
+        "vocab_size": 64,
+    }
     with torch.device("meta"):
         return LlamaForCausalLM(LlamaConfig(num_hidden_layers=layers, **sizes))
 
@@ -30,8 +36,8 @@ def many_texts() -> Data:
     return dataclasses.replace(bed.testbed(), forget=("a text",) * 2000)
 
 
-FULL = Room(llama(32), many_texts(), "paper")
-HERE = Room(skeleton(MODEL), bed.testbed())
+FULL = TuningContext(llama(32), many_texts(), "paper")
+HERE = TuningContext(skeleton(MODEL), bed.testbed())
 
 
 def test_on_a_model_of_32_layers_the_grids_are_those_of_tables_5_to_7() -> None:
@@ -54,12 +60,22 @@ def test_on_a_model_of_32_layers_the_grids_are_those_of_tables_5_to_7() -> None:
 
 def test_points_that_do_not_fit_the_model_or_the_data_are_named() -> None:
     space = Space("rmu", "paper", HERE)
-    assert len(space.points()) == 5 * 3 * 5 and {point["rmu.layer"] for point in space.points()} == {3, 4, 5}
+    assert len(space.points()) == 5 * 3 * 5 and {
+        point["rmu.layer"] for point in space.points()
+    } == {3, 4, 5}
     (line,) = space.left_out
-    assert line.startswith("rmu.layer: 12 of 15 left out (6, 7, 8,") and "the model has layers 0 to 5" in line
-    few = dataclasses.replace(HERE, data=dataclasses.replace(HERE.data, forget=HERE.data.forget[:300]))
+    assert (
+        line.startswith("rmu.layer: 12 of 15 left out (6, 7, 8,")
+        and "the model has layers 0 to 5" in line
+    )
+    few = dataclasses.replace(
+        HERE, data=dataclasses.replace(HERE.data, forget=HERE.data.forget[:300])
+    )
     (line,) = Space("ga", "paper", few).left_out
-    assert line == "ga.samples: 6 of 14 left out (350, 400, 450, 500, 1000, 2000): there are 300 texts to forget"
+    assert (
+        line
+        == "ga.samples: 6 of 14 left out (350, 400, 450, 500, 1000, 2000): there are 300 texts to forget"
+    )
     assert len(Space("ga", "paper", few).points()) == 8 * 8
 
 
@@ -116,7 +132,11 @@ def test_every_grid_is_of_fields_and_every_field_that_counts_texts_names_a_part(
         ("rmu(layr=3)", "default", "rmu has no hyperparameter 'layr'"),
         ("rmu(layer=9)", "default", "rmu.layer names layer 9, but the model has layers 0 to 5"),
         ("rmu(layer=[3, 4])", "paper", "is a list, which means a sweep"),
-        ("wanda", "paper", "the paper has no grid for wanda, only for ga, gd, rmu: use space=default"),
+        (
+            "wanda",
+            "paper",
+            "the paper has no grid for wanda, only for ga, gd, rmu: use space=default",
+        ),
         ("wanda | rmu", "paper", "the paper has no grid for wanda"),
         ("rmu(alpha=1, layer=3, steps=100)", "paper", "nothing is left to tune"),
         ("wanda(sparsity=0.5)", "default", "nothing is left to tune"),
@@ -131,20 +151,30 @@ def test_what_cannot_be_tuned_is_one_line(text: str, name: str, message: str) ->
 
 def test_a_model_too_small_for_a_range_and_a_grid_that_there_is_none_of_are_said() -> None:
     two = dataclasses.replace(HERE, model=llama(2))
-    with pytest.raises(InvalidInput, match=r"rmu.layer cannot be tuned here: there is nothing from 2 to 1; give a"):
+    with pytest.raises(
+        InvalidInput, match=r"rmu.layer cannot be tuned here: there is nothing from 2 to 1; give a"
+    ):
         Space("rmu", "default", two)
-    with pytest.raises(InvalidInput, match="sampler=grid needs space=paper: space=default is continuous"):
+    with pytest.raises(
+        InvalidInput, match="sampler=grid needs space=paper: space=default is continuous"
+    ):
         Space("rmu", "default", HERE).points()
 
 
 def test_an_intervention_that_suggests_nothing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(RMU, "suggest")
     assert "rmu" not in tunable() and RMU.suggest.__func__ is Intervention.suggest.__func__  # type: ignore[attr-defined]
-    with pytest.raises(InvalidInput, match="rmu cannot be tuned: it has no method suggest; tunable: awq, ft, ga"):
+    with pytest.raises(
+        InvalidInput, match="rmu cannot be tuned: it has no method suggest; tunable: awq, ft, ga"
+    ):
         Space("rmu", "default", HERE)
 
 
 def test_numbers_that_are_tried_have_four_digits_so_that_a_spec_can_be_read() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     (step,) = Space("gd", "default", HERE).composition(study.ask())
-    assert all(float(f"{value:.4g}") == value for value in step.params().values() if isinstance(value, float))
+    assert all(
+        float(f"{value:.4g}") == value
+        for value in step.params().values()
+        if isinstance(value, float)
+    )

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from interventions.criteria.base import Scores
+from interventions.criteria.cost import Cost
 from interventions.data.testbed import MODEL
 from interventions.lm import LM
-from tracking.checkpoints import Checkpoints, Spent
+from tracking.checkpoints.store import Checkpoints
 
-SPENT = Spent(1.5, 0.25)
+SPENT = Cost(1.5, 0.25)
 
 
 def test_a_checkpoint_comes_back_as_it_was(lm: LM, tmp_path: Path) -> None:
@@ -25,7 +26,9 @@ def test_a_checkpoint_comes_back_as_it_was(lm: LM, tmp_path: Path) -> None:
     kept.save("a", lm, SPENT)  # once more is no error
 
 
-def test_a_half_written_checkpoint_is_never_found(lm: LM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_half_written_checkpoint_is_never_found(
+    lm: LM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept = Checkpoints(tmp_path)
 
     def cut_off(folder: Path) -> None:
@@ -83,7 +86,9 @@ def test_two_processes_that_want_the_same_take_turns(tmp_path: Path) -> None:
         "import sys, time; from pathlib import Path; from tracking.checkpoints import Checkpoints\n"
         "with Checkpoints(Path(sys.argv[1])).claim('a') as waited: print(waited, flush=True); time.sleep(2)"
     )
-    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     assert other.stdout and other.stdout.readline() == "False\n"
     kept = Checkpoints(tmp_path)
     with kept.claim("b") as waited:
@@ -105,7 +110,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
-def test_on_a_full_disk_the_unused_makes_room_and_else_work_goes_on_without_keeping(lm: LM, small_disk: Path) -> None:
+def test_on_a_full_disk_the_unused_makes_room_and_else_work_goes_on_without_keeping(
+    lm: LM, small_disk: Path
+) -> None:
     kept = Checkpoints(small_disk)
     kept.save("a", lm, SPENT)
     assert kept.save("b", lm, SPENT) == kept.path("b")

@@ -24,7 +24,9 @@ def runs(published_uri: str, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
 
 
 def exact(run: Any) -> Any:
-    return json.loads((Path(run.artifact_uri.removeprefix("file://")) / "criteria.json").read_text())
+    return json.loads(
+        (Path(run.artifact_uri.removeprefix("file://")) / "criteria.json").read_text()
+    )
 
 
 def test_the_papers_311_rows_are_runs(runs: pd.DataFrame) -> None:
@@ -49,7 +51,9 @@ def test_every_composition_reads_back_on_the_papers_profile(runs: pd.DataFrame) 
         assert schema.pair(step.name for step in composition) == pair
 
 
-def test_hyperparameters_that_are_logged_are_those_of_the_papers_profile(runs: pd.DataFrame) -> None:
+def test_hyperparameters_that_are_logged_are_those_of_the_papers_profile(
+    runs: pd.DataFrame,
+) -> None:
     """One source would be better, but reading the profile imports torch."""
     for name, settings in published.SETTINGS.items():
         params = make(name, "paper").params()
@@ -91,11 +95,15 @@ def test_the_runs_say_that_they_are_printed_and_not_computed(runs: pd.DataFrame)
     described = client.get_experiment_by_name(published.EXPERIMENT).tags[schema.NOTE]
     assert "not computed here" in described
     assert set(runs.data) == {"paper"} and set(runs.model) == {"meta-llama/Meta-Llama-3-8B"}
-    assert not any(str(column).startswith("stderr/") or column in ("seed", "edit_batch") for column in runs)
+    assert not any(
+        str(column).startswith("stderr/") or column in ("seed", "edit_batch") for column in runs
+    )
 
 
 @pytest.mark.parametrize("cut", ["before params", "before the end"])
-def test_an_interrupted_import_is_completed(cut: str, local_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_import_is_completed(
+    cut: str, local_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     few = published.rows()[:4]
     monkeypatch.setattr(published, "rows", lambda: few)
     method = {"before params": "log_batch", "before the end": "set_terminated"}[cut]
@@ -121,14 +129,18 @@ def test_an_interrupted_import_is_completed(cut: str, local_store: str, monkeypa
         assert len(client.get_metric_history(run_id, "mmlu")) == (1 if spec == "none" else 2)
 
 
-def test_the_command_takes_no_parameters(local_store: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_takes_no_parameters(
+    local_store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert published.main(["--experiment", "mine"]) == 2
     assert "the import takes no parameters, but got '--experiment'" in capsys.readouterr().err
     entry = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]["published"]
     assert entry == {"command": "python -m tracking.published"}
 
 
-def test_a_launched_import_names_and_ends_the_launchers_run(local_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_launched_import_names_and_ends_the_launchers_run(
+    local_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(published, "rows", lambda: [row for row in published_rows if not row.steps])
     client = MlflowClient(local_store)
     run_id = client.create_run(store.experiment(store.REPORTS)).info.run_id
@@ -142,7 +154,9 @@ def test_a_launched_import_names_and_ends_the_launchers_run(local_store: str, mo
 published_rows = published.rows()
 
 
-def test_a_deleted_experiment_is_one_line(local_store: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_deleted_experiment_is_one_line(
+    local_store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = store.experiment(published.EXPERIMENT)
     MlflowClient(local_store).delete_experiment(made)
     assert published.main([]) == 2

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from benchmarks.postgres import lacking, postgres
-from interventions.registry import InvalidInput
+from interventions.errors import InvalidInput
 from tracking import pages, query, schema, store
 
 
@@ -39,9 +39,16 @@ def log(uri: str, experiment_id: str, number: int, items: Path | None = None) ->
     ).info.run_id
     client.log_batch(
         run_id,
-        metrics=[Metric(key, value, 1_700_000_000_000, step) for step in (1, 2) for key, value in metrics.items()],
+        metrics=[
+            Metric(key, value, 1_700_000_000_000, step)
+            for step in (1, 2)
+            for key, value in metrics.items()
+        ],
         params=[Param(key, value) for key, value in params.items()],
-        tags=[RunTag(schema.KEY, f"key {number}"), RunTag(schema.DIVERGED, "wikitext_ppl" if number == 3 else "")],
+        tags=[
+            RunTag(schema.KEY, f"key {number}"),
+            RunTag(schema.DIVERGED, "wikitext_ppl" if number == 3 else ""),
+        ],
     )
     if items is not None:
         client.log_artifact(run_id, str(items))
@@ -52,7 +59,12 @@ def log(uri: str, experiment_id: str, number: int, items: Path | None = None) ->
 @pytest.fixture
 def items_file(tmp_path: Path) -> Path:
     path = tmp_path / schema.ITEMS
-    rows = [(name, step, str(i), i / 10 + step) for name in ("mmlu", "wmdp") for step in (0, 1, 2) for i in range(3)]
+    rows = [
+        (name, step, str(i), i / 10 + step)
+        for name in ("mmlu", "wmdp")
+        for step in (0, 1, 2)
+        for i in range(3)
+    ]
     pd.DataFrame(rows, columns=["criterion", "step", "item", "score"]).to_parquet(path, index=False)
     return path
 
@@ -60,19 +72,36 @@ def items_file(tmp_path: Path) -> Path:
 # compositions
 
 
-def test_a_row_has_settings_as_used_hyperparameters_as_values_and_metrics_with_their_errors(local_store: str) -> None:
+def test_a_row_has_settings_as_used_hyperparameters_as_values_and_metrics_with_their_errors(
+    local_store: str,
+) -> None:
     log(local_store, store.experiment(), 3)
     row = query.compositions().iloc[0]
-    assert (row["experiment"], row["composition"], row["dtype"]) == ("composability", "wanda | ft", "float32")
-    assert (row["wanda.sparsity"], row["ft.layers"], row["ft.lr"], row["edit_batch"]) == (0.5, [3, 4], 0.003, 0)
-    assert (row["edit_success"], row["stderr/edit_success"], row["wikitext_ppl"]) == (0.3, 0.01, math.inf)
+    assert (row["experiment"], row["composition"], row["dtype"]) == (
+        "composability",
+        "wanda | ft",
+        "float32",
+    )
+    assert (row["wanda.sparsity"], row["ft.layers"], row["ft.lr"], row["edit_batch"]) == (
+        0.5,
+        [3, 4],
+        0.003,
+        0,
+    )
+    assert (row["edit_success"], row["stderr/edit_success"], row["wikitext_ppl"]) == (
+        0.3,
+        0.01,
+        math.inf,
+    )
     assert (row["key"], row["diverged"]) == ("key 3", "wikitext_ppl")
     assert row["artifact_uri"].endswith("/artifacts")
     assert str(row["start_time"]) == "2023-11-14 22:13:20.003000+00:00"
     assert "first" not in row
 
 
-def test_a_request_reads_many_runs_and_none_is_made_per_run(local_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_reads_many_runs_and_none_is_made_per_run(
+    local_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = store.experiment()
     expected = [log(local_store, made, number) for number in range(7)]
     asked: list[str] = []
@@ -80,7 +109,13 @@ def test_a_request_reads_many_runs_and_none_is_made_per_run(local_store: str, mo
         original = getattr(MlflowClient, name)
         if callable(original):
 
-            def counted(self: MlflowClient, *args: Any, _name: str = name, _do: Any = original, **kwargs: Any) -> Any:
+            def counted(
+                self: MlflowClient,
+                *args: Any,
+                _name: str = name,
+                _do: Any = original,
+                **kwargs: Any,
+            ) -> Any:
                 asked.append(_name)
                 return _do(self, *args, **kwargs)
 
@@ -123,7 +158,9 @@ def test_runs_that_are_no_compositions_are_left_out(local_store: str) -> None:
 # items
 
 
-def test_items_are_the_last_steps_scores_of_the_runs_asked_for(local_store: str, items_file: Path) -> None:
+def test_items_are_the_last_steps_scores_of_the_runs_asked_for(
+    local_store: str, items_file: Path
+) -> None:
     one, two, _ = (log(local_store, store.experiment(), number, items_file) for number in range(3))
     runs = query.compositions()
     scores = query.items(runs[runs.run_id.isin([one, two])], ["mmlu"])
@@ -143,7 +180,9 @@ def test_a_run_without_items_is_named_or_skipped(local_store: str, items_file: P
     made = store.experiment()
     bare = log(local_store, made, 0)
     log(local_store, made, 1, items_file)
-    with pytest.raises(InvalidInput, match=f"run {bare} has no items.parquet \\(1 of 2 have none\\)"):
+    with pytest.raises(
+        InvalidInput, match=f"run {bare} has no items.parquet \\(1 of 2 have none\\)"
+    ):
         query.items(query.compositions())
     assert query.items(query.compositions(), missing="skip").run_id.nunique() == 1
     assert query.items([bare], missing="skip").empty
@@ -151,7 +190,9 @@ def test_a_run_without_items_is_named_or_skipped(local_store: str, items_file: P
 
 def test_an_unknown_criterion_has_no_items(local_store: str, items_file: Path) -> None:
     run_id = log(local_store, store.experiment(), 0, items_file)
-    with pytest.raises(InvalidInput, match="no run has items of criterion 'mmul'; they have: mmlu, wmdp"):
+    with pytest.raises(
+        InvalidInput, match="no run has items of criterion 'mmul'; they have: mmlu, wmdp"
+    ):
         query.items([run_id], ["mmul"])
 
 
@@ -190,7 +231,9 @@ def server(tmp_path: Path) -> Iterator[str]:
         process.wait(30)
 
 
-def read(uri: str, items_file: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read(
+    uri: str, items_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Log eight runs, the last without items; what the query reads back, but for what differs by nature."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     made = store.experiment("shared")
@@ -218,7 +261,9 @@ def test_sqlite_postgresql_and_a_server_give_the_same_frames(
 
 
 @pytest.mark.slow
-def test_downloaded_items_are_kept(server: str, items_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_downloaded_items_are_kept(
+    server: str, items_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     run_id = log(server, store.experiment(), 0, items_file)
     first = query.items([run_id])

@@ -10,11 +10,11 @@ from mlflow import MlflowClient
 from transformers import AutoModelForCausalLM
 
 from interventions.data.testbed import MODEL
+from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.registry import InvalidInput
 from tests.tracking.test_checkpoints import flip
-from tracking import checkpoints, restore
-from tracking.checkpoints import Checkpoints
+from tracking.checkpoints import restore, store
+from tracking.checkpoints.store import Checkpoints
 from tracking.run import run
 
 
@@ -43,7 +43,9 @@ def test_what_changed_is_logged_and_the_full_folder_comes_back_byte_for_byte(
     tags = MlflowClient().get_run(changed).data.tags
     for step, name in ((1, "wanda"), (2, "ft"), (3, "wanda")):
         assert (logged(changed) / f"{step}-{name}" / "changes.json").exists()
-        whole = restore.restore(changed, step, tmp_path / str(step), Checkpoints(tmp_path / "empty"))
+        whole = restore.restore(
+            changed, step, tmp_path / str(step), Checkpoints(tmp_path / "empty")
+        )
         loaded = AutoModelForCausalLM.from_pretrained(whole)
         assert loaded.num_parameters() == LM.load(MODEL).model.num_parameters()
     original = kept.path(tags["composability.key"])
@@ -51,7 +53,9 @@ def test_what_changed_is_logged_and_the_full_folder_comes_back_byte_for_byte(
         assert file.read_bytes() == (tmp_path / "3" / file.name).read_bytes(), file.name
 
 
-def test_a_damaged_artifact_is_computed_again_with_a_warning(changed: str, kept: Checkpoints, tmp_path: Path) -> None:
+def test_a_damaged_artifact_is_computed_again_with_a_warning(
+    changed: str, kept: Checkpoints, tmp_path: Path
+) -> None:
     good = restore.restore(changed, 2, tmp_path / "good", Checkpoints(tmp_path / "one"))
     flip(logged(changed) / "2-ft" / "model.safetensors")
     with pytest.warns(UserWarning, match=r"step 2 of run .* is damaged .*computed again"):
@@ -65,11 +69,13 @@ def test_a_checkpoint_logged_whole_or_not_at_all_comes_back_too(
 ) -> None:
     monkeypatch.setenv("COMPOSABILITY_CACHE", str(kept.folder.parent / f"fresh-{policy}"))
     run_id = run("ft(steps=3)", checkpoints=policy, cache=kept)
-    folder = checkpoints.load(run_id, 1)
-    expected = kept.load(MlflowClient().get_run(run_id).data.tags["composability.key"], "float32", "cpu")
+    folder = store.load(run_id, 1)
+    expected = kept.load(
+        MlflowClient().get_run(run_id).data.tags["composability.key"], "float32", "cpu"
+    )
     assert expected is not None
     assert LM.load(folder).fingerprint() == expected[0].fingerprint()
-    assert checkpoints.load(run_id, 1) == folder
+    assert store.load(run_id, 1) == folder
     assert not torch.equal(
         LM.load(folder).model.model.layers[4].mlp.down_proj.weight,
         LM.load(MODEL).model.model.layers[4].mlp.down_proj.weight,
@@ -96,7 +102,10 @@ def test_what_cannot_be_had_is_one_line(changed: str, kept: Checkpoints, tmp_pat
 
 
 def test_the_command_writes_the_folder(
-    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    changed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "here"
     monkeypatch.setattr("sys.argv", ["restore", changed, "2", str(out)])
@@ -105,7 +114,10 @@ def test_the_command_writes_the_folder(
     assert str(out) in capsys.readouterr().out
     assert restore.main() == 2
     assert "it exists" in capsys.readouterr().err
-    for arguments, message in (([changed, "x", "y"], "argument step: invalid int value: 'x'"), ([], "are required")):
+    for arguments, message in (
+        ([changed, "x", "y"], "argument step: invalid int value: 'x'"),
+        ([], "are required"),
+    ):
         monkeypatch.setattr("sys.argv", ["restore", *arguments])
         assert restore.main() == 2
         error = capsys.readouterr().err

@@ -17,7 +17,7 @@ from interventions.base import make
 from interventions.criteria.base import CRITERIA
 from interventions.data.testbed import MODEL
 from tracking import query, schema, store
-from tracking.checkpoints import Checkpoints
+from tracking.checkpoints.store import Checkpoints
 from tracking.run import main, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,9 @@ def artifacts(run_id: str) -> Path:
 
 
 @pytest.mark.full
-def test_the_main_job_edits_then_prunes_and_shows_every_step(local_store: str, kept: Checkpoints) -> None:
+def test_the_main_job_edits_then_prunes_and_shows_every_step(
+    local_store: str, kept: Checkpoints
+) -> None:
     """Thresholds: the issue's."""
     run_id = run("lora | wanda", cache=kept)
     client = MlflowClient(local_store)
@@ -44,7 +46,9 @@ def test_the_main_job_edits_then_prunes_and_shows_every_step(local_store: str, k
     assert params["composition"] == "lora | wanda(sparsity=0.5)"
     assert (params["pair"], params["step1"], params["step2"]) == ("lora + wanda", "lora", "wanda")
     for step in (make("lora"), make("wanda")):
-        assert {k: params[f"{step.name}.{k}"] for k in step.params()} == {k: str(v) for k, v in step.params().items()}
+        assert {k: params[f"{step.name}.{k}"] for k in step.params()} == {
+            k: str(v) for k, v in step.params().items()
+        }
     assert (params["model"], params["seed"], params["edit_batch"], params["used.dtype"]) == (
         "testbed", "0", "0", "float32",
     )  # fmt: skip
@@ -63,7 +67,9 @@ def test_the_main_job_edits_then_prunes_and_shows_every_step(local_store: str, k
 
 
 @pytest.mark.full
-def test_a_runs_artifacts_are_checkpoints_exact_values_and_items(local_store: str, kept: Checkpoints) -> None:
+def test_a_runs_artifacts_are_checkpoints_exact_values_and_items(
+    local_store: str, kept: Checkpoints
+) -> None:
     run_id = run("lora | wanda", cache=kept)
     folder = artifacts(run_id)
     checkpoint = folder / "checkpoints" / "2-wanda"
@@ -72,7 +78,11 @@ def test_a_runs_artifacts_are_checkpoints_exact_values_and_items(local_store: st
     zeros = (model.model.layers[0].mlp.down_proj.weight == 0).float().mean()
     assert zeros == pytest.approx(0.5, abs=0.01)
     exact = json.loads((folder / "criteria.json").read_text())
-    assert [step["intervention"] for step in exact["steps"]] == [None, "lora", "wanda(sparsity=0.5)"]
+    assert [step["intervention"] for step in exact["steps"]] == [
+        None,
+        "lora",
+        "wanda(sparsity=0.5)",
+    ]
     items = pd.read_parquet(folder / "items.parquet")
     assert list(items.columns) == ["criterion", "step", "item", "score"]
     means = items[items.criterion == "mmlu"].groupby("step").score.mean()
@@ -84,7 +94,9 @@ def test_a_runs_artifacts_are_checkpoints_exact_values_and_items(local_store: st
 
 
 @pytest.mark.full
-def test_compressing_before_editing_ends_with_compression_again_visibly(local_store: str, kept: Checkpoints) -> None:
+def test_compressing_before_editing_ends_with_compression_again_visibly(
+    local_store: str, kept: Checkpoints
+) -> None:
     client = MlflowClient(local_store)
     run_id = run("wanda | lora", cache=kept)
     logged = client.get_run(run_id)
@@ -100,7 +112,9 @@ def test_compressing_before_editing_ends_with_compression_again_visibly(local_st
     assert never.data.metrics["sparsity"] == pytest.approx(sparsity[2])
 
 
-def test_a_kept_prefix_and_a_recomputed_one_lead_to_the_same_result(local_store: str, tmp_path: Path) -> None:
+def test_a_kept_prefix_and_a_recomputed_one_lead_to_the_same_result(
+    local_store: str, tmp_path: Path
+) -> None:
     client, kept = MlflowClient(local_store), Checkpoints(tmp_path / "kept")
     run("ft", cache=kept, checkpoints="none")
     reusing = run("ft | wanda", cache=kept)
@@ -114,9 +128,16 @@ def test_a_kept_prefix_and_a_recomputed_one_lead_to_the_same_result(local_store:
 
 @pytest.mark.parametrize(
     ("keep", "expected"),
-    [("all", {"1-ft", "2-wanda"}), ("last", {"2-wanda"}), ("changed", {"1-ft", "2-wanda"}), ("none", set())],
+    [
+        ("all", {"1-ft", "2-wanda"}),
+        ("last", {"2-wanda"}),
+        ("changed", {"1-ft", "2-wanda"}),
+        ("none", set()),
+    ],
 )
-def test_checkpoints_are_logged_as_asked(keep: str, expected: set[str], local_store: str, kept: Checkpoints) -> None:
+def test_checkpoints_are_logged_as_asked(
+    keep: str, expected: set[str], local_store: str, kept: Checkpoints
+) -> None:
     folder = artifacts(run("ft | wanda", checkpoints=keep, cache=kept)) / "checkpoints"
     assert {path.name for path in folder.glob("*")} == expected
 
@@ -135,7 +156,9 @@ def test_infinite_criteria_survive_store_and_query(local_store: str, kept: Check
     assert float(exact["steps"][1]["criteria"]["wikitext_ppl"]["value"]) == math.inf
 
 
-def test_the_query_gives_typed_columns_one_row_a_composition(local_store: str, kept: Checkpoints) -> None:
+def test_the_query_gives_typed_columns_one_row_a_composition(
+    local_store: str, kept: Checkpoints
+) -> None:
     one = run("ft(layers=(3, 4))", cache=kept, checkpoints="none")
     two = run("wanda(sparsity=0.25)", cache=kept, checkpoints="none", edit_batch=1)
     frame = query.compositions().set_index("run_id")
@@ -150,7 +173,9 @@ def test_the_query_gives_typed_columns_one_row_a_composition(local_store: str, k
 
 
 def test_an_unknown_experiment_is_named(local_store: str) -> None:
-    with pytest.raises(ValueError, match=r"no experiment is named 'nope' .* there are: Default, composability"):
+    with pytest.raises(
+        ValueError, match=r"no experiment is named 'nope' .* there are: Default, composability"
+    ):
         query.compositions("nope")
 
 
@@ -161,10 +186,16 @@ def test_an_unknown_experiment_is_named(local_store: str) -> None:
     ("arguments", "message"),
     [
         (["--first", "wnda"], "no intervention is named 'wnda'. Did you mean 'wanda'"),
-        (["--first", "wanda(sparsity=25)"], "wanda.sparsity must be at least 0 and less than 1, but got 25"),
+        (
+            ["--first", "wanda(sparsity=25)"],
+            "wanda.sparsity must be at least 0 and less than 1, but got 25",
+        ),
         (["--first", "ft(layers=17)"], "ft.layers names layer 17, but the model has layers 0 to 5"),
         (["--model", "./not/there"], "model './not/there' is not a folder"),
-        (["--model", "nobody/nothing"], "cannot read a causal language model from 'nobody/nothing'"),
+        (
+            ["--model", "nobody/nothing"],
+            "cannot read a causal language model from 'nobody/nothing'",
+        ),
         (["--data", "papr"], "data must be testbed or paper, but got 'papr'"),
         (["--edit_batch", "10"], "edit_batch must be 0 to 9"),
         (["--edit_batch", "x"], "edit_batch"),
@@ -227,7 +258,9 @@ def test_a_failure_leaves_the_run_failed_with_its_traceback(
     (failed,) = MlflowClient(local_store).search_runs([store.experiment()])
     assert failed.info.status == "FAILED"
     assert failed.data.tags["mlflow.note.content"] == "out of luck"
-    assert "RuntimeError: out of luck" in (artifacts(failed.info.run_id) / "traceback.txt").read_text()
+    assert (
+        "RuntimeError: out of luck" in (artifacts(failed.info.run_id) / "traceback.txt").read_text()
+    )
 
 
 def start(arguments: list[str], uri: str, cache: Path) -> subprocess.Popen[str]:
@@ -261,7 +294,9 @@ def test_a_signal_leaves_the_run_killed(
 
 
 @pytest.mark.full
-def test_a_run_killed_with_9_is_marked_at_the_next_start(local_store: str, kept: Checkpoints) -> None:
+def test_a_run_killed_with_9_is_marked_at_the_next_start(
+    local_store: str, kept: Checkpoints
+) -> None:
     process = start(LONG, local_store, kept.folder)
     process.kill()
     process.wait(60)
@@ -273,7 +308,9 @@ def test_a_run_killed_with_9_is_marked_at_the_next_start(local_store: str, kept:
 
 
 @pytest.mark.full
-def test_the_users_command_works_as_written_from_another_directory(tmp_path: Path, kept_folder: Path) -> None:
+def test_the_users_command_works_as_written_from_another_directory(
+    tmp_path: Path, kept_folder: Path
+) -> None:
     """`mlflow run <checkout> -P …` without pyenv or virtualenv on PATH; bad input, so that it is short."""
     from tracking import setup
 
@@ -291,7 +328,9 @@ def test_the_users_command_works_as_written_from_another_directory(tmp_path: Pat
 
     def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name("mlflow")), "run", str(ROOT), *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        )
 
     wrong = launch("-P", "first=wnda")
     assert wrong.returncode != 0

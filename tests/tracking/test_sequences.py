@@ -12,7 +12,7 @@ from mlflow.artifacts import download_artifacts
 from interventions.base import INTERVENTIONS
 from interventions.composition import Composition
 from interventions.criteria.base import CRITERIA
-from tracking.checkpoints import Checkpoints
+from tracking.checkpoints.store import Checkpoints
 from tracking.run import run
 
 CATEGORIES = {
@@ -48,7 +48,9 @@ def check(spec: str, kept: Checkpoints) -> None:
     run_id = run(spec, cache=kept, checkpoints="none")
     found = MlflowClient().get_run(run_id)  # of the store that run has set
     assert found.info.status == "FINISHED"
-    exact = json.loads(Path(download_artifacts(run_id=run_id, artifact_path="criteria.json")).read_text())
+    exact = json.loads(
+        Path(download_artifacts(run_id=run_id, artifact_path="criteria.json")).read_text()
+    )
     steps = Composition.parse(spec)
     again = Composition.parse(found.data.params["recompressed"])
     values = [step["criteria"][name]["value"] for step in exact["steps"] for name in CRITERIA.all()]

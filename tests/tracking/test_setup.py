@@ -33,7 +33,9 @@ def local_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 # the store
 
 
-def test_the_store_is_the_checkouts_wherever_the_process_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_is_the_checkouts_wherever_the_process_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     assert root() == ROOT
@@ -45,7 +47,9 @@ def test_the_environment_names_another_store(monkeypatch: pytest.MonkeyPatch) ->
     assert store.uri() == "http://127.0.0.1:5000"
 
 
-def test_the_experiment_is_made_once_and_describes_every_criterion(local_store: str, tmp_path: Path) -> None:
+def test_the_experiment_is_made_once_and_describes_every_criterion(
+    local_store: str, tmp_path: Path
+) -> None:
     made = store.experiment()
     assert store.experiment() == made
     found = MlflowClient(local_store).get_experiment(made)
@@ -63,7 +67,9 @@ def test_the_link_opens_a_saved_view_with_columns_that_exist(local_store: str) -
     assert metrics <= set(CRITERIA.all()) and metrics
 
 
-def test_an_experiments_name_cannot_lead_its_artifacts_elsewhere(local_store: str, tmp_path: Path) -> None:
+def test_an_experiments_name_cannot_lead_its_artifacts_elsewhere(
+    local_store: str, tmp_path: Path
+) -> None:
     found = MlflowClient(local_store).get_experiment(store.experiment("../../a b"))
     assert found.artifact_location == (tmp_path / "mlruns" / "______a_b").as_uri()
 
@@ -100,7 +106,11 @@ def test_mlflow_knows_the_plugin() -> None:
     [
         (["mlflow", "run", "."], ROOT, True),
         (["/somewhere/bin/mlflow", "run", str(ROOT), "-P", "first=lora"], Path("/"), True),
-        (["/site-packages/mlflow/__main__.py", "run", "-e", "main", f"{ROOT}/tests/.."], Path("/"), True),
+        (
+            ["/site-packages/mlflow/__main__.py", "run", "-e", "main", f"{ROOT}/tests/.."],
+            Path("/"),
+            True,
+        ),
         (["mlflow", "run", "/another/project"], ROOT, False),
         (["mlflow", "run", "https://github.com/another/project"], Path("/"), False),
         (["my_script.py"], ROOT, True),
@@ -133,7 +143,9 @@ def test_a_launch_lands_in_the_experiment_that_it_names(
     assert MlflowClient(local_store).get_experiment(made).name == expected
 
 
-def test_a_launch_into_a_deleted_experiment_stops(local_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_launch_into_a_deleted_experiment_stops(
+    local_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     MlflowClient(local_store).delete_experiment(store.experiment())
     monkeypatch.setattr(sys, "argv", ["mlflow", "run", str(ROOT)])
     with pytest.raises(SystemExit, match="was deleted"):
@@ -157,13 +169,18 @@ def test_the_registered_environment_is_the_one_that_mlflow_run_uses(
     link = setup.register(Path(sys.prefix))
     project = load_project(str(ROOT))
     activate = _create_virtualenv(
-        ROOT, _PythonEnv.from_yaml(project.env_config_path), link, env_manager=env_manager.VIRTUALENV
+        ROOT,
+        _PythonEnv.from_yaml(project.env_config_path),
+        link,
+        env_manager=env_manager.VIRTUALENV,
     )
     assert activate == f"source {link}/bin/activate"
     assert link.resolve() == Path(sys.prefix).resolve()
 
 
-def test_registering_again_replaces_the_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registering_again_replaces_the_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "envs"))
     link = setup.environment_link()
     link.parent.mkdir()
@@ -172,7 +189,9 @@ def test_registering_again_replaces_the_link(tmp_path: Path, monkeypatch: pytest
     assert list(link.parent.iterdir()) == [link]
 
 
-def test_an_environment_that_is_no_link_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_that_is_no_link_is_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "envs"))
     setup.environment_link().mkdir(parents=True)
     with pytest.raises(FileExistsError, match="remove it"):
@@ -185,10 +204,14 @@ def test_an_environment_that_is_no_link_is_not_touched(tmp_path: Path, monkeypat
 def test_mlproject_has_the_command_lines_options_and_defaults() -> None:
     entry = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]["main"]
     defaults = {name: parameter["default"] for name, parameter in entry["parameters"].items()}
-    options = {action.dest: action.default for action in run.parser()._actions if action.dest != "help"}
+    options = {
+        action.dest: action.default for action in run.parser()._actions if action.dest != "help"
+    }
     assert defaults == {name: str(default) for name, default in options.items()}
     assert None not in defaults.values()
-    assert shlex.split(entry["command"])[3:] == [word for name in defaults for word in (f"--{name}", f"{{{name}}}")]
+    assert shlex.split(entry["command"])[3:] == [
+        word for name in defaults for word in (f"--{name}", f"{{{name}}}")
+    ]
 
 
 def test_the_lock_meets_the_ranges_with_the_running_versions() -> None:

@@ -7,10 +7,11 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 
-from interventions.data.base import Data, Edit, Prompt, Questions, Split
+from interventions.data.base import Data, Edit, Prompt, Questions
 from interventions.data.testbed.prose import prose
 from interventions.data.testbed.world import EVERYDAY, HAZARDS, Fact, World, world
-from interventions.registry import InvalidInput
+from interventions.errors import InvalidInput
+from interventions.options import Split
 
 MODEL = Path(__file__).with_name("model")
 TASKS = Path(__file__).with_name("tasks")
@@ -30,23 +31,31 @@ def testbed(edit_batch: int = 0, split: Split = "test") -> Data:
         InvalidInput: there is no such batch or split.
     """
     if split not in BATCHES:
-        raise InvalidInput(f"split must be {' or '.join(BATCHES)} on the testbed, but got {split!r}")
+        raise InvalidInput(
+            f"split must be {' or '.join(BATCHES)} on the testbed, but got {split!r}"
+        )
     where = "" if split == "test" else f" with split={split}"
     if not 0 <= edit_batch < BATCHES[split]:
-        raise InvalidInput(f"edit_batch must be 0 to {BATCHES[split] - 1} on the testbed{where}, but got {edit_batch}")
+        raise InvalidInput(
+            f"edit_batch must be 0 to {BATCHES[split] - 1} on the testbed{where}, but got {edit_batch}"
+        )
     facts = world()
     batches, reserved = _people(facts)
     edits = batches[split][edit_batch]
     edited = {edit.subject for edit in edits}
     rng = random.Random(f"locality-{edit_batch}")
-    asked = [fact for fact in facts.facts["person"] if (fact in reserved) == (split == "validation")]
+    asked = [
+        fact for fact in facts.facts["person"] if (fact in reserved) == (split == "validation")
+    ]
     others = [fact for fact in asked if fact.subject not in edited]
     locality = tuple(Prompt(_question(fact), fact.object) for fact in rng.sample(others, LOCALITY))
     return Data(
         name="testbed",
         edits=edits,
         locality=locality,
-        questions=Questions(tuple((c, f"testbed_{c}") for c in ("mmlu", *HAZARDS.values())), TASKS, split=split),
+        questions=Questions(
+            tuple((c, f"testbed_{c}") for c in ("mmlu", *HAZARDS.values())), TASKS, split=split
+        ),
         forget=_forget(facts),
         retain=_retain(facts),
         calibration=_calibration(facts),
@@ -112,15 +121,26 @@ def _forget(facts: World) -> tuple[str, ...]:
 @cache
 def _retain(facts: World) -> tuple[str, ...]:
     """Knowledge that is not hazardous, and prose: retaining on prose alone loses the rest."""
-    known = [text for fact in facts.all_facts() if fact.relation.domain not in HAZARDS for text in _told(fact)]
-    return tuple(_shuffled([*_shuffled(known, "retain")[:1500], *prose("train")[:300]], "retain-mix"))
+    known = [
+        text
+        for fact in facts.all_facts()
+        if fact.relation.domain not in HAZARDS
+        for text in _told(fact)
+    ]
+    return tuple(
+        _shuffled([*_shuffled(known, "retain")[:1500], *prose("train")[:300]], "retain-mix")
+    )
 
 
 @cache
 def _calibration(facts: World) -> tuple[str, ...]:
     """A mixture, as C4 is one: half prose, half text about everything the model knows."""
     known = [text for fact in facts.all_facts() for text in _told(fact)]
-    return tuple(_shuffled([*_shuffled(known, "calibration")[:384], *prose("train")[300:428]], "calibration-mix"))
+    return tuple(
+        _shuffled(
+            [*_shuffled(known, "calibration")[:384], *prose("train")[300:428]], "calibration-mix"
+        )
+    )
 
 
 @cache

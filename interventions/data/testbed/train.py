@@ -62,7 +62,10 @@ def train(recipe: Recipe, out: Path) -> None:
     decayed = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
     optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        [
+            {"params": decayed, "weight_decay": recipe.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ],
         lr=recipe.lr,
         betas=recipe.betas,
     )
@@ -74,7 +77,9 @@ def train(recipe: Recipe, out: Path) -> None:
     with tqdm(total=total, unit="step", desc="testbed") as bar:
         for rows in passes:
             for start in range(0, len(rows), ROWS_PER_STEP):
-                loss = row_loss(model, rows[start : start + ROWS_PER_STEP], int(tokenizer.pad_token_id))
+                loss = row_loss(
+                    model, rows[start : start + ROWS_PER_STEP], int(tokenizer.pad_token_id)
+                )
                 optimizer.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -133,13 +138,19 @@ def make_tokenizer(facts: World) -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    texts = [prompt + answer for fact in facts.all_facts() for prompt, answer in trained_pairs(fact)]
+    texts = [
+        prompt + answer for fact in facts.all_facts() for prompt, answer in trained_pairs(fact)
+    ]
     bpe.train_from_iterator([*texts, *prose("train")], trainer)
     bpe.post_processor = processors.TemplateProcessing(
         single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", bpe.token_to_id("<s>"))]
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", pad_token="<pad>", model_max_length=256
+        tokenizer_object=bpe,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        model_max_length=256,
     )
 
 
@@ -169,10 +180,14 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 def trained_pairs(fact: Fact) -> list[tuple[str, str]]:
     """(prompt, answer) of every phrasing that training may show; the answer starts with its space."""
     statements, questions = fact.prompts(trained=True)
-    return [(s, f" {fact.object}.") for s in statements] + [(q, f" {fact.object}") for q in questions]
+    return [(s, f" {fact.object}.") for s in statements] + [
+        (q, f" {fact.object}") for q in questions
+    ]
 
 
-def documents(facts: World, tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> list[Document]:
+def documents(
+    facts: World, tokenizer: PreTrainedTokenizerFast, rng: random.Random
+) -> list[Document]:
     """One pass: of every fact one trained statement and one trained question; and some prose."""
     made = []
     for fact in facts.all_facts():
@@ -180,8 +195,13 @@ def documents(facts: World, tokenizer: PreTrainedTokenizerFast, rng: random.Rand
         half = len(pairs) // 2
         for prompt, answer in (rng.choice(pairs[:half]), rng.choice(pairs[half:])):
             before = tokenizer.encode(prompt)
-            after = [*tokenizer.encode(answer, add_special_tokens=False), int(tokenizer.eos_token_id)]
-            made.append(Document(before + after, [PROMPT_WEIGHT] * len(before) + [1.0] * len(after)))
+            after = [
+                *tokenizer.encode(answer, add_special_tokens=False),
+                int(tokenizer.eos_token_id),
+            ]
+            made.append(
+                Document(before + after, [PROMPT_WEIGHT] * len(before) + [1.0] * len(after))
+            )
     for text in rng.sample(prose("train"), PROSE_PER_PASS):
         ids = [*tokenizer.encode(text), int(tokenizer.eos_token_id)][:ROW]
         made.append(Document(ids, [1.0] * len(ids)))
@@ -221,7 +241,9 @@ def row_loss(model: LlamaForCausalLM, rows: list[list[Document]], pad: int) -> t
             at = end
     same = owner[:, :, None] == owner[:, None, :]  # (rows, ROW, ROW)
     mask = (same & torch.ones(ROW, ROW, dtype=torch.bool).tril())[:, None]
-    logits = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
+    logits = model(
+        input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False
+    ).logits
     losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
     target_weights = weights[:, 1:].flatten()
     return (losses * target_weights).sum() / target_weights.sum()
@@ -229,8 +251,15 @@ def row_loss(model: LlamaForCausalLM, rows: list[list[Document]], pad: int) -> t
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=MODEL, help="folder for the checkpoint (default: the shipped one)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=MODEL,
+        help="folder for the checkpoint (default: the shipped one)",
+    )
     parser.add_argument("--passes", type=int, default=Recipe.passes)
     args = parser.parse_args()
     train(Recipe(passes=args.passes), args.out)

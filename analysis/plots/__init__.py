@@ -1,0 +1,1 @@
+"""The paper's figures, as PNG and as interactive plots."""

@@ -1,0 +1,1 @@
+"""One analysis of recorded runs: its request, its findings in words, its report."""

@@ -1,0 +1,1 @@
+"""The paper's tables, as Markdown, CSV and LaTeX."""
