@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 export MLFLOW_ALLOW_PICKLE_DESERIALIZATION = false
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup demo published analyze test test-slow check ui clean
+.PHONY: help setup demo published analyze test test-slow lint check ui clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -19,34 +19,36 @@ help:  ## this list
 	touch $@
 
 setup: .venv/.ready  ## make .venv, initialise the store, register .venv with MLflow
-	@$(BIN)/python -m tracking.setup
+	@$(BIN)/composability setup
 
 demo: setup  ## the main job: one composition, one MLflow run
 	. $(BIN)/activate && mlflow run . -P first=lora -P second=wanda
 
 published: setup  ## the paper's 311 rows as runs, to explore and compare with
-	$(BIN)/python -m tracking.published
+	$(BIN)/composability published
 
 analyze: setup  ## tables, figures and a report: make analyze EXPERIMENT=published
-	$(BIN)/python -m analysis --experiment "$(EXPERIMENT)"
+	$(BIN)/composability analyze --experiment "$(EXPERIMENT)"
 
-test: .venv/.ready  ## the tests
+test: .venv/.ready  ## the tests, in under 15 minutes on two cores
 	$(PYTEST)
 
 test-slow: .venv/.ready  ## the tests that take long
 	$(PYTEST) -m slow
 
-check: .venv/.ready  ## format, lint, types, import rules, quick tests
+lint: .venv/.ready  ## format, lint, types, import rules
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint  ## lint and the quick tests
 	$(PYTEST) -m "not slow and not full"
 
 ui: setup  ## MLflow's UI, two light processes
-	@echo "Open $$($(BIN)/python -m tracking.setup --ui $(PORT))"
+	@echo "Open $$($(BIN)/composability setup --ui $(PORT))"
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --port $(PORT) \
-		--backend-store-uri "$$($(BIN)/python -c 'from tracking import store; print(store.uri())')"
+		--backend-store-uri "$$($(BIN)/composability setup --store)"
 
 clean:  ## remove the environment and the caches (with the journals of studies), never the runs
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

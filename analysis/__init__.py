@@ -1,8 +1,10 @@
-"""From runs to composability: reads the store through `tracking.query`, writes tables, figures and a report."""
+"""From runs to composability: measures, intervals, tables, figures, a report of recorded runs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from interventions import moved
 
 if TYPE_CHECKING:
     from analysis.inference.recommend import Recommendation as Recommendation
@@ -10,9 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Recommendation", "recommend"]
 
+moved.install()
+
 
 def __getattr__(name: str) -> Any:
-    """`analysis.recommend`, imported when it is first asked for: the command line starts without pandas and scipy."""
+    """Import ``recommend`` when it is first used: the command line starts without pandas."""
     if name in __all__:
         from analysis.inference import recommend
 

@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m benchmarks.main_job`."""
+"""Measure what the commands cost, side by side with what a user would take instead."""

@@ -1,17 +1,20 @@
-"""The README's composability tables, from a finished `preset=paper`: `python -m benchmarks.composability`.
+"""Print composability tables of a finished `preset=paper`: `python -m benchmarks.composability`.
 
-A cell is "order-free error / order sensitivity". Compressions at the level where the testbed shows a difference
-(sparsity 0.65, 3 bits; the paper's 0.25 and 4 bits do it no harm), and as areas over all of their levels.
+A cell is "order-free error / order sensitivity". Compressions are shown at the level where the
+testbed shows a difference (sparsity 0.65, 3 bits; the paper's 0.25 and 4 bits do it no harm), and
+as areas over all of their levels.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
-from analysis.metrics import composability
+from analysis.metrics.composability import area, point
 from tracking import query, store
 
 LEVELS = {"sparsity": 0.65, "bits": 3}
@@ -34,44 +37,36 @@ def table(
     criteria: Sequence[str],
     title: str,
 ) -> str:
-    """Markdown; interventions of one kind down, of the other across, once per criterion."""
+    """Return Markdown; interventions of one kind down, of another across, once per criterion."""
     by_pair = {
         (frozenset((row.intervention, row.partner)), row.criterion): row
         for row in measured.itertuples()
     }
-    lines = [
-        f"| {title} | "
-        + " | ".join(f"{criterion}: {column}" for criterion in criteria for column in columns)
-        + " |",
-        "|---" * (1 + len(columns) * len(criteria)) + "|",
-    ]
+    header = list(itertools.product(criteria, columns))
+    titles = " | ".join(f"{criterion}: {column}" for criterion, column in header)
+    lines = [f"| {title} | {titles} |", "|---" * (1 + len(header)) + "|"]
     for name in rows:
-        found = [
-            by_pair[frozenset((name, column)), criterion]
-            for criterion in criteria
-            for column in columns
-        ]
-        lines.append(f"| {name} | " + " | ".join(map(_cell, found)) + " |")
+        cells = [_cell(by_pair[frozenset((name, column)), kind]) for kind, column in header]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _cell(row: tuple[object, ...]) -> str:
-    return f"{row.order_free_error:.2f} / {row.order_sensitivity:.2f}"  # type: ignore[attr-defined]
+def _cell(row: Any) -> str:
+    return f"{row.order_free_error:.2f} / {row.order_sensitivity:.2f}"
 
 
 def main() -> None:
-    """Print them."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--experiment", default=store.EXPERIMENT)
     runs = query.compositions(parser.parse_args().experiment, "attributes.status = 'FINISHED'")
-    at, areas = (
-        composability.point(runs, levels=LEVELS),
-        composability.area(composability.point(runs)),
-    )
+    at_level, areas = point(runs, levels=LEVELS), area(point(runs))
     for rows, columns, criteria in TABLES:
-        kinds = [(at, "at the level"), (areas, "area")] if rows is COMPRESSIONS else [(at, "")]
+        kinds = [(at_level, "")]
+        if rows is COMPRESSIONS:
+            kinds = [(at_level, "at the level"), (areas, "area")]
         for measured, title in kinds:
             print(table(measured, rows, columns, criteria, title), end="\n\n")
 

@@ -1,6 +1,7 @@
-"""What each intervention alone does to every criterion on the testbed: `python -m benchmarks.effects` prints the table.
+"""What each intervention alone does to every criterion: `python -m benchmarks.effects`.
 
-The numbers are those of `mlflow run . -P first=<spec>`: same seeds, same keys, the test split's batch of edits 0.
+The numbers of the table that it prints are those of `mlflow run . -P first=<spec>`: the seeds, the
+keys and the batch of edits (the first of the test split) are equal.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from interventions.composition import apply
 from interventions.criteria.base import Scores, measure
 from interventions.criteria.editing import locality_answers
 from interventions.lm import LM
-from tracking.plan import prepare
+from tracking.plan import plan_run
 from tracking.settings import Settings
 
 SPECS = (
@@ -45,14 +46,20 @@ COLUMNS = {
     "average_bits": "bits ↓",
     "sparsity": "sparsity",
 }
+_FORMATS = {"wikitext_ppl": ".3g", "average_bits": ".1f"}
 
 
 def effects(specs: tuple[str, ...] = SPECS) -> Iterator[tuple[str, dict[str, Scores], float]]:
-    """(spec, criteria, seconds to apply), one after another."""
+    """Yield each spec with the scores after it and the seconds that applying it took.
+
+    Args:
+        specs: compositions, each applied to a fresh model.
+    """
     answers = None
     for spec in specs:
-        plan = prepare(spec, Settings(device="cpu"))
+        plan = plan_run(spec, Settings(device="cpu"))
         lm = LM.load(plan.source)
+        # The base model's answers are the same for every spec.
         answers = answers or locality_answers(lm, plan.data)
         data = dataclasses.replace(plan.data, base_answers=answers)
         start = time.perf_counter()
@@ -62,30 +69,22 @@ def effects(specs: tuple[str, ...] = SPECS) -> Iterator[tuple[str, dict[str, Sco
         yield spec, measure(lm, data, COLUMNS), seconds
 
 
-def row(spec: str, measured: dict[str, Scores], seconds: float) -> str:
-    """One line of the table."""
-    cells = [_shown(name, measured[name].value) for name in COLUMNS]
+def row(spec: str, scores: dict[str, Scores], seconds: float) -> str:
+    """Return one line of the table."""
+    cells = [_shown(name, scores[name].value) for name in COLUMNS]
     return f"| `{spec}` | {' | '.join(cells)} | {seconds:.1f} |"
 
 
 def _shown(name: str, value: float) -> str:
-    if math.isinf(value):
-        return "inf"
-    return (
-        f"{value:.3g}"
-        if name == "wikitext_ppl"
-        else f"{value:.1f}"
-        if name == "average_bits"
-        else f"{value:.2f}"
-    )
+    return "inf" if math.isinf(value) else format(value, _FORMATS.get(name, ".2f"))
 
 
 def main() -> None:
     """Print the table as Markdown."""
     print(f"| alone | {' | '.join(COLUMNS.values())} | seconds |")
     print(f"|---|{'---|' * (len(COLUMNS) + 1)}")
-    for one in tqdm(effects(), total=len(SPECS), unit="run"):
-        print(row(*one), flush=True)
+    for spec, scores, seconds in tqdm(effects(), total=len(SPECS), unit="run"):
+        print(row(spec, scores, seconds), flush=True)
 
 
 if __name__ == "__main__":

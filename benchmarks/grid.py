@@ -1,14 +1,14 @@
-"""What a grid costs: `python -m benchmarks.grid [--preset paper] [--sample 20] [--finished 5000]`.
+"""Measure what a grid costs: `python -m benchmarks.grid [--preset paper] [--sample 20]`.
 
 Three measurements, each in a fresh SQLite store with a fresh cache:
 
 - the preset in one process, with where its time went, from the parent run's metrics;
-- a sample of its compositions by one `mlflow run` each, none of which finds anything kept: half of them before the
-  grid and half after it, as other load on the machine comes and goes;
-- how long a resume takes to start (what is finished, what is not) in an experiment with so many finished runs of the
-  same grid, against an empty one.
+- a sample of its compositions by one `mlflow run` each, with no checkpoint of another run: half of
+  them before the grid and half after it, as the load of the machine comes and goes;
+- how long a resume takes to find out what is missing, in an experiment with `--finished` finished
+  runs of the same grid, against an empty one.
 
-The grid's table stays as `compositions.csv` in `--output`, with the store it came from.
+The grid's table stays as `compositions.csv` in `--output`, with the store that it came from.
 """
 
 from __future__ import annotations
@@ -26,170 +26,152 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+# measuring processes must start without the seconds that importing torch takes
+if TYPE_CHECKING:
+    from sweeps.grid.jobs import Job
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINTS = "none"
+_PREPARE = "from tracking import store; store.prepare_database(); store.ensure_experiment()"
+_PARTS = ("apply", "measure", "load", "save", "log")
 
 
 class Seconds(NamedTuple):
-    """Of a command: by the clock, and of the processors, on which other work has less influence."""
+    """Seconds that a command took.
+
+    Attributes:
+        wall: by the clock.
+        processor: of the processors, on which other work has less influence.
+    """
 
     wall: float
     processor: float
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Of a process whose store and cache are in a folder."""
+    """Return the variables of a process whose store and cache are in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    own = {
+    # with the id of a run, the process would take itself for a child of `mlflow run`
+    inherited = {key: value for key, value in os.environ.items() if key != "MLFLOW_RUN_ID"}
+    return inherited | {
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         "COMPOSABILITY_CACHE": str(folder / "cache"),
+        "HF_HUB_OFFLINE": "1",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    kept = {key: value for key, value in os.environ.items() if key != "MLFLOW_RUN_ID"}
-    return (
-        kept
-        | own
-        | {"HF_HUB_OFFLINE": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    )
 
 
-def timed(command: Sequence[str], folder: Path) -> Seconds:
-    """What a command takes."""
+def time_command(command: Sequence[str], folder: Path) -> Seconds:
+    """Run a command with the store and cache of a folder, and return what it took."""
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=ROOT, env=environment(folder), capture_output=True, text=True
     )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {(done.stdout + done.stderr)[-2000:]}")
+    if process.returncode:
+        output = process.stdout + process.stderr
+        raise RuntimeError(f"{' '.join(command)}: {output[-2000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Seconds(time.perf_counter() - start, processor)
 
 
-def prepare(folder: Path) -> Path:
-    """A store with MLflow's tables, which take seconds to make."""
-    timed(
-        [sys.executable, "-c", "from tracking import store; store.prepare(); store.experiment()"],
-        folder,
-    )
-    return folder
+def prepare_store(folder: Path) -> None:
+    """Make a store with MLflow's tables, which take seconds to make."""
+    time_command([sys.executable, "-c", _PREPARE], folder)
 
 
-def plan(preset: str) -> list[Any]:
-    """The preset's jobs."""
-    from interventions.composition import sweep
-    from sweeps.grid import enumerate as enumeration
-    from sweeps.grid import jobs
-    from tracking.plan import RunContext
-    from tracking.settings import Settings
+def preset_jobs(preset: str) -> list[Job]:
+    from sweeps.grid.spec import GridRequest
 
-    steps = sweep(enumeration.preset(preset))
-    return jobs.make(
-        enumeration.compositions(steps, (0, 1, 2)), [RunContext(Settings(checkpoints=CHECKPOINTS))]
-    )
+    return list(GridRequest(preset=preset, checkpoints=CHECKPOINTS).checked().jobs)
 
 
-def one_by_one(jobs: Sequence[Any], folder: Path) -> list[Seconds]:
-    """Seconds of each by one `mlflow run`, with nothing kept from another."""
+def time_one_by_one(jobs: Sequence[Job], folder: Path) -> list[Seconds]:
+    """Return the seconds of each job by one `mlflow run`, without a checkpoint of another."""
+    command = ["mlflow", "run", ".", "--env-manager", "local", "--experiment-name", "composability"]
     seconds = []
-    for i, job in enumerate(jobs):
-        own = folder / f"one-{i}"
-        own.mkdir(parents=True)
-        shutil.copy(folder / "mlflow.db", own / "mlflow.db")
-        names = dict(
-            zip(("first", "second"), (step.spec() for step in job.plan.composition), strict=False)
-        )
-        given = [f"-P{name}={spec}" for name, spec in {**names, "checkpoints": CHECKPOINTS}.items()]
-        command = [
-            "mlflow",
-            "run",
-            ".",
-            "--env-manager",
-            "local",
-            "--experiment-name",
-            "composability",
-            *given,
-        ]
-        seconds.append(timed(command, own))
-        print(
-            f"{seconds[-1].wall:6.1f} s, of the processors {seconds[-1].processor:6.1f} s  {job.name}",
-            flush=True,
-        )
-        shutil.rmtree(own)
+    for index, job in enumerate(jobs):
+        job_folder = folder / f"one-{index}"
+        job_folder.mkdir(parents=True)
+        shutil.copy(folder / "mlflow.db", job_folder / "mlflow.db")
+        specs = (step.spec() for step in job.plan.composition)
+        values = dict(zip(("first", "second"), specs, strict=False)) | {"checkpoints": CHECKPOINTS}
+        parameters = [f"-P{name}={value}" for name, value in values.items()]
+        seconds.append(time_command([*command, *parameters], job_folder))
+        wall, processor = seconds[-1]
+        print(f"{wall:6.1f} s, of the processors {processor:6.1f} s  {job.name}", flush=True)
+        shutil.rmtree(job_folder)
     return seconds
 
 
-def whole(preset: str, folder: Path) -> dict[str, float]:
-    """The grid's metrics, and the seconds of the whole command."""
-    command = [
-        sys.executable,
-        "-m",
-        "sweeps.grid",
-        "--preset",
-        preset,
-        "--checkpoints",
-        CHECKPOINTS,
-    ]
-    return {**timed(command, folder)._asdict(), **part("metrics", folder, preset)}
+def time_grid(preset: str, folder: Path) -> dict[str, float]:
+    """Return the seconds of the whole command, and the metrics of its parent run."""
+    command = [sys.executable, "-m", "composability", "grid"]
+    options = ["--preset", preset, "--checkpoints", CHECKPOINTS]
+    seconds = time_command([*command, *options], folder)
+    return {**seconds._asdict(), **run_part("metrics", folder, preset)}
 
 
-def metrics(preset: str) -> dict[str, float]:
-    """What the parent run says, in the store that the environment names; its table comes along."""
+def parent_metrics(preset: str) -> dict[str, float]:
+    """Return the parent run's metrics from the environment's store, and download the table."""
     from mlflow import MlflowClient
 
     from sweeps.grid.runner import TABLE
     from tracking import schema, store
 
     client = MlflowClient(tracking_uri=store.uri())
-    (root,) = client.search_runs([store.experiment()], f"tags.`{schema.SWEEP_ROOT}` = '{preset}'")
-    client.download_artifacts(
-        root.info.run_id, TABLE, str(Path(os.environ["COMPOSABILITY_CACHE"]).parent)
-    )
-    return dict(root.data.metrics)
+    query = f"tags.`{schema.SWEEP_ROOT}` = '{preset}'"
+    (parent,) = client.search_runs([store.ensure_experiment()], query)
+    folder = Path(os.environ["COMPOSABILITY_CACHE"]).parent
+    client.download_artifacts(parent.info.run_id, TABLE, str(folder))
+    return dict(parent.data.metrics)
 
 
-def resume(count: int, folder: Path) -> dict[str, float]:
-    """Seconds from a resume's beginning until it knows what is missing, with and without so many finished runs."""
+def time_resume(count: int, folder: Path) -> dict[str, float]:
+    """Return seconds until a resume knows what is missing, with 0 or ``count`` finished runs."""
     from benchmarks.analysis import EXPERIMENT, fill
 
     seconds = {}
     for runs in (0, count):
-        own = folder / f"resume-{runs}"
-        own.mkdir()
-        shutil.copy(folder / "mlflow.db", own / "mlflow.db")
+        store_folder = folder / f"resume-{runs}"
+        store_folder.mkdir()
+        shutil.copy(folder / "mlflow.db", store_folder / "mlflow.db")
         if runs:
-            os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{own}/mlflow.db"
-            fill(os.environ["MLFLOW_TRACKING_URI"], runs, "replicates", own, sweep=EXPERIMENT)
-        found = [part("finished", own, EXPERIMENT) for _ in range(3)]
-        assert all(each["runs"] == runs for each in found)
-        seconds[f"resume, {runs} finished"] = median(each["seconds"] for each in found)
+            os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{store_folder}/mlflow.db"
+            uri = os.environ["MLFLOW_TRACKING_URI"]
+            fill(uri, runs, "replicates", store_folder, sweep=EXPERIMENT)
+        measured = [run_part("finished", store_folder, EXPERIMENT) for _ in range(3)]
+        assert all(resume["runs"] == runs for resume in measured)
+        seconds[f"resume, {runs} finished"] = median(resume["seconds"] for resume in measured)
     return seconds
 
 
-def finished(name: str) -> dict[str, float]:
-    """What a resume asks first."""
+def time_settling(name: str) -> dict[str, float]:
+    """Return how long it takes to find the finished runs of a grid, and how many there are."""
     from mlflow import MlflowClient
 
-    from sweeps.parent_run import Ledger
+    from sweeps.parent_run import ParentRun
     from tracking import store
 
-    ledger = Ledger(MlflowClient(tracking_uri=store.uri()), store.experiment(name), name)
+    client = MlflowClient(tracking_uri=store.uri())
+    parent = ParentRun(client, store.ensure_experiment(name), name)
     start = time.perf_counter()
-    return {"runs": len(ledger.finished()), "seconds": time.perf_counter() - start}
+    return {"runs": len(parent.settle_runs()), "seconds": time.perf_counter() - start}
 
 
-PARTS = {"metrics": metrics, "finished": finished}
+PARTS = {"metrics": parent_metrics, "finished": time_settling}
 
 
-def part(name: str, folder: Path, argument: str) -> dict[str, float]:
-    """One of PARTS in a process of its own."""
+def run_part(name: str, folder: Path, argument: str) -> dict[str, float]:
+    """Call one of PARTS in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.grid", "--part", name, argument]
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=ROOT, env=environment(folder), check=True, capture_output=True, text=True
     )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    values: dict[str, float] = json.loads(process.stdout.splitlines()[-1])
+    return values
 
 
 def main() -> None:
@@ -202,43 +184,43 @@ def main() -> None:
     parser.add_argument("--finished", type=int, default=5000)
     parser.add_argument("--output", type=Path, default=None)
     parser.add_argument("--part", nargs=2, help="used by the program itself")
-    given = parser.parse_args()
-    if given.part:
-        print(json.dumps(PARTS[given.part[0]](given.part[1])))
+    options = parser.parse_args()
+    if options.part:
+        name, argument = options.part
+        print(json.dumps(PARTS[name](argument)))
         return
-    folder = given.output or Path(tempfile.mkdtemp(prefix="composability-grid-"))
-    prepare(folder)
-    print(json.dumps(resume(given.finished, folder)), flush=True)
-    sample = random.Random(0).sample(plan(given.preset), given.sample)
+    folder = options.output or Path(tempfile.mkdtemp(prefix="composability-grid-"))
+    prepare_store(folder)
+    print(json.dumps(time_resume(options.finished, folder)), flush=True)
+    sample = random.Random(0).sample(preset_jobs(options.preset), options.sample)
     half = len(sample) // 2
-    alone = one_by_one(sample[:half], folder)
-    measured = whole(given.preset, folder)
-    print(json.dumps(measured), flush=True)
-    alone += one_by_one(sample[half:], folder)
-    print(in_words(measured, alone))
+    one_by_one = time_one_by_one(sample[:half], folder)
+    grid_metrics = time_grid(options.preset, folder)
+    print(json.dumps(grid_metrics), flush=True)
+    one_by_one += time_one_by_one(sample[half:], folder)
+    print(describe(grid_metrics, one_by_one))
 
 
-def in_words(measured: dict[str, float], alone: Sequence[Seconds]) -> str:
-    """The figures of the README."""
-    wall, runs = measured["sweep/seconds_wall"], int(measured["sweep/total"])
-    split = {
-        what: measured.get(f"sweep/seconds_{what}", 0.0)
-        for what in ("apply", "measure", "load", "save", "log")
-    }
-    rest = wall - sum(split.values())
-    shares = ", ".join(f"{what} {spent / wall:.1%}" for what, spent in split.items())
-    ratios = "\n".join(
-        f"{measured[kind] / runs:.2f} s ({kind}) per composition; by one `mlflow run` each {mean(each):.1f} s"
-        f" (mean of {len(each)}; median {median(each):.1f}), {mean(each) / (measured[kind] / runs):.1f} times as much"
-        for kind, each in (
-            ("wall", [s.wall for s in alone]),
-            ("processor", [s.processor for s in alone]),
+def describe(grid_metrics: dict[str, float], one_by_one: Sequence[Seconds]) -> str:
+    """Return the figures of the documentation."""
+    wall, runs = grid_metrics["sweep/seconds_wall"], int(grid_metrics["sweep/total"])
+    seconds = {part: grid_metrics.get(f"sweep/seconds_{part}", 0.0) for part in _PARTS}
+    shares = ", ".join(f"{part} {spent / wall:.1%}" for part, spent in seconds.items())
+    rest = wall - sum(seconds.values())
+    bookkeeping = (seconds["log"] + rest) / wall
+    lines = [
+        f"{runs} runs, {grid_metrics['sweep/applications']:.0f} applications, {wall / 60:.1f} min:"
+        f" {shares}, the rest {rest / wall:.1%} (bookkeeping and logging: {bookkeeping:.1%})"
+    ]
+    for kind in Seconds._fields:
+        alone = [getattr(command, kind) for command in one_by_one]
+        in_grid = grid_metrics[kind] / runs
+        lines.append(
+            f"{in_grid:.2f} s ({kind}) per composition; by one `mlflow run` each"
+            f" {mean(alone):.1f} s (mean of {len(alone)}; median {median(alone):.1f}),"
+            f" {mean(alone) / in_grid:.1f} times as much"
         )
-    )
-    return (
-        f"{runs} runs, {measured['sweep/applications']:.0f} applications, {wall / 60:.1f} min: {shares},"
-        f" the rest {rest / wall:.1%} (bookkeeping and logging: {(split['log'] + rest) / wall:.1%})\n{ratios}"
-    )
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

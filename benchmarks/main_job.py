@@ -1,8 +1,9 @@
-"""The main command, process start to end, and where its time goes: `python -m benchmarks.main_job [--repeats 3]`.
+"""The main command, process start to end, and where its time goes: `python -m benchmarks.main_job`.
 
-Each repeat runs `mlflow run . -P first=lora -P second=wanda` with an empty cache and a store of its own, and reads
-the split from what the run logged. "launcher" is `mlflow run` itself, the interpreter's start included; "import and
-check" is what our process spent before the first step (libraries, the world, the model's config).
+Each of ``--repeats`` runs `mlflow run . -P first=lora -P second=wanda` with an empty cache and a
+store of its own, and reads the split from what the run logged. "launcher" is `mlflow run` itself,
+the interpreter's start included; "import and check" is what our process spent before the first step
+(libraries, the world, the model's config).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -21,10 +23,16 @@ from mlflow import MlflowClient
 from tracking import schema
 
 ROOT = Path(__file__).resolve().parents[1]
+LOGGED = {
+    "load": schema.SECONDS_LOAD,
+    "apply": schema.SECONDS_APPLY,
+    "measure": schema.SECONDS_MEASURE,
+    "log": schema.SECONDS_LOG,
+}
 
 
-def once(folder: Path) -> dict[str, float]:
-    """Seconds by part, of one run with nothing cached."""
+def measure_once(folder: Path) -> dict[str, float]:
+    """Return the seconds of each part of one run with nothing cached."""
     uri = f"sqlite:///{folder}/mlflow.db"
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": uri,
@@ -32,45 +40,29 @@ def once(folder: Path) -> dict[str, float]:
         "HF_HUB_OFFLINE": "1",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
+    composability = [sys.executable, "-m", "composability"]
     subprocess.run(
-        [sys.executable, "-m", "tracking.setup"],
-        cwd=ROOT,
-        env=environment,
-        check=True,
-        capture_output=True,
+        [*composability, "setup"], cwd=ROOT, env=environment, check=True, capture_output=True
     )
-    command = ["mlflow", "run", ".", "-P", "first=lora", "-P", "second=wanda"]
-    start = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
-    total = time.perf_counter() - start
-    bare = [
-        sys.executable,
-        "-m",
-        "tracking.run",
-        "--first",
-        "wnda",
-    ]  # refused before anything is loaded
-    start = time.perf_counter()
-    subprocess.run(bare, cwd=ROOT, env=environment, check=False, capture_output=True)
-    importing = time.perf_counter() - start
+    launch = ["mlflow", "run", ".", "-P", "first=lora", "-P", "second=wanda"]
+    total = _seconds(launch, environment)
+    # A misspelled step is refused once everything is imported, before anything is loaded.
+    importing = _seconds([*composability, "run", "wnda"], environment, check=False)
     client = MlflowClient(uri)
-    (run,) = [
-        run
-        for run in client.search_runs([e.experiment_id for e in client.search_experiments()])
-        if run.info.status == "FINISHED"
-    ]
-
-    def summed(metric: str) -> float:
-        return sum(m.value for m in client.get_metric_history(run.info.run_id, metric))
-
-    parts = {
-        "import and check": importing,
-        "load": summed(schema.SECONDS_LOAD),
-        "apply": summed(schema.SECONDS_APPLY),
-        "measure": summed(schema.SECONDS_MEASURE),
-        "log": summed(schema.SECONDS_LOG),
-    }
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, "attributes.status = 'FINISHED'")
+    (run,) = runs
+    parts = {"import and check": importing}
+    for part, metric in LOGGED.items():
+        history = client.get_metric_history(run.info.run_id, metric)
+        parts[part] = sum(step.value for step in history)
     return {"total": total, **parts, "launcher and rest": total - sum(parts.values())}
+
+
+def _seconds(command: Sequence[str], environment: Mapping[str, str], check: bool = True) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, cwd=ROOT, env=dict(environment), check=check, capture_output=True)
+    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -82,10 +74,10 @@ def main() -> None:
     repeats = []
     for _ in range(parser.parse_args().repeats):
         with tempfile.TemporaryDirectory() as folder:
-            repeats.append(once(Path(folder)))
+            repeats.append(measure_once(Path(folder)))
     medians = {part: statistics.median(run[part] for run in repeats) for part in repeats[0]}
-    for part, seconds in medians.items():
-        print(f"{part:18} {seconds:6.2f} s  {100 * seconds / medians['total']:5.1f} %")
+    for part, duration in medians.items():
+        print(f"{part:18} {duration:6.2f} s  {100 * duration / medians['total']:5.1f} %")
 
 
 if __name__ == "__main__":

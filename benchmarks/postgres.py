@@ -1,4 +1,4 @@
-"""A PostgreSQL of Debian's package on loopback, as a user that is not root, for as long as a block lasts."""
+"""A PostgreSQL server of Debian's package on loopback, for as long as a block lasts."""
 
 import getpass
 import os
@@ -10,46 +10,50 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+_OTHERS_MAY_ENTER = 0o005
 
-def binaries() -> Path | None:
-    """Where `initdb` and `pg_ctl` are; Debian does not put them on PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+
+def find_programs() -> Path | None:
+    """Return the folder of `initdb` and `pg_ctl`, which Debian does not put on PATH."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if installed:
+        return installed[-1].parent
     on_path = shutil.which("initdb")
-    return found[-1].parent if found else Path(on_path).parent if on_path else None
+    return Path(on_path).parent if on_path else None
 
 
 def lacking() -> str:
-    """What is not installed, in words; empty if all is."""
-    there = binaries() is not None and find_spec("psycopg") is not None
-    return "" if there else "needs `apt-get install postgresql` and `pip install .[postgres]`"
+    """Return how to install what is missing; empty if nothing is."""
+    if find_programs() is not None and find_spec("psycopg") is not None:
+        return ""
+    return "needs `apt-get install postgresql` and `pip install .[postgres]`"
 
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """The URI of an empty database."""
-    programs = binaries()
+    """Run a server, and give the address of an empty database.
+
+    Args:
+        folder: for the data; is made if it is missing.
+
+    Raises:
+        FileNotFoundError: PostgreSQL is not installed.
+    """
+    programs = find_programs()
     if programs is None:
         raise FileNotFoundError(lacking())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    user = "postgres" if os.geteuid() == 0 else getpass.getuser()  # it refuses to run as root
-    data = folder / "data"
+    is_root = os.geteuid() == 0
+    # The server refuses to run as root.
+    user = "postgres" if is_root else getpass.getuser()
+    port, data = _free_port(), folder / "data"
     data.mkdir(parents=True)
-    if os.geteuid() == 0:
-        for place in (folder, *folder.parents):
-            if place.owner() == "root" and place.stat().st_mode & 0o005 == 0:
-                place.chmod(place.stat().st_mode | 0o005)
-        shutil.chown(data, user)
+    if is_root:
+        _give(data, user)
 
     def run(program: str, *arguments: str) -> None:
-        prefix = ["runuser", "-u", user, "--"] if os.geteuid() == 0 else []
-        subprocess.run(
-            [*prefix, str(programs / program), *arguments],
-            cwd=data,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        prefix = ["runuser", "-u", user, "--"] if is_root else []
+        command = [*prefix, str(programs / program), *arguments]
+        subprocess.run(command, cwd=data, check=True, stdout=subprocess.DEVNULL)
 
     run("initdb", "-D", str(data), "-A", "trust", "-U", "mlflow", "--no-sync")
     options = f"-p {port} -h 127.0.0.1 -k {data} -c fsync=off"
@@ -59,3 +63,18 @@ def postgres(folder: Path) -> Iterator[str]:
         yield f"postgresql://mlflow@127.0.0.1:{port}/mlflow"
     finally:
         run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+
+
+def _give(data: Path, user: str) -> None:
+    """Let a user own a folder, and enter the folders above it."""
+    for parent in data.parents:
+        mode = parent.stat().st_mode
+        if parent.owner() == "root" and mode & _OTHERS_MAY_ENTER == 0:
+            parent.chmod(mode | _OTHERS_MAY_ENTER)
+    shutil.chown(data, user)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

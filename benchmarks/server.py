@@ -13,33 +13,27 @@ import requests
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
+    """Return a port of loopback that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
 def start(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    """A server whose store and artifacts are in a folder; returns once it answers."""
+    """Start a server, and return once it answers.
+
+    Args:
+        folder: of the store and the artifacts; is made if it is missing.
+        port: of loopback.
+
+    Raises:
+        TimeoutError: it did not answer within a minute; the end of its log is the message.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        str(folder / "files"),
-    ]
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--artifacts-destination", str(folder / "files")]
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     with (folder / "log").open("ab") as log:
@@ -64,7 +58,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """The URI of a server with an empty store."""
+    """Run a server with an empty store, and give its address."""
     port = free_port()
     process = start(folder, port)
     try:

@@ -1,4 +1,4 @@
-"""Intervention: one change to a model. A subclass is a frozen dataclass whose fields are its hyperparameters."""
+"""Intervention: one change to a language model, and the registry of all of them."""
 
 from __future__ import annotations
 
@@ -23,24 +23,39 @@ Category = Literal["editing", "compression", "unlearning"]
 
 
 class Intervention(ABC):
-    """One change to a language model.
+    """One change to a language model: a frozen dataclass whose fields are its hyperparameters.
 
     Attributes:
         name: how it is called everywhere: the class's name in lower case.
         category: editing, compression or unlearning.
-        version: raise it when ``apply`` leads to other weights; checkpoints of other versions are not reused.
-        strength: the field that a sweep turns ("sparsity", "bits"), if there is one; always printed.
+        version: raise it when ``apply`` leads to other weights; checkpoints of other versions are
+            not reused.
+        title: how tables print it; the class's name where it sets none.
+        family: within which "# wins" are counted, such as "pruning"; the category where it sets
+            none.
+        strength: the field that a sweep turns ("sparsity", "bits"), if there is one; always
+            printed.
+        paper_level: the strength at which the paper's Tables 2-4 compare, if they do.
         reads: the parts of Data that ``apply`` uses; they enter the checkpoint's key.
-        recompressed_in_paper: whether the paper's code compresses again after editing or unlearning.
+        recompressed_in_paper: whether the paper's code compresses again after editing or
+            unlearning.
         grid: the values that the paper searched, by field; empty where it searched none.
-        texts: fields that count texts -> the part of Data that these are of.
-        reports: whether ``apply`` reports intermediate models (watching.report).
+        texts: a field that says how many texts to use -> the part of Data that has the texts.
+        reports: whether ``apply`` reports intermediate models (``callbacks.report``).
+
+    Example:
+        >>> step = make("wanda", sparsity=0.25)
+        >>> step.category, step.params()["sparsity"]
+        ('compression', 0.25)
     """
 
     name: ClassVar[str]
     category: ClassVar[Category]
     version: ClassVar[int]
+    title: ClassVar[str] = ""
+    family: ClassVar[str] = ""
     strength: ClassVar[str | None] = None
+    paper_level: ClassVar[float | None] = None
     reads: ClassVar[frozenset[str]] = frozenset()
     recompressed_in_paper: ClassVar[bool] = True
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {}
@@ -48,58 +63,91 @@ class Intervention(ABC):
     reports: ClassVar[bool] = False
 
     def __init_subclass__(cls, *, category: Category, version: int = 1) -> None:
-        """Register the class; a taken name or an unknown category raises ValueError."""
+        """Register the class.
+
+        Raises:
+            ValueError: the name is taken, or the category is unknown.
+        """
         super().__init_subclass__()
         if category not in get_args(Category):
             raise ValueError(
-                f"{cls.__name__}: category must be one of {get_args(Category)}, but got {category!r}"
+                f"{cls.__name__}: category must be one of {get_args(Category)}, "
+                f"but got {category!r}"
             )
         cls.name, cls.category, cls.version = cls.__name__.lower(), category, version
+        cls.title = vars(cls).get("title") or cls.__name__
+        cls.family = vars(cls).get("family") or category
         INTERVENTIONS.add(cls.name, cls)
 
     def __post_init__(self) -> None:
-        """Check and coerce every field; raises InvalidInput."""
-        hyperparameters.check(self, self.name)
+        """Check and coerce every field.
+
+        Raises:
+            InvalidInput: a value is of a wrong type or out of its bounds.
+        """
+        hyperparameters.check_fields(self, self.name)
 
     @abstractmethod
     def apply(self, lm: LM, data: Data) -> LM:
         """Return the changed model; ``lm`` may be changed in place and must not be used again.
 
-        The step is seeded before the call. A method that needs another precision casts and casts back.
+        The step is seeded before the call. A method that needs another precision casts and casts
+        back.
+
+        Args:
+            lm: the model so far.
+            data: of which only the parts in ``reads`` may be used.
         """
 
     def check(self, model: PreTrainedModel) -> None:  # noqa: B027 - most steps fit every model
-        """Raise InvalidInput if the step does not fit the model; its weights may be on the meta device."""
+        """Check that the step fits the model, before any weight is loaded.
 
-    @classmethod
-    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
-        """Values to try, by field, asked of a trial (the space ``default`` of a study); the others keep their defaults.
+        Args:
+            model: its weights may be on the meta device.
 
         Raises:
-            InvalidInput: an intervention that does not say what to try cannot be tuned.
+            InvalidInput: it does not fit.
+        """
+
+    @classmethod
+    def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
+        """Return values to try, by field: the space ``default`` of a study.
+
+        Fields that are not in it keep their defaults.
+
+        Args:
+            trial: where the values come from.
+            tuning_context: the model and the data to tune on.
+
+        Raises:
+            InvalidInput: the intervention does not say what to try.
         """
         raise InvalidInput(
             f"{cls.name} cannot be tuned: it has no method suggest; tunable: {', '.join(tunable())}"
         )
 
     def holds(self, lm: LM) -> bool:
-        """Compression only: whether the weights still have the property it gave them, measured on the weights."""
+        """Tell whether the weights still have the property that a compression gave them.
+
+        Measured on the weights. Other interventions give them none to lose.
+        """
         return True
 
     def params(self) -> dict[str, Any]:
-        """Every hyperparameter, defaults too, as JSON values (tuples become lists)."""
+        """Return every hyperparameter, defaults too, as JSON values (tuples become lists)."""
         values = {key: getattr(self, key) for key in hyperparameters.fields_of(type(self))}
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+        }
 
     def spec(self, profile: str = "testbed") -> str:
-        """The shortest call that makes this step on a profile; the strength is always shown."""
-        shown = [
-            f"{key}={getattr(self, key)!r}"
-            for key, field in hyperparameters.fields_of(type(self)).items()
-            if key == self.strength
-            or getattr(self, key) != _coerced(type(self), key, field, profile)
-        ]
-        return f"{self.name}({', '.join(shown)})" if shown else self.name
+        """Return the shortest call that makes this step on a profile, with the strength always."""
+        arguments = []
+        for key, field in hyperparameters.fields_of(type(self)).items():
+            value = getattr(self, key)
+            if key == self.strength or value != _default_of(type(self), key, field, profile):
+                arguments.append(f"{key}={value!r}")
+        return f"{self.name}({', '.join(arguments)})" if arguments else self.name
 
     def __str__(self) -> str:
         return self.spec()
@@ -112,20 +160,36 @@ INTERVENTIONS: Registry[type[Intervention]] = Registry(
 )
 
 
-def make(name: str, profile: str = "testbed", **given: Any) -> Intervention:
-    """Make a step by name, with the profile's defaults; raises InvalidInput."""
+def make(name: str, profile: str = "testbed", **values: Any) -> Intervention:
+    """Make a step by name.
+
+    Args:
+        name: of the intervention.
+        profile: "testbed" or "paper": whose defaults the other fields have.
+        **values: hyperparameters.
+
+    Raises:
+        InvalidInput: an unknown name, profile or hyperparameter, or an invalid value.
+
+    Example:
+        >>> make("wanda", sparsity=0.25).spec()
+        'wanda(sparsity=0.25)'
+    """
     if profile not in PROFILES:
         raise InvalidInput(f"no profile is named {profile!r}. Known: {', '.join(PROFILES)}")
     cls = INTERVENTIONS.get(name)
-    return cls(**hyperparameters.fill(cls, name, given, profile))
+    return cls(**hyperparameters.with_defaults(cls, name, values, profile))
 
 
-def _coerced(cls: type[Intervention], key: str, field: dataclasses.Field[Any], profile: str) -> Any:
-    return getattr(cls(**{key: hyperparameters.default(field, profile)}), key)
+def _default_of(
+    cls: type[Intervention], key: str, field: dataclasses.Field[Any], profile: str
+) -> Any:
+    """Return a field's default as an instance has it: coerced to the field's type."""
+    return getattr(cls(**{key: hyperparameters.default_value(field, profile)}), key)
 
 
 def tunable() -> Mapping[str, type[Intervention]]:
-    """The interventions that have a space."""
+    """Return the interventions that say what a tuner may try."""
     return {
         name: cls
         for name, cls in INTERVENTIONS.all().items()

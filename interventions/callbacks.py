@@ -1,6 +1,7 @@
-"""Intermediate models: a method that trains says after each step that there is one; who wants to, looks.
+"""Intermediate models: a method that trains reports each step, and a callback may look on.
 
-Nobody looks unless a tuner does, and what it sees costs nothing then. Whoever looks may end the step by raising.
+Only a tuner sets a callback; without one a report costs nothing. A callback that raises ends the
+intervention.
 """
 
 from __future__ import annotations
@@ -18,28 +19,35 @@ if TYPE_CHECKING:
     from interventions.lm import LM
 
 Callback = Callable[["Intervention", int, "LM"], None]
-_LOOK: ContextVar[Callback | None] = ContextVar("look", default=None)
+_CALLBACK: ContextVar[Callback | None] = ContextVar("callback", default=None)
 
 
 def report(step: Intervention, done: int, lm: LM) -> None:
-    """An intervention has trained so many steps; whoever looks must leave the model as it is."""
-    look = _LOOK.get()
-    if look is None:
+    """Show the callback, if there is one, the model after some training steps.
+
+    Args:
+        step: the intervention that trains.
+        done: how many training steps it has done.
+        lm: the model as it is; the callback must leave it so.
+    """
+    callback = _CALLBACK.get()
+    if callback is None:
         return
-    before, training = random.getstate(), lm.model.training
-    with torch.random.fork_rng():  # what is looked at goes on as if it had not been
+    random_state, training = random.getstate(), lm.model.training
+    # training goes on with the random numbers and the mode that it would have had unobserved
+    with torch.random.fork_rng():
         try:
-            look(step, done, lm)
+            callback(step, done, lm)
         finally:
-            random.setstate(before)
+            random.setstate(random_state)
             lm.model.train(training)
 
 
 @contextmanager
-def watched(look: Callback) -> Iterator[None]:
-    """While open, ``look`` sees every intermediate model."""
-    token = _LOOK.set(look)
+def watched(callback: Callback) -> Iterator[None]:
+    """While open, the callback sees every intermediate model."""
+    token = _CALLBACK.set(callback)
     try:
         yield
     finally:
-        _LOOK.reset(token)
+        _CALLBACK.reset(token)

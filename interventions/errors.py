@@ -16,7 +16,7 @@ class InvalidInput(ValueError):
         >>> Composition.parse("wnda")
         Traceback (most recent call last):
         ...
-        interventions.errors.InvalidInput: no intervention is named 'wnda'. Did you mean 'wanda'? ...
+        interventions.errors.InvalidInput: no intervention is named 'wnda'. ...
     """
 
 
@@ -45,7 +45,9 @@ def one_of(name: str, value: str, valid: Sequence[str]) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.5) -> str:
-    """Return a sentence that proposes the nearest known names, with a space before it; "" if none is near.
+    """Return a sentence that proposes the nearest known names; "" if none is near.
+
+    The sentence begins with a space, so that it can be put after another one.
 
     Args:
         name: what was given.

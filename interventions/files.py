@@ -1,16 +1,19 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all, and a hash of their contents."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that no reader ever sees half of it: beside its place, synced, then renamed.
+    """Write a text file so that no reader ever sees half of it.
+
+    It is written beside its place, synced, and then renamed.
 
     Args:
         path: where it goes; a file of that name is replaced.
@@ -31,7 +34,7 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a place to write a file to; when the block ends without an error it is renamed to ``path``.
+    """Give a place to write a file to, which becomes ``path`` when the block ends without an error.
 
     Raises:
         OSError: there is no room or no permission; ``path`` is as it was before.
@@ -48,9 +51,10 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(parent: Path) -> Iterator[Path]:
-    """Give an empty folder in ``parent`` to fill and rename; what is left of it when the block ends is removed.
+    """Give an empty folder in ``parent``, to fill it and rename what is complete.
 
-    A folder inside it is on the same file system as ``parent``, so that its rename is one step.
+    What is left of it when the block ends is removed. A folder inside it is on the same file
+    system as ``parent``, so that its rename is one step.
 
     Example:
         >>> parent = Path(tempfile.mkdtemp())
@@ -63,3 +67,20 @@ def whole_folder(parent: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix=".writing-") as aside:
         yield Path(aside)
+
+
+def file_digest(paths: Iterable[Path]) -> str:
+    """Return a hash of the names and contents of files, whatever their order.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_whole(folder / "note.txt", "written")
+        >>> file_digest([folder / "note.txt"])
+        '33dbe997194aa8b454b04b8436da93e7'
+    """
+    hashed = hashlib.sha256()
+    for path in sorted(paths):
+        hashed.update(path.name.encode())
+        with path.open("rb") as file:
+            hashed.update(hashlib.file_digest(file, "sha256").digest())
+    return hashed.hexdigest()[:32]

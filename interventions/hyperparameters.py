@@ -1,15 +1,14 @@
-"""Hyperparameters are the fields of a frozen dataclass; this module declares, checks and prints them."""
+"""Hyperparameters are the fields of a frozen dataclass; declared, checked and described here."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from interventions.errors import InvalidInput
+from interventions.errors import InvalidInput, did_you_mean
 
 
 def hyperparameter(
@@ -22,7 +21,7 @@ def hyperparameter(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> Any:
-    """A dataclass field.
+    """Declare a field of an intervention.
 
     Args:
         default: the value on the testbed.
@@ -32,6 +31,13 @@ def hyperparameter(
         high: greatest value.
         above: exclusive lower bound.
         below: exclusive upper bound.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Noise:
+        ...     scale: float = hyperparameter(0.01, "standard deviation of the noise", low=0)
+        >>> Noise().scale
+        0.01
     """
     bounds = {"low": low, "high": high, "above": above, "below": below}
     return dataclasses.field(
@@ -40,39 +46,61 @@ def hyperparameter(
 
 
 def fields_of(cls: type) -> dict[str, dataclasses.Field[Any]]:
-    """The hyperparameters of an intervention class, in order."""
-    return {f.name: f for f in dataclasses.fields(cls) if f.init}
+    """Return the hyperparameters of an intervention class by name, in order."""
+    return {field.name: field for field in dataclasses.fields(cls) if field.init}
 
 
-def default(field: dataclasses.Field[Any], profile: str) -> Any:
-    """The field's default on a profile ("testbed", "paper")."""
+def default_value(field: dataclasses.Field[Any], profile: str) -> Any:
+    """Return the field's default on a profile ("testbed", "paper")."""
     value = field.metadata.get(profile, dataclasses.MISSING)
     return field.default if value is dataclasses.MISSING else value
 
 
-def fill(cls: type, name: str, given: Mapping[str, Any], profile: str) -> dict[str, Any]:
-    """All fields: what was given, the profile's defaults for the rest; raises InvalidInput on an unknown one."""
-    known = fields_of(cls)
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+def with_defaults(cls: type, name: str, values: Mapping[str, Any], profile: str) -> dict[str, Any]:
+    """Return the values of all fields: those of ``values``, and the profile's defaults.
+
+    Args:
+        cls: an intervention.
+        name: how the message calls it.
+        values: by field.
+        profile: "testbed" or "paper".
+
+    Raises:
+        InvalidInput: the intervention has no such field.
+    """
+    fields = fields_of(cls)
+    for key in values:
+        if key not in fields:
+            hint = did_you_mean(key, fields, cutoff=0.4)
             raise InvalidInput(
-                f"{name} has no hyperparameter {key!r}.{hint} It has: {', '.join(known) or 'none'}"
+                f"{name} has no hyperparameter {key!r}.{hint} It has: {', '.join(fields) or 'none'}"
             )
-    return {key: given.get(key, default(field, profile)) for key, field in known.items()}
+    return {key: values.get(key, default_value(field, profile)) for key, field in fields.items()}
 
 
-def check(instance: Any, name: str) -> None:
-    """Coerce ints to floats and lists to tuples where the field is one; raise InvalidInput on a wrong type or value."""
+def check_fields(instance: Any, name: str) -> None:
+    """Check every field of an intervention, and coerce it to its type.
+
+    Ints become floats, and lists tuples, where the field is one.
+
+    Args:
+        instance: a frozen dataclass.
+        name: how the message calls it.
+
+    Raises:
+        InvalidInput: a value is of a wrong type or out of its bounds.
+    """
     hints = get_type_hints(type(instance))
     for key, field in fields_of(type(instance)).items():
-        given = getattr(instance, key)
-        value = _coerce(given, hints[key])
+        original = getattr(instance, key)
+        value = _coerce(original, hints[key])
         if value is _WRONG:
-            raise InvalidInput(f"{name}.{key} must be {_describe(hints[key])}, but got {given!r}")
+            raise InvalidInput(
+                f"{name}.{key} must be {_describe(hints[key])}, but got {original!r}"
+            )
         for number in value if isinstance(value, tuple) else (value,):
             _check_bounds(f"{name}.{key}", number, field.metadata.get("bounds", {}))
+        # a frozen dataclass refuses plain assignment
         object.__setattr__(instance, key, value)
 
 
@@ -80,6 +108,7 @@ _WRONG = object()
 
 
 def _coerce(value: Any, hint: Any) -> Any:
+    """Return the value as the hint's type; _WRONG if it is none."""
     if get_origin(hint) in (Union, types.UnionType):
         for option in get_args(hint):
             coerced = _coerce(value, option)
@@ -89,16 +118,22 @@ def _coerce(value: Any, hint: Any) -> Any:
     if get_origin(hint) is Literal:
         return value if value in get_args(hint) else _WRONG
     if get_origin(hint) is tuple:
-        item = get_args(hint)[0]
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            value = (value,)  # layers=3 is layers=(3,)
-        coerced = tuple(_coerce(v, item) for v in value)
-        return _WRONG if _WRONG in coerced or not coerced else coerced
+        return _coerce_tuple(value, get_args(hint)[0])
+    # int and float must name one checkpoint
     if hint is float and type(value) is int:
-        return float(value)  # int and float must name one checkpoint
+        return float(value)
     if hint is type(None):
         return None if value is None else _WRONG
+    # exactly of that type: True is an int, but no number of steps
     return value if type(value) is hint else _WRONG
+
+
+def _coerce_tuple(value: Any, item_hint: Any) -> Any:
+    # layers=3 is layers=(3,)
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        value = (value,)
+    coerced = tuple(_coerce(item, item_hint) for item in value)
+    return _WRONG if _WRONG in coerced or not coerced else coerced
 
 
 def _describe(hint: Any) -> str:
@@ -123,12 +158,9 @@ def _check_bounds(name: str, value: Any, bounds: Mapping[str, float]) -> None:
         return
     low, high = bounds.get("low", -math.inf), bounds.get("high", math.inf)
     above, below = bounds.get("above", -math.inf), bounds.get("below", math.inf)
-    if (
-        math.isfinite(value)
-        and low <= value <= high
-        and (value > above or above == -math.inf)
-        and value < below
-    ):
+    within_closed = math.isfinite(value) and low <= value <= high
+    within_open = (value > above or above == -math.inf) and value < below
+    if within_closed and within_open:
         return
     limits = [
         *([f"at least {low:g}"] if low > -math.inf else []),

@@ -1,10 +1,10 @@
-"""LM: a model, its tokenizer, and the quantization grids that its weights lie on."""
+"""LM: a language model, its tokenizer, and the quantization grids that its weights lie on."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -23,74 +23,13 @@ from transformers import (
 )
 
 from interventions.errors import InvalidInput
+from interventions.export import export
+from interventions.quantization_grid import ROWS, QuantizationGrid, share_of_zeros
 
 T = TypeVar("T")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-ROWS = 512  # of a layer that are looked at together: more would only take more memory
 _GRIDS, _GRIDS_META = "quantization_grids.safetensors", "quantization_grids.json"
-
-
-@dataclass(frozen=True)
-class QuantizationGrid:
-    """The values that a quantized layer's weights can take: scale x (integer - zero), per group of inputs.
-
-    Attributes:
-        bits: width of the integers.
-        group: inputs that share a scale.
-        scale, zero: (out, in / group).
-        pruned: share of the weights that had been removed before they were rounded.
-        zeros: share of the weights that were zero once they were: those, and what rounding made zero.
-    """
-
-    bits: int
-    group: int
-    scale: Tensor
-    zero: Tensor
-    pruned: float = 0.0
-    zeros: float = 0.0
-
-    def rows(self, rows: slice) -> QuantizationGrid:
-        """The grid of some of the layer's outputs."""
-        return replace(self, scale=self.scale[rows], zero=self.zero[rows])
-
-    def integers(self, weight: Tensor) -> Tensor:
-        """The integer (out, in), as float32, of the grid value nearest to each weight."""
-        grouped = weight.float().unflatten(1, (-1, self.group))  # (out, in / group, group)
-        integers = (grouped / self.scale.float()[..., None]).round_() + self.zero.float()[..., None]
-        return integers.clamp_(0, 2**self.bits - 1).flatten(1)
-
-    def values(self, integers: Tensor) -> Tensor:
-        """The weights (out, in), float32, of integers: scale x (integer - zero)."""
-        grouped = integers.float().unflatten(1, (-1, self.group)) - self.zero.float()[..., None]
-        return (grouped * self.scale.float()[..., None]).flatten(1)
-
-    def nearest(self, weight: Tensor) -> Tensor:
-        """The grid value nearest to each weight (out, in), in the weight's dtype."""
-        return self.values(self.integers(weight)).to(weight.dtype)
-
-    def holds(self, weight: Tensor) -> bool:
-        """Whether every weight (out, in) lies on the grid, as its dtype can store it, or to a thousandth of a step."""
-        if weight.shape != (self.scale.shape[0], self.scale.shape[1] * self.group):
-            return False
-        return all(
-            self.rows(slice(some, some + ROWS))._holds(weight[some : some + ROWS])
-            for some in range(0, len(weight), ROWS)
-        )
-
-    def _holds(self, weight: Tensor) -> bool:
-        found = torch.zeros_like(weight, dtype=torch.bool)
-        integers = self.integers(weight)
-        for step in (
-            0,
-            1,
-            -1,
-        ):  # at 8 bits bfloat16 may store a value nearer to the next one than to itself
-            stored = self.values((integers + step).clamp_(0, 2**self.bits - 1)).to(weight.dtype)
-            off = (weight.float() - stored.float()).unflatten(1, (-1, self.group)).abs()
-            found |= (off <= 1e-3 * self.scale.float()[..., None]).flatten(1)
-            if bool(found.all()):
-                return True
-        return False
+_GRID_FIELDS = ("bits", "group", "pruned", "zeros")  # all but the tensors
 
 
 @dataclass
@@ -101,6 +40,13 @@ class LM:
         model: a transformers causal language model in evaluation mode.
         tokenizer: its tokenizer; padding on the left for generation is set per call.
         grids: by ``<block>.<linear>``, the grid of every quantized layer.
+
+    Example:
+        >>> from interventions.data.testbed import MODEL
+        >>> lm = LM.load(MODEL)
+        >>> prompt = lm.encode(["The capital of"])
+        >>> lm.model(**prompt).logits.shape[-1] == lm.model.config.vocab_size
+        True
     """
 
     model: PreTrainedModel
@@ -115,7 +61,22 @@ class LM:
         device: str = "cpu",
         revision: str | None = None,
     ) -> LM:
-        """Load a checkpoint folder or a Hugging Face id; the dtype is the run's, for the whole composition."""
+        """Load a model and its tokenizer, ready to be applied to and measured.
+
+        Args:
+            source: a checkpoint folder, or a model's id on the Hugging Face hub.
+            dtype: "float32", "bfloat16" or "float16": how weights are stored, by all steps.
+            device: such as "cpu" or "cuda".
+            revision: of the hub's model.
+
+        Raises:
+            OSError: there is no such folder or model.
+
+        Example:
+            >>> from interventions.data.testbed import MODEL
+            >>> LM.load(MODEL).model.config.model_type
+            'llama'
+        """
         model = AutoModelForCausalLM.from_pretrained(source, dtype=DTYPES[dtype], revision=revision)
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         if tokenizer.pad_token_id is None:
@@ -124,59 +85,71 @@ class LM:
         return cls(model, tokenizer, _load_grids(Path(source)))
 
     def save(self, folder: Path) -> None:
-        """Write a folder that plain ``from_pretrained`` loads (safetensors, tokenizer), grids beside them."""
+        """Write a folder that ``from_pretrained`` loads, with the grids in files of their own."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        if self.grids:
-            tensors = {
-                f"{n}/{k}": getattr(g, k).contiguous()
-                for n, g in self.grids.items()
-                for k in ("scale", "zero")
-            }
-            save_file(tensors, folder / _GRIDS)
-            meta = {
-                n: {k: getattr(g, k) for k in ("bits", "group", "pruned", "zeros")}
-                for n, g in self.grids.items()
-            }
-            (folder / _GRIDS_META).write_text(json.dumps(meta))
+        if not self.grids:
+            return
+        tensors: dict[str, Tensor] = {}
+        plain_fields: dict[str, dict[str, float]] = {}
+        for name, grid in self.grids.items():
+            tensors[f"{name}/scale"] = grid.scale.contiguous()
+            tensors[f"{name}/zero"] = grid.zero.contiguous()
+            plain_fields[name] = {field: getattr(grid, field) for field in _GRID_FIELDS}
+        save_file(tensors, folder / _GRIDS)
+        (folder / _GRIDS_META).write_text(json.dumps(plain_fields))
 
     def export(self, folder: str | Path, format: str = "compressed-tensors") -> None:
-        """Write the packed form of a quantized model: "compressed-tensors" or "gptq"; see ``export.export``."""
-        from interventions.export import export
+        """Write the packed form of a quantized model, which inference servers load.
 
+        Args:
+            folder: a new or an empty one.
+            format: "compressed-tensors" or "gptq".
+
+        Raises:
+            InvalidInput: the folder has something in it, or the format cannot hold the model.
+        """
         export(self, Path(folder), format)
 
     @torch.no_grad()
     def quantize(self, name: str, weight: Tensor, grid: QuantizationGrid, values: Tensor) -> None:
-        """Set a layer's weight (out, in) to the values of a grid nearest to ``values``, and remember the grid."""
+        """Set a layer's weight to the grid's values nearest to other values; remember the grid.
+
+        Args:
+            name: of the layer, ``<block>.<linear>``.
+            weight: (out, in), changed in place.
+            grid: of the layer.
+            values: (out, in), what to round.
+        """
         pruned = self.pruned(name, weight)
-        for some in range(0, len(weight), ROWS):
-            rows = slice(some, some + ROWS)
+        for start in range(0, len(weight), ROWS):
+            rows = slice(start, start + ROWS)
             weight[rows] = grid.rows(rows).nearest(values[rows])
-        self.grids[name] = replace(grid, pruned=pruned, zeros=_zeros(weight))
+        self.grids[name] = replace(grid, pruned=pruned, zeros=share_of_zeros(weight))
 
     def pruned(self, name: str, weight: Tensor) -> float:
-        """Share of a layer's weights that were removed; zeros that only rounding made are values of its grid.
+        """Return the share of a layer's weights that were removed, not counting rounded zeros.
 
-        Where more weights are zero than right after rounding, something was pruned since, and all zeros count.
+        Zeros that only rounding made are values of the layer's grid. Where more weights are 0 than
+        right after rounding, something was pruned since, and all zeros count.
         """
-        zeros, grid = _zeros(weight), self.grids.get(name)
+        zeros, grid = share_of_zeros(weight), self.grids.get(name)
         if grid is None or not grid.holds(weight) or zeros > grid.zeros:
             return zeros
         return grid.pruned
 
     def on_grid(self, name: str, weight: Tensor, bits: int, group: int) -> bool:
-        """Whether a layer's weights lie on its grid, and that has at most so many bits, in groups of that size."""
+        """Tell whether a layer is on a grid of that group size and at most ``bits`` bits."""
         grid = self.grids.get(name)
         return grid is not None and grid.bits <= bits and grid.group == group and grid.holds(weight)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Return where the weights are."""
         return self.model.device
 
     def fingerprint(self) -> str:
-        """A hash of all weights: names, shapes, dtypes, bytes."""
+        """Return a hash of all weights: names, shapes, dtypes, bytes."""
         hashed = hashlib.sha256()
         for name, tensor in sorted(self.model.state_dict().items()):
             hashed.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -189,7 +162,13 @@ class LM:
         max_length: int | None = None,
         padding_side: Literal["left", "right"] = "right",
     ) -> BatchEncoding:
-        """Token ids and attention mask (n, tokens); what is to be gone on with is padded on the left."""
+        """Return token ids and attention mask (n, tokens) of texts.
+
+        Args:
+            texts: n of them.
+            max_length: tokens at which a longer text is cut.
+            padding_side: "left" for prompts that the model is to continue.
+        """
         return self.tokenizer(
             list(texts),
             return_tensors="pt",
@@ -201,7 +180,7 @@ class LM:
         ).to(self.device)
 
     def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> tuple[BatchEncoding, Tensor]:
-        """Encode prompt + answer; the labels (n, tokens) are -100 on prompt and padding."""
+        """Return encoded (prompt + answer), and labels (n, tokens): -100 on prompt and padding."""
         encoded = self.encode([prompt + answer for prompt, answer in pairs])
         prompts = self.encode([prompt for prompt, _ in pairs])
         lengths = prompts["attention_mask"].sum(1, keepdim=True)
@@ -210,7 +189,15 @@ class LM:
         return encoded, encoded["input_ids"].masked_fill(~counted, -100)
 
     def token_losses(self, encoded: BatchEncoding, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Negative log-likelihood in nats of every label (n, tokens - 1), and the mask of those that count."""
+        """Return every label's negative log-likelihood in nats, and the mask of those that count.
+
+        Args:
+            encoded: of n texts.
+            labels: (n, tokens); -100 where a token does not count.
+
+        Returns:
+            Losses and mask, both (n, tokens - 1): nothing predicts the first token.
+        """
         logits = self.model(**encoded, use_cache=False).logits[:, :-1].float()
         targets = labels[:, 1:]
         losses = F.cross_entropy(
@@ -219,18 +206,27 @@ class LM:
         return losses, targets != -100
 
     def text_labels(self, encoded: BatchEncoding) -> Tensor:
-        """Labels that count every token of a text, and no padding."""
+        """Return labels that count every token of a text, and no padding."""
         return encoded["input_ids"].masked_fill(~encoded["attention_mask"].bool(), -100)
 
 
 def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Consecutive slices of at most ``size`` items."""
+    """Yield consecutive slices of at most ``size`` items.
+
+    Example:
+        >>> list(batches([1, 2, 3], 2))
+        [[1, 2], [3]]
+    """
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 def skeleton(source: str | Path, revision: str | None = None) -> PreTrainedModel:
-    """The model's anatomy without its weights (meta device): what steps are checked against before anything loads.
+    """Return the model without its weights (on the meta device), to check steps against.
+
+    Args:
+        source: a checkpoint folder, or a model's id on the Hugging Face hub.
+        revision: of the hub's model.
 
     Raises:
         InvalidInput: there is no such folder, or it is not a causal language model.
@@ -248,26 +244,14 @@ def skeleton(source: str | Path, revision: str | None = None) -> PreTrainedModel
     return model
 
 
-def file_digest(paths: Iterable[Path]) -> str:
-    """A hash of the contents of files."""
-    hashed = hashlib.sha256()
-    for path in sorted(paths):
-        hashed.update(path.name.encode())
-        with path.open("rb") as file:
-            hashed.update(hashlib.file_digest(file, "sha256").digest())
-    return hashed.hexdigest()[:32]
-
-
 def _load_grids(folder: Path) -> dict[str, QuantizationGrid]:
     if not (folder / _GRIDS).exists():
         return {}
     tensors = load_file(folder / _GRIDS)
-    meta = json.loads((folder / _GRIDS_META).read_text())
+    plain_fields = json.loads((folder / _GRIDS_META).read_text())
     return {
-        n: QuantizationGrid(scale=tensors[f"{n}/scale"], zero=tensors[f"{n}/zero"], **m)
-        for n, m in meta.items()
+        name: QuantizationGrid(
+            scale=tensors[f"{name}/scale"], zero=tensors[f"{name}/zero"], **plain_fields[name]
+        )
+        for name in plain_fields
     }
-
-
-def _zeros(weight: Tensor) -> float:
-    return 1 - int(weight.count_nonzero()) / weight.numel()

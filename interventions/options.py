@@ -1,8 +1,8 @@
-"""The values that settings may have, by name; imports nothing, so that a command line can show them at once."""
+"""The values that settings may have, by name; a command line shows them without importing torch."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 Profile = Literal["testbed", "paper"]
 Split = Literal["test", "validation", "held_out"]
@@ -10,3 +10,5 @@ Recompress = Literal["auto", "never", "paper"]
 
 # whose defaults a hyperparameter has: the testbed's, or the paper's at full scale
 PROFILES = ("testbed", "paper")
+SPLITS: tuple[str, ...] = get_args(Split)
+RECOMPRESS: tuple[str, ...] = get_args(Recompress)

@@ -1,8 +1,7 @@
-"""Where interventions and criteria are found: by walking packages, and through entry points of third parties."""
+"""Where interventions and criteria are found: in packages of the house, and in plug-ins."""
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 import warnings
@@ -10,54 +9,87 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
-from interventions.errors import InvalidInput
+from interventions.errors import InvalidInput, did_you_mean
 
 T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Names to things. A module registers its thing when it is imported; all are imported on the first look-up."""
+    """A mapping of names to entries, which modules make when they are imported.
+
+    All modules of the packages, and all entry points of the group, are imported on the first
+    look-up.
+
+    Example:
+        >>> numbers: Registry[int] = Registry("number", packages=(), group="example.numbers")
+        >>> numbers.add("one", 1)
+        >>> numbers.get("one"), dict(numbers.all())
+        (1, {'one': 1})
+    """
 
     def __init__(self, kind: str, packages: tuple[str, ...], group: str) -> None:
+        """Make an empty registry.
+
+        Args:
+            kind: what messages call an entry, such as "intervention".
+            packages: whose modules make entries.
+            group: of the entry points through which third parties add entries.
+        """
         self.kind = kind
         self.packages = packages
         self.group = group
-        self._things: dict[str, T] = {}
+        self._entries: dict[str, T] = {}
         self._complete = False
 
-    def add(self, name: str, thing: T) -> None:
-        """Register ``thing``; a taken name raises ValueError."""
-        if name in self._things:
+    def add(self, name: str, entry: T) -> None:
+        """Register an entry.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        if name in self._entries:
             raise ValueError(
-                f"{self.kind} {name!r} is taken by {self._things[name]!r}; choose another name"
+                f"{self.kind} {name!r} is taken by {self._entries[name]!r}; choose another name"
             )
-        self._things[name] = thing
+        self._entries[name] = entry
+
+    def remove(self, name: str) -> None:
+        """Forget an entry, so that the name is free: to define it again in a notebook."""
+        del self._entries[name]
 
     def all(self) -> Mapping[str, T]:
-        """Everything known, sorted by name."""
+        """Return all entries, sorted by name."""
         if not self._complete:
+            # first, as a module that is imported below may look something up
             self._complete = True
             self._discover()
-        return dict(sorted(self._things.items()))
+        return dict(sorted(self._entries.items()))
 
     def get(self, name: str) -> T:
-        """The thing of that name; raises InvalidInput with the nearest names."""
-        known = self.all()
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-            raise InvalidInput(f"no {self.kind} is named {name!r}.{hint} Known: {', '.join(known)}")
-        return known[name]
+        """Return the entry of that name.
+
+        Raises:
+            InvalidInput: there is none; the message proposes the nearest names.
+        """
+        entries = self.all()
+        if name not in entries:
+            hint = did_you_mean(name, entries, most=3)
+            raise InvalidInput(
+                f"no {self.kind} is named {name!r}.{hint} Known: {', '.join(entries)}"
+            )
+        return entries[name]
 
     def _discover(self) -> None:
         for package in self.packages:
             for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
                 importlib.import_module(f"{package}.{module.name}")
-        for entry in entry_points(group=self.group):
+        for entry_point in entry_points(group=self.group):
             try:
-                entry.load()
-            except Exception as error:  # a stranger's plug-in must not stop ours
+                entry_point.load()
+            except Exception as error:
+                # a stranger's plug-in must not stop ours
                 warnings.warn(
-                    f"{self.kind} plug-in {entry.name!r} ({entry.value}) failed: {error}",
+                    f"{self.kind} plug-in {entry_point.name!r} ({entry_point.value}) failed: "
+                    f"{error}",
                     stacklevel=3,
                 )

@@ -1,8 +1,7 @@
-"""What the store knows of a sweep: its parent run, which of its jobs are finished, which runs are superseded."""
+"""The parent run of a sweep, and what the store knows of the sweep's jobs."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -11,101 +10,116 @@ from mlflow.entities import Param, Run, RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
 from interventions.errors import InvalidInput
-from tracking import lifecycle, pages, schema
-
-
-def check_name(name: str) -> str:
-    """A sweep's name, as a filter can hold it; raises InvalidInput."""
-    if not re.fullmatch(r"[\w .+-]{1,200}", name):
-        raise InvalidInput(f"name must be of letters, digits, spaces and . + - _, but got {name!r}")
-    return name
+from tracking import lifecycle, query, schema
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """One sweep in one experiment.
+class ParentRun:
+    """The run in one experiment under which all runs of a sweep are nested.
 
     Attributes:
         client: of the store.
         experiment_id: where its runs are.
-        name: by which it is found again.
+        name: the sweep's name, by which it is found again.
     """
 
     client: MlflowClient
     experiment_id: str
     name: str
 
-    def finished(self) -> dict[str, str]:
-        """Job -> run, of those that are finished. Runs that others have superseded are deleted on the way.
+    def settle_runs(self) -> dict[str, str]:
+        """Delete the runs that are superseded, and return the finished ones.
 
-        Of every job stays the first that finished; if none did, the last that was tried. Deleted ones can be restored.
+        Of every job, the first run that finished stays; if none did, the one that was started last.
+        Runs at which another process is at work stay too. Deleted runs can be restored.
+
+        Returns:
+            Job id -> run id, of the jobs that are finished.
         """
-        by_job: dict[str, list[Run]] = {}
-        for run in self._runs(schema.SWEEP):
-            by_job.setdefault(run.data.tags.get(schema.JOB, ""), []).append(run)
-        done = {}
-        for job, runs in by_job.items():
-            runs.sort(key=lambda run: run.info.start_time)
-            ended = [run for run in runs if run.info.status == "FINISHED"]
-            kept = ended[0] if ended else runs[-1]
-            for run in runs:
-                if run is not kept and not _is_alive(run):
-                    self.client.delete_run(run.info.run_id)
-            if kept.info.status == "RUNNING" and not _is_alive(kept):
-                self.client.set_terminated(kept.info.run_id, "KILLED")
-            if ended:
-                done[job] = kept.info.run_id
-        return done
+        runs_by_job: dict[str, list[Run]] = {}
+        for run in self._tagged_runs(schema.SWEEP):
+            runs_by_job.setdefault(run.data.tags.get(schema.JOB, ""), []).append(run)
+        finished_jobs = {}
+        for job_id, runs in runs_by_job.items():
+            valid = self._settle_job(sorted(runs, key=lambda run: run.info.start_time))
+            if valid.info.status == "FINISHED":
+                finished_jobs[job_id] = valid.info.run_id
+        return finished_jobs
 
-    def open(self, params: Mapping[str, str], together: bool = False) -> str:
-        """The parent run, made or taken up again; the run that `mlflow run` made becomes it, or is nested under it.
+    def _settle_job(self, runs: list[Run]) -> Run:
+        """Delete all runs of one job but the one that counts; return that one. Oldest first."""
+        finished = [run for run in runs if run.info.status == "FINISHED"]
+        valid = finished[0] if finished else runs[-1]
+        for run in runs:
+            if run is not valid and not _is_running_elsewhere(run):
+                self.client.delete_run(run.info.run_id)
+        if valid.info.status == "RUNNING" and not _is_running_elsewhere(valid):
+            self.client.set_terminated(valid.info.run_id, "KILLED")
+        return valid
+
+    def open_run(self, params: Mapping[str, str], shared: bool = False) -> str:
+        """Make the parent run, or take up the one that the store has, and return its id.
+
+        The run that `mlflow run` made for this process becomes the parent; if there is a parent
+        already, it is nested under that one.
 
         Args:
-            params: to log.
-            together: whether several processes may be at it.
+            params: to log. Those that the parent has with another value go into a tag.
+            shared: whether several processes may run the sweep at once.
 
         Raises:
-            InvalidInput: the sweep is being run, and only one process may.
+            InvalidInput: another process runs the sweep, and it is not shared.
         """
-        launched, found = lifecycle.launched(), next(self._runs(schema.SWEEP_ROOT), None)
-        if found is None:
-            tags = {**resolve_tags(), schema.SWEEP_ROOT: self.name}
-            root = launched or self.client.create_run(self.experiment_id, tags=tags).info.run_id
+        launched = lifecycle.launched_run_id()
+        parent = next(self._tagged_runs(schema.SWEEP_ROOT), None)
+        if parent is None:
+            run_id = launched or self._create_run()
         else:
-            tags, root = found.data.tags, found.info.run_id
-            if (
-                not together
-                and found.info.status == "RUNNING"
-                and root != launched
-                and not lifecycle.is_dead(found)
-            ):
-                raise InvalidInput(
-                    f"{self.name!r} is being run by process {tags.get(schema.PID)} on {tags.get(schema.HOST)}: wait"
-                    " for it or end it, or give this one another name"
-                )
-            self.client.update_run(root, status="RUNNING")
-            if launched:
-                self.client.update_run(launched, name=f"{self.name} (again)")
-                self.client.set_tag(launched, schema.PARENT, root)
-        there = self.client.get_run(root).data.params  # a param cannot be changed
-        self.client.update_run(root, name=self.name)
-        others = ", ".join(
-            f"{key}={value}" for key, value in params.items() if there.get(key, value) != value
+            run_id = parent.info.run_id
+            if not shared and run_id != launched:
+                self._check_not_running(parent)
+            self._reopen(run_id, launched)
+        self.client.update_run(run_id, name=self.name)
+        self._log_params(run_id, params)
+        return run_id
+
+    def _create_run(self) -> str:
+        tags = {**resolve_tags(), schema.SWEEP_ROOT: self.name}
+        run = self.client.create_run(self.experiment_id, tags=tags)
+        return str(run.info.run_id)
+
+    def _check_not_running(self, parent: Run) -> None:
+        if parent.info.status != "RUNNING" or lifecycle.is_run_dead(parent):
+            return
+        tags = parent.data.tags
+        raise InvalidInput(
+            f"{self.name!r} is being run by process {tags.get(schema.PID)} on"
+            f" {tags.get(schema.HOST)}: wait for it or end it, or give this one another name"
         )
-        self.client.log_batch(
-            root,
-            params=[Param(key, value) for key, value in params.items() if key not in there],
-            tags=[
-                RunTag(schema.SWEEP_ROOT, self.name),
-                *([RunTag(schema.ASKED_AGAIN, others)] if others else []),
-            ],
-        )
-        return root
 
-    def _runs(self, tag: str) -> Iterator[Run]:
-        return pages.runs(self.client, [self.experiment_id], f"tags.`{tag}` = '{self.name}'")
+    def _reopen(self, run_id: str, launched: str | None) -> None:
+        self.client.update_run(run_id, status="RUNNING")
+        if launched and launched != run_id:
+            self.client.update_run(launched, name=f"{self.name} (again)")
+            self.client.set_tag(launched, schema.PARENT, run_id)
+
+    def _log_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """Log the params that are new; a param cannot be changed, so changed ones go into a tag."""
+        logged = self.client.get_run(run_id).data.params
+        new = [Param(key, value) for key, value in params.items() if key not in logged]
+        changed = [
+            f"{key}={value}" for key, value in params.items() if logged.get(key, value) != value
+        ]
+        tags = [RunTag(schema.SWEEP_ROOT, self.name)]
+        if changed:
+            tags.append(RunTag(schema.ASKED_AGAIN, ", ".join(changed)))
+        self.client.log_batch(run_id, params=new, tags=tags)
+
+    def _tagged_runs(self, tag: str) -> Iterator[Run]:
+        return query.all_runs(self.client, [self.experiment_id], f"tags.`{tag}` = '{self.name}'")
 
 
-def _is_alive(run: Run) -> bool:
-    """Whether another process is at it; this one is at none while it looks."""
-    return run.info.status == "RUNNING" and not lifecycle.is_own(run) and not lifecycle.is_dead(run)
+def _is_running_elsewhere(run: Run) -> bool:
+    """Return whether another process works on a run; this process works on none while it asks."""
+    is_running = run.info.status == "RUNNING"
+    return is_running and not lifecycle.is_own_run(run) and not lifecycle.is_run_dead(run)

@@ -1,78 +1,121 @@
-"""A store that is away for a minute must not cost a run."""
+"""Try again while the store is away: an outage of a minute must not cost a run."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import NoReturn, TypeVar
 
 import requests
+import tenacity
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-T = TypeVar("T")
-WAITS = (
-    1.0,
-    4.0,
-    10.0,
-    20.0,
-    40.0,
-    60.0,
-)  # seconds; MLflow's own client has waited before, where it is a server
+Result = TypeVar("Result")
+
+# seconds between attempts; where the store is a server, MLflow's client has tried before, too
+WAITS = (1.0, 4.0, 10.0, 20.0, 40.0, 60.0)
+
+_UNREACHABLE = (
+    OperationalError,
+    InterfaceError,
+    requests.ConnectionError,
+    requests.Timeout,
+    ConnectionError,
+)
+_UNAVAILABLE_CODES = ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 
 
 class StoreAway(Exception):
-    """The store did not come back."""
+    """The store could not be reached, however often it was tried."""
 
 
-def patiently(attempt: Callable[[], T]) -> T:
-    """Call ``attempt``, again after a while as long as the store is away.
+def patiently(attempt: Callable[[], Result]) -> Result:
+    """Call ``attempt``, and call it again after a while as long as the store is away.
+
+    Args:
+        attempt: reads or writes the store; may be called several times.
+
+    Returns:
+        What ``attempt`` returns.
 
     Raises:
-        StoreAway: it did not come back in time; whatever else ``attempt`` raises comes through.
+        StoreAway: the store did not come back within all of WAITS. Any other error of ``attempt``
+            comes through at once.
+
+    Example:
+        >>> patiently(lambda: 1 + 1)
+        2
     """
-    for wait in WAITS:
-        try:
-            return attempt()
-        except Exception as error:
-            if not is_away(error):
-                raise
-            print(
-                f"the store is away, trying again in {wait:g} s: {_short(error)}",
-                file=sys.stderr,
-                flush=True,
-            )
-        time.sleep(wait)
+    states: list[tenacity.RetryCallState] = []
+    retrying = tenacity.Retrying(
+        wait=tenacity.wait_chain(*map(tenacity.wait_fixed, WAITS)),
+        stop=tenacity.stop_after_attempt(len(WAITS) + 1),
+        retry=tenacity.retry_if_exception(_is_worth_waiting),
+        before=states.append,
+        before_sleep=_report_wait,
+        retry_error_callback=_give_up,
+    )
     try:
-        return attempt()
-    except Exception as error:
-        if is_away(error):
-            raise StoreAway(_short(error)) from error
-        raise
+        return retrying(attempt)
+    finally:
+        # The state holds the error, and the error's traceback holds the state: without this, the
+        # model of a run that failed stays in memory until the garbage collector comes by.
+        for state in states:
+            state.outcome = None
 
 
-def is_away(error: BaseException) -> bool:
-    """Whether an error, or what it came from, is one of a store that cannot be reached, or is locked."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(
-            seen,
-            OperationalError
-            | InterfaceError
-            | requests.ConnectionError
-            | requests.Timeout
-            | ConnectionError,
-        ):
-            return True
-        away = ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
-        if isinstance(seen, MlflowException) and (
-            seen.error_code in away or "API request to" in str(seen)
-        ):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
+def is_store_away(error: BaseException) -> bool:
+    """Return whether an error, or what caused it, says that a store is out of reach or locked.
+
+    Example:
+        >>> is_store_away(ConnectionRefusedError("connection refused"))
+        True
+        >>> is_store_away(RuntimeError("connection refused"))
+        False
+    """
+    return any(_says_away(cause) for cause in _causes(error))
 
 
-def _short(error: BaseException) -> str:
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, then what it came from, and so on."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _says_away(error: BaseException) -> bool:
+    if isinstance(error, MlflowException):
+        return error.error_code in _UNAVAILABLE_CODES or "API request to" in str(error)
+    return isinstance(error, _UNREACHABLE)
+
+
+def _is_worth_waiting(error: BaseException) -> bool:
+    # Ctrl-C while the store is away has the store's error as its context, and must end the program
+    return isinstance(error, Exception) and is_store_away(error)
+
+
+def _report_wait(state: tenacity.RetryCallState) -> None:
+    assert state.next_action is not None
+    print(
+        f"the store is away, trying again in {state.next_action.sleep:g} s:"
+        f" {_one_short_line(_error(state))}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _give_up(state: tenacity.RetryCallState) -> NoReturn:
+    error = _error(state)
+    raise StoreAway(_one_short_line(error)) from error
+
+
+def _error(state: tenacity.RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    assert error is not None, "only a failed attempt is waited for"
+    return error
+
+
+def _one_short_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]

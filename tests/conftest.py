@@ -1,4 +1,4 @@
-"""Shared by all tests: no hub, no progress bars, the testbed's model and data, a store of the test's own."""
+"""Shared by all tests: no hub, no progress bars, the testbed, a store of the test's own."""
 
 import dataclasses
 import os
@@ -11,9 +11,8 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TQDM_DISABLE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ["COMPOSABILITY_CACHE"] = tempfile.mkdtemp(
-    prefix="composability-"
-)  # nothing of the checkout's is used
+# nothing of the checkout's cache is used
+os.environ["COMPOSABILITY_CACHE"] = tempfile.mkdtemp(prefix="composability-")
 
 import mlflow
 import pytest
@@ -27,9 +26,8 @@ from tracking import published, store
 from tracking.checkpoints.store import Checkpoints
 
 torch.set_num_threads(1)  # pytest-xdist runs a worker per core
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as a shell's background job has it, and hands it on
+# a shell's background job ignores interrupts, and hands that on to its children
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -42,8 +40,8 @@ def lm() -> LM:
 @pytest.fixture(scope="session")
 def data() -> Data:
     """The testbed's data, with the base model's answers."""
-    made = testbed()
-    return dataclasses.replace(made, base_answers=locality_answers(LM.load(MODEL), made))
+    unasked = testbed()
+    return dataclasses.replace(unasked, base_answers=locality_answers(LM.load(MODEL), unasked))
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +66,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("empty") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        store.prepare()
+        store.prepare_database()
     return path
 
 
@@ -80,7 +78,7 @@ def local_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database:
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(uri)
-    store.experiment()
+    store.ensure_experiment()
     return uri
 
 
@@ -101,7 +99,7 @@ def kept_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def kept(kept_folder: Path) -> Checkpoints:
+def checkpoints(kept_folder: Path) -> Checkpoints:
     """The session's cache."""
     return Checkpoints(kept_folder)
 

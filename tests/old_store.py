@@ -1,4 +1,4 @@
-"""A store that version 0.1.0 wrote (commit 8b502a7), unpacked for tests; see data/old_store/README.md."""
+"""A store that version 0.1.0 (commit 8b502a7) wrote, for tests; see data/old_store/README.md."""
 
 from __future__ import annotations
 

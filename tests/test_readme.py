@@ -1,4 +1,4 @@
-"""What the README says, as a newcomer would check it."""
+"""What the README and the documentation say, as a newcomer would check it."""
 
 import functools
 import math
@@ -8,92 +8,115 @@ from pathlib import Path
 import pytest
 
 from benchmarks.effects import COLUMNS, SPECS, effects
-from interventions import __main__ as listing
 from interventions.base import INTERVENTIONS, make
+from interventions.errors import InvalidInput
+from interventions.listing import list_interventions
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHARES = 0.1  # training differs in the last bits between machines, and 50 edits are few
 PERPLEXITY = 0.15  # relative, of its logarithm
+# a spec, a number per criterion, and the seconds, which are not compared
+EFFECT = re.compile(r"^\| `([^`]+)` \| ((?:(?:[\d.]+|inf) \| )+)[\d.]+ \|$", re.MULTILINE)
 
 
 @functools.cache
-def printed() -> dict[str, dict[str, float]]:
-    """The README's table: spec -> criterion -> value."""
-    rows = re.findall(
-        r"^\| `([^`]+)` \| ((?:(?:[\d.]+|inf) \| )+)[\d.]+ \|$", README, re.MULTILINE
-    )  # but the seconds
+def printed_effects() -> dict[str, dict[str, float]]:
+    """Return the documented effects: spec to criterion to value; every page says the same."""
+    effects_of: dict[str, dict[str, float]] = {}
+    for page in PAGES:
+        for spec, cells in EFFECT.findall(page.read_text()):
+            values = dict(zip(COLUMNS, map(float, cells.split(" | ")[:-1]), strict=True))
+            assert effects_of.setdefault(spec, values) == values, (page, spec)
+    return effects_of
+
+
+@functools.cache
+def measured_effects() -> dict[str, dict[str, float]]:
+    """Return the same, measured now."""
     return {
-        spec: dict(zip(COLUMNS, map(float, cells.split(" | ")[:-1]), strict=True))
-        for spec, cells in rows
+        spec: {name: score.value for name, score in scores.items()} for spec, scores, _ in effects()
     }
 
 
-@functools.cache
-def measured() -> dict[str, dict[str, float]]:
-    """The same, run now."""
-    return {spec: {name: s.value for name, s in found.items()} for spec, found, _ in effects()}
+def documented_categories() -> dict[str, str]:
+    """Return the documented table of interventions: name to category."""
+    text = "\n".join(page.read_text() for page in PAGES)
+    return dict(re.findall(r"^\| `(\w+)` \| (editing|compression|unlearning) \|", text, re.M))
 
 
 @pytest.mark.full
 def test_the_table_of_effects_is_what_its_command_prints() -> None:
-    assert set(printed()) == set(measured()) == set(SPECS)
-    for spec, values in printed().items():
+    assert set(printed_effects()) == set(measured_effects()) == set(SPECS)
+    for spec, values in printed_effects().items():
         for name, value in values.items():
-            found = measured()[spec][name]
+            measured = measured_effects()[spec][name]
             if name == "wikitext_ppl":
-                assert math.log(found) == pytest.approx(math.log(value), rel=PERPLEXITY), (
-                    spec,
-                    name,
-                )
+                expected = pytest.approx(math.log(value), rel=PERPLEXITY)
+                assert math.log(measured) == expected, (spec, name)
             else:
-                assert found == pytest.approx(value, abs=SHARES), (spec, name)
+                assert measured == pytest.approx(value, abs=SHARES), (spec, name)
 
 
 @pytest.mark.full
-def test_every_method_does_its_job_on_the_testbed() -> None:
-    found = measured()
+def test_every_editor_edits_on_the_testbed() -> None:
     for editor, least in (("ft", 0.85), ("lora", 0.85), ("memit", 0.70)):
-        assert (
-            found[editor]["edit_success"] >= least and found[editor]["edit_generalization"] > 0.5
-        ), editor
+        scores = measured_effects()[editor]
+        assert scores["edit_success"] >= least, editor
+        assert scores["edit_generalization"] > 0.5, editor
+
+
+@pytest.mark.full
+def test_every_compression_compresses_on_the_testbed() -> None:
+    effect = measured_effects()
     for level in (0.65, 0.75):
-        one, two, three = (
-            found[f"{m}(sparsity={level})"]["wikitext_ppl"]
-            for m in ("sparsegpt", "wanda", "magnitude")
-        )
-        assert one <= two <= three
+        perplexities = [
+            effect[f"{method}(sparsity={level})"]["wikitext_ppl"]
+            for method in ("sparsegpt", "wanda", "magnitude")
+        ]
+        assert perplexities == sorted(perplexities)
     for method in ("gptq", "awq"):
-        assert found[f"{method}(bits=3)"]["wikitext_ppl"] <= found["rtn(bits=3)"]["wikitext_ppl"]
-    base = found["none"]
+        assert effect[f"{method}(bits=3)"]["wikitext_ppl"] <= effect["rtn(bits=3)"]["wikitext_ppl"]
+    base = effect["none"]
     for method in ("rtn", "gptq", "awq"):
-        assert found[f"{method}(bits=8)"] == pytest.approx(
+        assert effect[f"{method}(bits=8)"] == pytest.approx(
             base | {"average_bits": 8.25, "sparsity": 0.02}, abs=0.02
         )
-        assert found[f"{method}(bits=2)"]["edit_locality"] < base["edit_locality"] - 0.1
-        assert found[f"{method}(bits=2)"]["wikitext_ppl"] > base["wikitext_ppl"] + 0.1
+        two_bits = effect[f"{method}(bits=2)"]
+        assert two_bits["edit_locality"] < base["edit_locality"] - 0.1
+        assert two_bits["wikitext_ppl"] > base["wikitext_ppl"] + 0.1
+
+
+@pytest.mark.full
+def test_every_unlearner_unlearns_on_the_testbed() -> None:
+    effect = measured_effects()
+    base = effect["none"]
     for method in ("rmu", "gd"):
-        assert found[method]["wmdp"] < 0.45 and found[method]["mmlu"] > base["mmlu"] - 0.10, method
-    assert found["ga"]["wmdp"] < 0.7
-    assert (
-        found["ga"]["mmlu"] < base["mmlu"] - 0.2
-        or found["ga"]["wikitext_ppl"] > 1.5 * base["wikitext_ppl"]
-    )
+        assert effect[method]["wmdp"] < 0.45, method
+        assert effect[method]["mmlu"] > base["mmlu"] - 0.10, method
+    ascent = effect["ga"]
+    assert ascent["wmdp"] < 0.7
+    loses_knowledge = ascent["mmlu"] < base["mmlu"] - 0.2
+    loses_language = ascent["wikitext_ppl"] > 1.5 * base["wikitext_ppl"]
+    assert loses_knowledge or loses_language
 
 
-def test_every_intervention_is_in_the_table_and_in_the_list_with_all_its_hyperparameters(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.argv", ["interventions"])
-    assert listing.main() == 0
-    out = capsys.readouterr().out
+def test_the_documented_interventions_are_there_and_every_one_with_effects_is_documented() -> None:
+    documented = documented_categories()
+    categories = {name: cls.category for name, cls in INTERVENTIONS.all().items()}
+    assert documented == {name: categories.get(name) for name in documented}
+    assert {re.match(r"\w+", spec)[0] for spec in SPECS} <= {"none", *documented}  # type: ignore[index]
+
+
+def test_the_list_has_every_intervention_with_all_its_hyperparameters() -> None:
+    lines = list_interventions()
     for name, cls in INTERVENTIONS.all().items():
-        assert f"| `{name}` | {cls.category} |" in README
-        assert f"{name} ({cls.category}): " in out
+        assert f"{name} ({cls.category}): " in lines
         for key, value in vars(make(name)).items():
-            assert re.search(rf"^    {key} = {re.escape(repr(value))}[ :]", out, re.MULTILINE), (
-                name,
-                key,
-            )
-    monkeypatch.setattr("sys.argv", ["interventions", "wandah"])
-    assert listing.main() == 2
-    assert "Did you mean 'wanda'?" in capsys.readouterr().err
+            shown = re.escape(repr(value))
+            assert re.search(rf"^    {key} = {shown}[ :]", lines, re.MULTILINE), (name, key)
+
+
+def test_a_misspelled_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InvalidInput, match="Did you mean 'wanda'"):
+        list_interventions(["wandah"])

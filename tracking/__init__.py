@@ -1,1 +1,8 @@
-"""One composition, one MLflow run. Importing this package is light: MLflow imports its plug-in at every start."""
+"""One composition, one MLflow run.
+
+Importing this package is light, because MLflow imports its plug-in at every start.
+"""
+
+from interventions import moved
+
+moved.install()

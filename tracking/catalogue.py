@@ -1,7 +1,7 @@
-"""What an analysis must know of interventions and criteria, without importing them: that would import torch.
+"""Know interventions and criteria by their facts, without importing them: that would import torch.
 
-Runs say it themselves, in two tags, so that a third party's are understood too. For runs without these tags there
-are the house's own below; a test compares them with the registries.
+A run says the facts of its own in two tags, so that a third party's are understood too. For runs
+without these tags there are those of this project's own, see ``house_facts``.
 """
 
 from __future__ import annotations
@@ -9,124 +9,140 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
 from interventions.errors import InvalidInput
+from tracking.facts import CriterionFacts, InterventionFacts
+from tracking.house_facts import house_criteria, house_interventions
 
 if TYPE_CHECKING:
     from interventions.base import Intervention
     from interventions.criteria.base import Criterion
 
+__all__ = [
+    "Catalogue",
+    "CriterionFacts",
+    "InterventionFacts",
+    "as_tag",
+    "facts_of_criteria",
+    "facts_of_steps",
+    "house_criteria",
+    "house_interventions",
+]
 
-@dataclass(frozen=True)
-class InterventionFacts:
-    """An intervention's name as it is printed, its category, and the field that a sweep turns, if there is one."""
+Facts = TypeVar("Facts", InterventionFacts, CriterionFacts)
 
-    title: str
-    category: str
-    strength: str | None = None
-
-
-@dataclass(frozen=True)
-class CriterionFacts:
-    """Which direction of a criterion is good ("higher", "lower", "neither"), its unit, and what guessing gets."""
-
-    better: str
-    unit: str
-    chance: float | None = None
-
-
-INTERVENTIONS = {
-    "ft": InterventionFacts("FT", "editing"),
-    "memit": InterventionFacts("MEMIT", "editing"),
-    "lora": InterventionFacts("LoRA", "editing"),
-    "wanda": InterventionFacts("Wanda", "compression", "sparsity"),
-    "sparsegpt": InterventionFacts("SparseGPT", "compression", "sparsity"),
-    "magnitude": InterventionFacts("Magnitude", "compression", "sparsity"),
-    "awq": InterventionFacts("AWQ", "compression", "bits"),
-    "gptq": InterventionFacts("GPTQ", "compression", "bits"),
-    "rtn": InterventionFacts("RTN", "compression", "bits"),
-    "ga": InterventionFacts("GA", "unlearning"),
-    "gd": InterventionFacts("GD", "unlearning"),
-    "rmu": InterventionFacts("RMU", "unlearning"),
-}
-
-CRITERIA = {
-    "edit_success": CriterionFacts("higher", "F1"),
-    "edit_generalization": CriterionFacts("higher", "F1"),
-    "edit_locality": CriterionFacts("higher", "F1"),
-    "edit_preservation": CriterionFacts("higher", "share"),
-    "wmdp": CriterionFacts("lower", "accuracy", chance=0.25),
-    "wmdp_bio": CriterionFacts("lower", "accuracy", chance=0.25),
-    "wmdp_cyber": CriterionFacts("lower", "accuracy", chance=0.25),
-    "mmlu": CriterionFacts("higher", "accuracy", chance=0.25),
-    "wikitext_ppl": CriterionFacts("lower", "perplexity"),
-    "average_bits": CriterionFacts("lower", "bits per weight"),
-    "sparsity": CriterionFacts("neither", "share"),
-}
+# what the tags of before there were the fields `group` and `level` mean, by strength
+_LEGACY_GROUPS = {"sparsity": "pruning", "bits": "quantization"}
+_LEGACY_LEVELS = {"sparsity": 0.25, "bits": 4.0}
 
 
 def as_tag(facts: Mapping[str, InterventionFacts | CriterionFacts]) -> str:
-    """A tag's text, which `Catalogue.of` reads back."""
-    return json.dumps({name: asdict(one) for name, one in facts.items()})
+    """Return the text of a run's tag, which ``Catalogue.from_runs`` reads back.
+
+    Example:
+        >>> as_tag({"mmlu": CriterionFacts("higher", "accuracy", chance=0.25)})[:50]
+        '{"mmlu":{"better":"higher","unit":"accuracy","chan'
+    """
+    fields_of_name = {name: asdict(entry) for name, entry in facts.items()}
+    return json.dumps(fields_of_name, separators=(",", ":"))
 
 
-def of_steps(steps: Iterable[Intervention]) -> dict[str, InterventionFacts]:
-    """What a run says of its steps."""
+def facts_of_steps(steps: Iterable[Intervention]) -> dict[str, InterventionFacts]:
+    """Return what a run says of its steps, by the intervention's name."""
     return {
-        step.name: InterventionFacts(type(step).__name__, step.category, step.strength)
+        step.name: InterventionFacts(
+            title=step.title,
+            category=step.category,
+            strength=step.strength,
+            group=step.family,
+            level=step.paper_level,
+        )
         for step in steps
     }
 
 
-def of_criteria(criteria: Iterable[Criterion]) -> dict[str, CriterionFacts]:
-    """What a run says of its criteria; what guessing gets is known of the house's own only."""
-    chance = {name: facts.chance for name, facts in CRITERIA.items()}
+def facts_of_criteria(criteria: Iterable[Criterion]) -> dict[str, CriterionFacts]:
+    """Return what a run says of the criteria that it was judged by, by name."""
     return {
-        one.name: CriterionFacts(one.better, one.unit, chance.get(one.name)) for one in criteria
+        criterion.name: CriterionFacts(
+            better=criterion.better,
+            unit=criterion.unit,
+            chance=criterion.chance,
+            title=criterion.title,
+            group=criterion.group,
+            judges=tuple(criterion.judges),
+            category=criterion.category,
+        )
+        for criterion in criteria
     }
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Name to facts."""
+    """The facts of every intervention and criterion that some runs name.
 
-    interventions: Mapping[str, InterventionFacts] = field(
-        default_factory=lambda: dict(INTERVENTIONS)
-    )
-    criteria: Mapping[str, CriterionFacts] = field(default_factory=lambda: dict(CRITERIA))
+    Attributes:
+        interventions: facts by name; this project's own if nothing else is given.
+        criteria: likewise.
+    """
+
+    interventions: Mapping[str, InterventionFacts] = field(default_factory=house_interventions)
+    criteria: Mapping[str, CriterionFacts] = field(default_factory=house_criteria)
 
     @classmethod
-    def of(cls, runs: pd.DataFrame) -> Catalogue:
-        """The house's own, and what the runs' columns ``about_interventions`` and ``about_criteria`` say.
+    def from_runs(cls, runs: pd.DataFrame) -> Catalogue:
+        """Return this project's own facts, and on top of them what the runs say.
 
-        Runs come newest first; a newer run's wording (title, unit) goes before an older one's.
+        Args:
+            runs: rows of ``compositions``, newest first; their columns ``about_interventions``
+                and ``about_criteria`` are read. A newer run's wording (title, unit) is preferred.
 
         Raises:
             InvalidInput: two runs contradict each other on a direction, a category or a strength.
         """
-        interventions, criteria = dict(INTERVENTIONS), dict(CRITERIA)
-        _read(runs, "about_interventions", InterventionFacts, interventions)
-        _read(runs, "about_criteria", CriterionFacts, criteria)
-        return cls(interventions, criteria)
+        interventions = _stated(runs, "about_interventions", _intervention_facts)
+        criteria = _stated(runs, "about_criteria", _criterion_facts)
+        return cls(house_interventions() | interventions, house_criteria() | criteria)
 
 
-def _read(runs: pd.DataFrame, column: str, make: Any, known: dict[str, Any]) -> None:
+def _stated(runs: pd.DataFrame, column: str, read: Any) -> dict[str, Any]:
     texts = runs[column].dropna().unique() if column in runs else ()
-    said: dict[str, Any] = {}
+    stated: dict[str, Any] = {}
     for text in texts:
         for name, fields in json.loads(text).items():
-            facts = make(**fields)
-            if _meaning(said.setdefault(name, facts)) != _meaning(facts):
+            facts = read(name, fields)
+            newer = stated.setdefault(name, facts)
+            if _meaning(newer) != _meaning(facts):
                 raise InvalidInput(
-                    f"runs contradict each other on {name}: {said[name]} and {facts}; analyse them apart"
+                    f"runs contradict each other on {name}: {newer} and {facts}; analyse them apart"
                 )
-    known.update(said)
+    return stated
 
 
 def _meaning(facts: InterventionFacts | CriterionFacts) -> tuple[str | None, ...]:
-    return (
-        (facts.better,) if isinstance(facts, CriterionFacts) else (facts.category, facts.strength)
-    )
+    if isinstance(facts, CriterionFacts):
+        return (facts.better,)
+    return (facts.category, facts.strength)
+
+
+def _intervention_facts(name: str, fields: Mapping[str, Any]) -> InterventionFacts:
+    strength = fields.get("strength") or ""
+    legacy = {
+        "group": _LEGACY_GROUPS.get(strength, fields["category"]),
+        "level": _LEGACY_LEVELS.get(strength),
+    }
+    facts = {**legacy, **fields}
+    return InterventionFacts(**{**facts, "group": facts["group"] or legacy["group"]})
+
+
+def _criterion_facts(name: str, fields: Mapping[str, Any]) -> CriterionFacts:
+    # tags of before lack the newer fields; those of this project's criteria are known
+    house = house_criteria().get(name)
+    newer: dict[str, Any] = {}
+    if house and house.better == fields["better"]:
+        newer = {key: getattr(house, key) for key in ("title", "group", "judges", "category")}
+    facts = {**newer, **fields}
+    return CriterionFacts(**{**facts, "judges": tuple(facts.get("judges", ()))})

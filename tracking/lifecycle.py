@@ -1,28 +1,54 @@
-"""Runs end in a state that says how: signals and failures while they live, reconciliation of those killed with -9."""
+"""End every run in a state that says how: FINISHED, FAILED or KILLED, never RUNNING.
+
+Signals and failures are handled while a run lives; the runs of processes that were killed with -9
+are ended by the next process.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 import psutil
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunTag
+from mlflow.entities import RunTag
 
 from interventions.errors import InvalidInput
 from tracking import schema, store
+from tracking.processes import (
+    SILENT_SECONDS,
+    is_own_run,
+    is_process_gone,
+    is_run_dead,
+    process_tags,
+)
 
-BEAT = 30.0  # seconds between heartbeats
-SILENT = 600.0  # a run on another host that was silent for so long is dead
-_WATCH = 1.0  # seconds between looks at the process that launched us
+__all__ = [
+    "HEARTBEAT_SECONDS",
+    "SILENT_SECONDS",
+    "Stopped",
+    "Terminated",
+    "closing_run",
+    "end_dead_runs",
+    "exit_status",
+    "fail_launched_run",
+    "is_own_run",
+    "is_process_gone",
+    "is_run_dead",
+    "launched_run_id",
+    "one_line",
+    "process_tags",
+]
+
+HEARTBEAT_SECONDS = 30.0  # between heartbeats
+_WATCH_SECONDS = 1.0  # between looks at the process that launched this one
 
 
 class Terminated(BaseException):
@@ -30,27 +56,28 @@ class Terminated(BaseException):
 
 
 class Stopped(Exception):
-    """A run was given up on purpose: it ends KILLED, the message as its note."""
+    """A run was given up on purpose: it ends KILLED, with the message as its note."""
 
 
 @contextmanager
-def ending(
+def closing_run(
     client: MlflowClient,
     run_id: str,
     tick: Callable[[], None] = lambda: None,
     identified: bool = False,
 ) -> Iterator[None]:
-    """Leave the run FINISHED, FAILED with its traceback as an artifact, or KILLED; never RUNNING.
+    """End a run when the block ends: FINISHED, FAILED with its traceback as an artifact, or KILLED.
 
     Args:
         client: of the store.
         run_id: the run.
         tick: called every second meanwhile, from another thread.
-        identified: the run has the tags of ``identity`` already.
+        identified: whether the run has this process's ``process_tags`` already.
     """
     stop = threading.Event()
     if not identified:
-        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in identity().items()])
+        tags = [RunTag(key, value) for key, value in process_tags().items()]
+        client.log_batch(run_id, tags=tags)
     beating = threading.Thread(
         target=_beat, args=(client, run_id, stop, _launcher(), tick), daemon=True
     )
@@ -78,23 +105,37 @@ def ending(
         beating.join()
 
 
-def reconcile(client: MlflowClient, experiment_id: str) -> list[str]:
-    """Mark as KILLED the runs that say RUNNING and whose process is gone; returns their ids."""
+def end_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
+    """Mark as KILLED the runs that say RUNNING and whose process is gone.
+
+    Returns:
+        Their ids.
+    """
     running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
-    dead = [run for run in running if is_dead(run)]
-    for run in dead:
-        client.set_tag(run.info.run_id, schema.NOTE, "The process was killed before the run ended.")
-        client.set_terminated(run.info.run_id, "KILLED")
-    return [run.info.run_id for run in dead]
+    dead_ids = [run.info.run_id for run in running if is_run_dead(run)]
+    for run_id in dead_ids:
+        client.set_tag(run_id, schema.NOTE, "The process was killed before the run ended.")
+        client.set_terminated(run_id, "KILLED")
+    return dead_ids
 
 
 def exit_status(command: Callable[[], None]) -> int:
-    """Run a command; returns 0, 2 (bad input, said in one line), 130 (Ctrl-C) or 143 (SIGTERM)."""
+    """Run a command and return its exit status.
+
+    Bad input is printed in one line. Other errors are raised.
+
+    Returns:
+        0, 2 (bad input), 130 (Ctrl-C) or 143 (SIGTERM).
+
+    Example:
+        >>> exit_status(lambda: None)
+        0
+    """
     try:
         command()
     except InvalidInput as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
-        fail_launched(one_line(error))
+        fail_launched_run(one_line(error))
         return 2
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -103,62 +144,32 @@ def exit_status(command: Callable[[], None]) -> int:
     return 0
 
 
-def launched() -> str | None:
-    """The run that `mlflow run` made for this process, if that is how it was started."""
+def launched_run_id() -> str | None:
+    """Return the run that `mlflow run` made for this process; None if it was not started so."""
     return os.environ.get("MLFLOW_RUN_ID")
 
 
-def fail_launched(line: str) -> None:
-    """`mlflow run` made a run before we could look: end it FAILED with the reason as its note."""
-    run_id = launched()
+def fail_launched_run(reason: str) -> None:
+    """End FAILED the run that `mlflow run` made for this process, if there is one.
+
+    Args:
+        reason: becomes the run's note.
+    """
+    run_id = launched_run_id()
     if run_id:
         client = MlflowClient(tracking_uri=store.uri())
-        client.set_tag(run_id, schema.NOTE, line)
+        client.set_tag(run_id, schema.NOTE, reason)
         client.set_terminated(run_id, "FAILED")
 
 
 def one_line(error: BaseException) -> str:
-    """An error as one line."""
+    r"""Return an error's message as one line.
+
+    Example:
+        >>> one_line(ValueError("two\nlines"))
+        'two lines'
+    """
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def identity() -> dict[str, str]:
-    """Tags that tell which process a run is made by, and that it lives."""
-    return {
-        schema.PID: str(os.getpid()),
-        schema.HOST: socket.gethostname(),
-        schema.PROCESS_STARTED: str(psutil.Process().create_time()),
-        schema.HEARTBEAT: str(time.time()),
-    }
-
-
-def is_own(run: Run) -> bool:
-    """Whether a run is, or was, this process's."""
-    return (run.data.tags.get(schema.PID), run.data.tags.get(schema.HOST)) == (
-        str(os.getpid()),
-        socket.gethostname(),
-    )
-
-
-def is_dead(run: Run) -> bool:
-    """Whether a run that says RUNNING has no process any more."""
-    tags = run.data.tags
-    if schema.PID not in tags:  # `mlflow run` makes the run seconds before our process adopts it
-        return time.time() - run.info.start_time / 1000 > SILENT
-    return is_gone(tags)
-
-
-def is_gone(tags: Mapping[str, str]) -> bool:
-    """Whether the process whose ``identity`` these are lives no more; on another host: was silent for long."""
-    if tags.get(schema.HOST) == socket.gethostname():
-        try:
-            started = psutil.Process(int(tags[schema.PID])).create_time()
-        except psutil.NoSuchProcess:
-            return True
-        return (
-            abs(started - float(tags[schema.PROCESS_STARTED])) > 1
-        )  # the pid was given to another process
-    return time.time() - float(tags[schema.HEARTBEAT]) > SILENT
 
 
 def _beat(
@@ -168,21 +179,21 @@ def _beat(
     launcher: psutil.Process | None,
     tick: Callable[[], None],
 ) -> None:
-    last = time.monotonic()
-    while not stop.wait(_WATCH):
+    last_beat = time.monotonic()
+    while not stop.wait(_WATCH_SECONDS):
         with suppress(Exception):  # it will be tried again
             tick()
         if launcher is not None and not launcher.is_running():
             os.kill(os.getpid(), signal.SIGTERM)  # a killed `mlflow run` would leave us an orphan
             return
-        if time.monotonic() - last > BEAT:
-            last = time.monotonic()
+        if time.monotonic() - last_beat > HEARTBEAT_SECONDS:
+            last_beat = time.monotonic()
             with suppress(Exception):  # a store that is away for a minute must not end the run
                 client.set_tag(run_id, schema.HEARTBEAT, str(time.time()))
 
 
 def _launcher() -> psutil.Process | None:
-    """The `mlflow run` that started us, past the shell between, if there is one."""
+    """Return the process of the `mlflow run` that started this one, past the shell between."""
     if "MLFLOW_RUN_ID" not in os.environ:
         return None
     for parent in psutil.Process().parents():

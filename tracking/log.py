@@ -1,4 +1,4 @@
-"""What a run writes into MLflow, and how long that took."""
+"""Write into MLflow what a run does, and measure how long the writing takes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -28,6 +29,9 @@ from tracking.plan import Plan
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_BATCH_SECONDS = 5.0  # that values wait for others, to be sent in one request
+_NO_TEXTS: Mapping[str, str] = MappingProxyType({})
+
 
 def _timed(method: Callable[Concatenate[Log, P], R]) -> Callable[Concatenate[Log, P], R]:
     def timed(self: Log, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -41,19 +45,29 @@ def _timed(method: Callable[Concatenate[Log, P], R]) -> Callable[Concatenate[Log
     return timed
 
 
-_PATIENCE = 5.0  # seconds that values wait for others, to be sent in one request
+@dataclass
+class _Batch:
+    """What waits to be sent."""
+
+    metrics: list[Metric] = field(default_factory=list)
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 class Log:
-    """One run's log. What is logged within seconds goes out together; ``seconds`` adds up the time spent here.
+    """One run's log. What is logged within some seconds goes out in one request.
 
     Args:
         client: of the store.
         run_id: of the run.
         experiment_id: its experiment's.
         plan: what is run.
-        launched: the params that `mlflow run` has logged.
+        launched_params: the params that `mlflow run` has logged.
         tags: to log beside our own.
+
+    Attributes:
+        seconds: the time spent on logging.
+        seconds_load: the time spent on loading models and data; the caller sets it before ``end``.
     """
 
     def __init__(
@@ -62,80 +76,100 @@ class Log:
         run_id: str,
         experiment_id: str,
         plan: Plan,
-        launched: Mapping[str, str] = MappingProxyType({}),
-        tags: Mapping[str, str] = MappingProxyType({}),
+        launched_params: Mapping[str, str] = _NO_TEXTS,
+        tags: Mapping[str, str] = _NO_TEXTS,
     ) -> None:
-        self.client, self.run_id, self.experiment_id, self.plan = (
-            client,
-            run_id,
-            experiment_id,
-            plan,
-        )
-        self._launched, self._tags = launched, {schema.SWEEP: "", **tags}
+        self.client, self.run_id, self.plan = client, run_id, plan
+        self.experiment_id = experiment_id
+        self._launched_params, self._tags = launched_params, {schema.SWEEP: "", **tags}
         self.seconds = 0.0
         self.seconds_load = 0.0
         self._steps: list[dict[str, Any]] = []
         self._items: list[pd.DataFrame] = []
         self._diverged: set[str] = set()
-        self._waiting: tuple[list[Metric], dict[str, str], dict[str, str]] = ([], {}, {})
-        self._since = time.monotonic()
+        self._waiting = _Batch()
+        self._sent_at = time.monotonic()
         self._lock = threading.RLock()  # the heartbeat's thread sends what has waited
 
     @_timed
     def begin(self) -> None:
-        """Params and tags."""
+        """Log the params and the tags that are known before the first step."""
         plan, names = self.plan, [step.name for step in self.plan.composition]
-        # `mlflow run` has logged what it was given, shell-quoted, and a param cannot be changed
-        launched = self._launched
-        asked = {name: str(getattr(plan.asked, name)) for name in schema.SETTINGS}
-        used = {name: str(getattr(plan.settings, name)) for name in schema.SETTINGS}
         params = {
             schema.COMPOSITION: plan.spec(),
-            schema.PAIR: schema.pair(names),
+            schema.PAIR: schema.pair_name(names),
             **schema.step_params(names),
-            **schema.hyperparameters(plan.composition),
-            **{name: value for name, value in asked.items() if name not in launched},
-            **{
-                schema.USED + n: used[n]
-                for n in used
-                if n in ("dtype", "device") or launched.get(n, asked[n]) != used[n]
-            },
+            **schema.hyperparameter_params(plan.composition),
+            **self._settings(),
         }
-        about = {
-            schema.ABOUT_INTERVENTIONS: catalogue.as_tag(catalogue.of_steps(plan.composition)),
-            schema.ABOUT_CRITERIA: catalogue.as_tag(catalogue.of_criteria(CRITERIA.all().values())),
+        interventions = catalogue.facts_of_steps(plan.composition)
+        criteria = catalogue.facts_of_criteria(CRITERIA.all().values())
+        tags = {
+            schema.KEY: plan.keys[-1],
+            **self._tags,
+            schema.ABOUT_INTERVENTIONS: catalogue.as_tag(interventions),
+            schema.ABOUT_CRITERIA: catalogue.as_tag(criteria),
         }
-        self._batch(params=params, tags={schema.KEY: plan.keys[-1], **self._tags, **about})
+        self._add(params=params, tags=tags)
+
+    def _settings(self) -> dict[str, str]:
+        requested = {name: str(getattr(self.plan.requested, name)) for name in schema.SETTINGS}
+        used = {name: str(getattr(self.plan.settings, name)) for name in schema.SETTINGS}
+        # `mlflow run` has logged what it was given, with the shell's quotes, and MLflow lets
+        # nobody change a param: what was used goes into one of its own
+        logged = {name: self._launched_params.get(name, requested[name]) for name in used}
+        always_shown = ("dtype", "device")
+        params = {name: requested[name] for name in requested if name not in self._launched_params}
+        for name, value in used.items():
+            if name in always_shown or logged[name] != value:
+                params[f"{schema.USED}{name}"] = value
+        return params
 
     @_timed
-    def recompression(self, again: Composition, key: str) -> None:
-        """Show the steps that were added: in the run's name, its params and a tag."""
+    def recompression(self, added: Composition, key: str) -> None:
+        """Show the recompressions in the run's name, its params and a tag.
+
+        Args:
+            added: the recompressions; the empty composition if there are none.
+            key: of the last checkpoint.
+        """
         profile, steps = self.plan.settings.data, self.plan.composition
-        added = [step.spec(profile) for step in again]
-        if again:
-            self.client.update_run(
-                self.run_id, name=schema.run_name([s.spec(profile) for s in steps], added)
-            )
-        shown = again.spec(profile)
-        names = [step.name for step in (*steps, *again)]
-        more = dict(list(schema.step_params(names).items())[len(steps) :])
-        self._batch(
-            params={schema.RECOMPRESSED_PARAM: shown, **more},
-            tags={schema.RECOMPRESSED: shown, schema.KEY: key},
+        if added:
+            specs = [step.spec(profile) for step in steps]
+            name = schema.run_name(specs, [step.spec(profile) for step in added])
+            self.client.update_run(self.run_id, name=name)
+        text = added.spec(profile)
+        all_names = [step.name for step in (*steps, *added)]
+        # the params of the planned steps are logged already
+        new_params = dict(list(schema.step_params(all_names).items())[len(steps) :])
+        self._add(
+            params={schema.RECOMPRESSED_PARAM: text, **new_params},
+            tags={schema.RECOMPRESSED: text, schema.KEY: key},
         )
 
     @_timed
     def checkpoint(self, step: int, intervention: Intervention, key: str, folder: Path) -> str:
-        """Log a checkpoint folder as an artifact, and as a LoggedModel that points at it; returns the model's id."""
-        place = schema.checkpoint_folder(step, intervention.name)
-        self.client.log_artifacts(self.run_id, str(folder), place)
+        """Log a checkpoint as an artifact, and as a LoggedModel that points at it.
+
+        Args:
+            step: the number of interventions applied.
+            intervention: the last of them.
+            key: the checkpoint's.
+            folder: where its files are.
+
+        Returns:
+            The LoggedModel's id.
+        """
+        artifact = schema.checkpoint_folder(step, intervention.name)
+        self.client.log_artifacts(self.run_id, str(folder), artifact)
+        tags = {schema.KEY: key, "composability.artifact": f"runs:/{self.run_id}/{artifact}"}
         model = mlflow.create_external_model(
             name=f"{step}-{intervention.name}",
             source_run_id=self.run_id,
             experiment_id=self.experiment_id,
             model_type="checkpoint",
-            params={k: str(v) for k, v in intervention.params().items()},
-            tags={schema.KEY: key, "composability.artifact": f"runs:/{self.run_id}/{place}"},
+            params={name: str(value) for name, value in intervention.params().items()},
+            tags=tags,
         )
         return str(model.model_id)
 
@@ -146,104 +180,100 @@ class Log:
         intervention: Intervention | None,
         key: str,
         measured: Mapping[str, Scores],
-        applied: Cost | None,
+        applying: Cost | None,
         measuring: Cost,
         model_id: str | None,
     ) -> None:
-        """The criteria after ``step`` interventions, and what they cost."""
+        """Log the criteria after ``step`` interventions, and what they cost.
+
+        Args:
+            step: the number of interventions applied.
+            intervention: the last of them; None at step 0.
+            key: the checkpoint's.
+            measured: scores by criterion.
+            applying: what applying the intervention cost, if known.
+            measuring: what measuring cost.
+            model_id: the LoggedModel to link the metrics to, if there is one.
+        """
         metrics = {name: scores.value for name, scores in measured.items()}
         metrics |= {f"{schema.STDERR}{name}": scores.stderr for name, scores in measured.items()}
         metrics[schema.SECONDS_MEASURE] = measuring.seconds
-        metrics[schema.PEAK_MEMORY] = max(measuring.peak_gib, applied.peak_gib if applied else 0.0)
-        if applied:
-            metrics[schema.SECONDS_APPLY] = applied.seconds
-        self._metrics(metrics, step, model_id)
+        metrics[schema.PEAK_MEMORY] = max(measuring.peak_gib, applying.peak_gib if applying else 0)
+        if applying:
+            metrics[schema.SECONDS_APPLY] = applying.seconds
+        self._add_metrics(metrics, step, model_id)
         self._diverged |= {name for name, scores in measured.items() if math.isinf(scores.value)}
-        self._steps.append(
-            {
-                "step": step,
-                "intervention": intervention.spec(self.plan.settings.data)
-                if intervention
-                else None,
-                "key": key,
-                "criteria": {
-                    name: {"value": schema.exact(s.value), "stderr": schema.exact(s.stderr)}
-                    for name, s in measured.items()
-                },
+        exact_scores = {
+            name: {
+                "value": schema.json_number(scores.value),
+                "stderr": schema.json_number(scores.stderr),
             }
+            for name, scores in measured.items()
+        }
+        spec = intervention.spec(self.plan.settings.data) if intervention else None
+        self._steps.append(
+            {"step": step, "intervention": spec, "key": key, "criteria": exact_scores}
         )
-        self._items += [
-            pd.DataFrame(
-                {
-                    "criterion": name,
-                    "step": step,
-                    "item": list(s.items),
-                    "score": list(s.items.values()),
-                }
-            )
-            for name, s in measured.items()
-        ]
-
-    @_timed
-    def _artifacts(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            exact = json.dumps({"composition": self.plan.spec(), "steps": self._steps}, indent=1)
-            (Path(folder) / schema.CRITERIA_JSON).write_text(exact)
-            pd.concat(self._items, ignore_index=True).to_parquet(
-                Path(folder) / schema.ITEMS, index=False
-            )
-            self.client.log_artifacts(self.run_id, folder)
-
-    def end(self) -> None:
-        """The files of all steps, and the last tags."""
-        self._artifacts()
-        if self._diverged:
-            self._batch(tags={schema.DIVERGED: ",".join(sorted(self._diverged))})
-        spent = {schema.SECONDS_LOG: self.seconds, schema.SECONDS_LOAD: self.seconds_load}
-        self._metrics(spent, step=len(self._steps) - 1)
-        self.flush()
+        for name, scores in measured.items():
+            columns = {"item": list(scores.items), "score": list(scores.items.values())}
+            self._items.append(pd.DataFrame({"criterion": name, "step": step, **columns}))
 
     def reused(self, steps: int) -> None:
-        """How many steps came from a kept checkpoint."""
-        self._batch(tags={schema.REUSED_PREFIX: str(steps)})
+        """Log how many steps came from a stored checkpoint."""
+        self._add(tags={schema.REUSED_PREFIX: str(steps)})
 
-    def _metrics(
-        self, metrics: Mapping[str, float], step: int, model_id: str | None = None
-    ) -> None:
-        now = int(time.time() * 1000)
-        self._batch(
-            metrics=[
-                Metric(name, value, now, step, model_id=model_id, run_id=self.run_id)
-                for name, value in schema.finite(metrics).items()
-            ]
-        )
-
-    def _batch(
-        self,
-        params: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-        metrics: list[Metric] | None = None,
-    ) -> None:
-        with self._lock:
-            waiting_metrics, waiting_params, waiting_tags = self._waiting
-            waiting_metrics += metrics or []
-            waiting_params |= params or {}
-            waiting_tags |= tags or {}
+    def end(self) -> None:
+        """Log the files of all steps and the last tags, and send all that waits."""
+        self._log_files()
+        if self._diverged:
+            self._add(tags={schema.DIVERGED: ",".join(sorted(self._diverged))})
+        seconds = {schema.SECONDS_LOG: self.seconds, schema.SECONDS_LOAD: self.seconds_load}
+        self._add_metrics(seconds, step=len(self._steps) - 1)
+        self.flush()
 
     def tick(self) -> None:
         """Send what has waited for some seconds; called every second, from another thread."""
-        if time.monotonic() - self._since > _PATIENCE:
+        if time.monotonic() - self._sent_at > _BATCH_SECONDS:
             self.flush()
 
     @_timed
     def flush(self) -> None:
         """Send what waits; if the store does not take it, it goes on waiting."""
         with self._lock:
-            metrics, params, tags = self._waiting
             self.client.log_batch(
                 self.run_id,
-                metrics=metrics,
-                params=[Param(k, v) for k, v in params.items()],
-                tags=[RunTag(k, v) for k, v in tags.items()],
+                metrics=self._waiting.metrics,
+                params=[Param(name, value) for name, value in self._waiting.params.items()],
+                tags=[RunTag(name, value) for name, value in self._waiting.tags.items()],
             )
-            self._waiting, self._since = ([], {}, {}), time.monotonic()
+            self._waiting, self._sent_at = _Batch(), time.monotonic()
+
+    @_timed
+    def _log_files(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            steps = {"composition": self.plan.spec(), "steps": self._steps}
+            (Path(folder) / schema.CRITERIA_JSON).write_text(json.dumps(steps, indent=1))
+            items = pd.concat(self._items, ignore_index=True)
+            items.to_parquet(Path(folder) / schema.ITEMS, index=False)
+            self.client.log_artifacts(self.run_id, folder)
+
+    def _add_metrics(
+        self, metrics: Mapping[str, float], step: int, model_id: str | None = None
+    ) -> None:
+        timestamp = int(time.time() * 1000)
+        entries = [
+            Metric(name, value, timestamp, step, model_id=model_id, run_id=self.run_id)
+            for name, value in schema.without_nan(metrics).items()
+        ]
+        self._add(metrics=entries)
+
+    def _add(
+        self,
+        params: Mapping[str, str] = _NO_TEXTS,
+        tags: Mapping[str, str] = _NO_TEXTS,
+        metrics: list[Metric] | None = None,
+    ) -> None:
+        with self._lock:
+            self._waiting.metrics += metrics or []
+            self._waiting.params |= params
+            self._waiting.tags |= tags

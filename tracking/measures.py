@@ -1,6 +1,7 @@
-"""Composability of one pair in numbers, from a criterion's values in both orders (paper, section 2.2).
+"""Measure how well a pair composes, from a criterion's values in both orders.
 
-``analysis.points`` computes the same for whole tables of runs; a test compares the two.
+Both measures are those of the paper's section 2.2. The functions take single numbers as well as
+whole columns (NumPy arrays or pandas Series).
 """
 
 from __future__ import annotations
@@ -8,20 +9,82 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any, Literal, TypeVar, overload
+
+import numpy as np
+
+Error = Literal["best", "worst"]
+Values = TypeVar("Values", float, Any)
 
 
-def order_sensitivity(forward: float, backward: float, better: str = "higher") -> float:
-    """|forward - backward|; infinite where both are: two destroyed models do not compose well."""
-    return (
-        abs(forward - backward) if math.isfinite(forward) or math.isfinite(backward) else math.inf
-    )
+def order_sensitivity(forward: Values, backward: Values) -> Values:
+    """Return by how much the two orders differ: |forward - backward| (paper, section 2.2).
+
+    Args:
+        forward: the criterion's value after the one order; a number, an array or a Series.
+        backward: its value after the other order.
+
+    Returns:
+        Of the type that was given. Two infinite values (destroyed models) have no difference: NaN.
+
+    Example:
+        >>> order_sensitivity(0.75, 0.5)
+        0.25
+        >>> order_sensitivity(math.inf, math.inf)
+        nan
+    """
+    with np.errstate(invalid="ignore"):  # inf - inf
+        return abs(forward - backward)
 
 
-def order_free_error(forward: float, backward: float, better: str) -> float:
-    """What the better of the two orders leaves to be desired: 1 - max where higher is better, min where lower is."""
-    return 1 - max(forward, backward) if better == "higher" else min(forward, backward)
+@overload
+def order_free_error(
+    forward: float, backward: float, better: str, error: Error = "best"
+) -> float: ...
+@overload
+def order_free_error(forward: Any, backward: Any, better: Any, error: Error = "best") -> Any: ...
+def order_free_error(forward: Any, backward: Any, better: Any, error: Error = "best") -> Any:
+    """Return what the better of the two orders leaves to be desired (paper, section 2.2).
+
+    That is 1 - max(forward, backward) where higher is better, and min(forward, backward) where
+    lower is better. The paper's text and its Tables 2-4 say so; its printed equation 1 has the
+    worse of the two orders, which is ``error="worst"``.
+
+    Args:
+        forward: the criterion's value after the one order; a number, an array or a Series.
+        backward: its value after the other order.
+        better: "higher", "lower" or "neither": one for all, or one per value.
+        error: "best", or "worst" for equation 1.
+
+    Returns:
+        A number if numbers were given, else an array. NaN where neither direction is better, or
+        where an order has no value.
+
+    Example:
+        >>> order_free_error(0.75, 0.5, "higher")
+        0.25
+        >>> order_free_error(0.75, 0.5, "lower", error="worst")
+        0.75
+    """
+    low, high = np.minimum(forward, backward), np.maximum(forward, backward)
+    best_is_high = np.equal(better, "higher") == (error == "best")
+    value = np.where(best_is_high, high, low)
+    higher, lower = np.equal(better, "higher"), np.equal(better, "lower")
+    errors = np.where(higher, 1 - value, np.where(lower, value, np.nan))
+    return errors.item() if errors.ndim == 0 else errors
 
 
+def _sensitivity_to_minimize(forward: float, backward: float, better: str) -> float:
+    # a study must not take two destroyed models for ones that compose well
+    both_infinite = not math.isfinite(forward) and not math.isfinite(backward)
+    return math.inf if both_infinite else order_sensitivity(forward, backward)
+
+
+def _error_to_minimize(forward: float, backward: float, better: str) -> float:
+    return order_free_error(forward, backward, "higher" if better == "higher" else "lower")
+
+
+# what a study can minimize: (forward, backward, better) -> a number that is never NaN
 MEASURES: Mapping[str, Callable[[float, float, str], float]] = MappingProxyType(
-    {"order_sensitivity": order_sensitivity, "order_free_error": order_free_error}
+    {"order_sensitivity": _sensitivity_to_minimize, "order_free_error": _error_to_minimize}
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from argparse import ArgumentParser
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,60 +11,42 @@ from typing import Any, cast, get_args
 import torch
 from transformers import PreTrainedModel
 
-from interventions.composition import Composition, Recompress, digest
-from interventions.data.base import SPLITS, Data
+from interventions.composition import Composition, digest
+from interventions.data.base import Data
 from interventions.data.paper import paper
 from interventions.data.testbed import MODEL, testbed
 from interventions.errors import InvalidInput, one_of
-from interventions.lm import file_digest, skeleton
-from interventions.options import PROFILES, Split
-from tracking import store
-from tracking.settings import CHECKPOINTS, DATA, DEVICES, PAPER, TESTBED, Settings
+from interventions.files import file_digest
+from interventions.lm import skeleton
+from interventions.options import PROFILES, SPLITS, Recompress, Split
+from tracking.settings import CHECKPOINTS, DATA, DEVICES, PAPER, SEED_LIMIT, TESTBED, Settings
 from tracking.settings import DTYPES as DTYPE_NAMES
 
 
-def add_settings(
-    made: ArgumentParser, checkpoints: str = Settings.checkpoints, split: bool = True
-) -> None:
-    """The settings that every command has which runs compositions.
+def defaults_profile(data: str) -> str:
+    """Return whose defaults steps have on some data: "testbed" or "paper".
 
-    Args:
-        made: the command's parser.
-        checkpoints: that command's default.
-        split: whether it may be chosen what to judge by; a study judges by validation data.
+    An unknown name of data gets the first; it is refused later, with the settings.
     """
-    made.add_argument(
-        "--model", default=Settings.model, help="testbed, a checkpoint folder, or a Hugging Face id"
-    )
-    made.add_argument(
-        "--data", default=Settings.data, help="what to learn from and to judge by: testbed or paper"
-    )
-    if split:
-        made.add_argument(
-            "--split", default=Settings.split, help=f"of the data to judge by: {', '.join(SPLITS)}"
-        )
-    made.add_argument("--recompress", default=Settings.recompress, help="auto, never or paper")
-    made.add_argument(
-        "--checkpoints", default=checkpoints, help=f"logged: {', '.join(CHECKPOINTS)}"
-    )
-    made.add_argument("--device", default=Settings.device, help=", ".join(DEVICES))
-    made.add_argument("--dtype", default=Settings.dtype, help="auto, float32, bfloat16, float16")
-    made.add_argument(
-        "--experiment", default=store.EXPERIMENT, help="name of the MLflow experiment"
-    )
-
-
-def profile(data: str) -> str:
-    """Whose defaults a step has; an unknown one is refused later, with the settings."""
     return data if data in PROFILES else PROFILES[0]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked run: settings as asked and as resolved, data made, one key per checkpoint (the base model's first)."""
+    """A checked run.
+
+    Attributes:
+        composition: what is applied.
+        requested: the settings as a user gave them.
+        settings: the settings as they came out: device and dtype are no longer "auto".
+        source: the model's folder, or its Hugging Face id.
+        data: what the steps learn from and what judges them.
+        origin: the identity of the base model in this run.
+        keys: one per checkpoint, the base model's first.
+    """
 
     composition: Composition
-    asked: Settings
+    requested: Settings
     settings: Settings
     source: str
     data: Data
@@ -73,39 +54,53 @@ class Plan:
     keys: list[str]
 
     def spec(self) -> str:
-        """The composition on this plan's profile."""
+        """Return the composition as text, on this plan's profile."""
         return self.composition.spec(self.settings.data)
 
 
 class RunContext:
-    """What all compositions under the same settings stand on; each part is made when it is first asked for."""
+    """What all compositions under the same settings share; each part is made when first needed.
 
-    def __init__(self, settings: Settings, elsewhere: bool = False) -> None:
-        """Check the settings; whether there is the device, only unless it is ``elsewhere``; raises InvalidInput."""
+    Args:
+        settings: as a user gave them.
+        remote: whether the runs are on another machine, so that this one need not have the device.
+
+    Attributes:
+        requested: the settings as given.
+        settings: with device and dtype as they come out.
+        source: the model's folder, or its Hugging Face id.
+
+    Raises:
+        InvalidInput: a setting is not valid.
+    """
+
+    def __init__(self, settings: Settings, remote: bool = False) -> None:
         one_of("data", settings.data, DATA)
         one_of("split", settings.split, SPLITS)
         one_of("recompress", settings.recompress, get_args(Recompress))
         one_of("checkpoints", settings.checkpoints, CHECKPOINTS)
-        if not 0 <= settings.seed < 2**32:
-            raise InvalidInput(f"seed must be 0 to {2**32 - 1}, but got {settings.seed}")
-        self.asked, self._elsewhere = settings, elsewhere
-        device, dtype = _device_and_dtype(settings, elsewhere)
+        if not 0 <= settings.seed <= SEED_LIMIT:
+            raise InvalidInput(f"seed must be 0 to {SEED_LIMIT}, but got {settings.seed}")
+        self.requested, self._remote = settings, remote
+        device, dtype = _device_and_dtype(settings, remote)
         self.settings = replace(settings, device=device, dtype=dtype)
         self.source = _source(settings.model)
 
-    def varied(self, seed: int, edit_batch: int) -> RunContext:
-        """The same with another seed and batch of edits; the model's files are not read again."""
-        other = RunContext(replace(self.asked, seed=seed, edit_batch=edit_batch), self._elsewhere)
-        other.anatomy, other.weights = self.anatomy, self.weights
-        if edit_batch == self.asked.edit_batch:
-            other.data = self.data
-        return other
+    def for_replicate(self, seed: int, edit_batch: int) -> RunContext:
+        """Return the context with another seed and batch of edits; the model is not read again."""
+        replicate = self._with(seed=seed, edit_batch=edit_batch)
+        if edit_batch == self.requested.edit_batch:
+            replicate.data = self.data
+        return replicate
 
-    def on(self, split: str) -> RunContext:
-        """The same, judged by another split of the data; the model's files are not read again."""
-        other = RunContext(replace(self.asked, split=split), self._elsewhere)
-        other.anatomy, other.weights = self.anatomy, self.weights
-        return other
+    def for_split(self, split: str) -> RunContext:
+        """Return the context judged by another split of the data; the model is not read again."""
+        return self._with(split=split)
+
+    def _with(self, **settings: Any) -> RunContext:
+        changed = RunContext(replace(self.requested, **settings), self._remote)
+        changed.anatomy, changed.weights = self.anatomy, self.weights
+        return changed
 
     @cached_property
     def anatomy(self) -> PreTrainedModel:
@@ -119,9 +114,10 @@ class RunContext:
 
     @cached_property
     def data(self) -> Data:
-        """What is learned from and judged by."""
-        make = paper if self.settings.data == PAPER else testbed
-        return make(self.settings.edit_batch, cast(Split, self.settings.split))  # checked above
+        """What the steps learn from and what judges them."""
+        make_data = paper if self.settings.data == PAPER else testbed
+        split = cast(Split, self.settings.split)  # checked above
+        return make_data(self.settings.edit_batch, split)
 
     @property
     def origin(self) -> str:
@@ -129,38 +125,58 @@ class RunContext:
         return digest("origin", self.weights, self.settings.dtype, self.settings.seed)
 
     def plan(self, steps: Composition) -> Plan:
-        """A composition's plan; raises InvalidInput where a step does not fit the model."""
+        """Return the checked plan of a composition.
+
+        Raises:
+            InvalidInput: a step does not fit the model.
+        """
         for step in steps:
             step.check(self.anatomy)
-        keys = steps.keys(self.origin, self.data)
-        return Plan(steps, self.asked, self.settings, self.source, self.data, self.origin, keys)
+        return Plan(
+            composition=steps,
+            requested=self.requested,
+            settings=self.settings,
+            source=self.source,
+            data=self.data,
+            origin=self.origin,
+            keys=steps.keys(self.origin, self.data),
+        )
 
 
-def prepare(composition: Composition | str, settings: Settings) -> Plan:
-    """Check everything; reads the model's config, not its weights.
+def plan_run(composition: Composition | str, settings: Settings) -> Plan:
+    """Check everything about a run; the model's config is read, not its weights.
+
+    Args:
+        composition: ``"lora | wanda(sparsity=0.25)"``, or a Composition.
+        settings: as a user gave them.
 
     Raises:
         InvalidInput: one line that says what is wrong and what is valid.
+
+    Example:
+        >>> plan_run("wanda", Settings(seed=1)).spec()
+        'wanda(sparsity=0.5)'
     """
-    ground = RunContext(settings)
-    return ground.plan(
-        Composition.parse(composition, settings.data)
-        if isinstance(composition, str)
-        else composition
-    )
+    context = RunContext(settings)
+    if isinstance(composition, str):
+        composition = Composition.parse(composition, settings.data)
+    return context.plan(composition)
 
 
-def _device_and_dtype(settings: Settings, elsewhere: bool) -> tuple[str, str]:
+def _device_and_dtype(settings: Settings, remote: bool) -> tuple[str, str]:
     one_of("device", settings.device, DEVICES)
     one_of("dtype", settings.dtype, DTYPE_NAMES)
-    have = torch.cuda.is_available() or (elsewhere and settings.device == "cuda")
-    if settings.device == "cuda" and not have:
+    wants_cuda = settings.device == "cuda"
+    has_cuda = torch.cuda.is_available() or (remote and wants_cuda)
+    if wants_cuda and not has_cuda:
         raise InvalidInput(
             "device is cuda, but torch sees no GPU here; use device=cpu or device=auto"
         )
-    device = "cuda" if have and settings.device != "cpu" else "cpu"
-    automatic = "bfloat16" if device == "cuda" else "float32"  # bfloat16 on a CPU is emulated
-    return device, automatic if settings.dtype == "auto" else settings.dtype
+    device = "cuda" if has_cuda and settings.device != "cpu" else "cpu"
+    if settings.dtype != "auto":
+        return device, settings.dtype
+    # a CPU emulates bfloat16, a hundred times slower
+    return device, "bfloat16" if device == "cuda" else "float32"
 
 
 def _source(model: str) -> str:
@@ -171,15 +187,15 @@ def _source(model: str) -> str:
         return str(path.resolve())
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model) or model.startswith("."):
         raise InvalidInput(
-            f"model {model!r} is not a folder, and no Hugging Face id (owner/name); or use 'testbed'"
+            f"model {model!r} is not a folder, and no Hugging Face id (owner/name);"
+            " or use 'testbed'"
         )
     return model
 
 
 def _weights_identity(source: str, config: Any) -> str:
     folder = Path(source)
-    if folder.is_dir():
-        return file_digest(
-            p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".json")
-        )
-    return f"{source}@{getattr(config, '_commit_hash', None)}"
+    if not folder.is_dir():
+        return f"{source}@{getattr(config, '_commit_hash', None)}"
+    suffixes = (".safetensors", ".bin", ".json")
+    return file_digest(path for path in folder.iterdir() if path.suffix in suffixes)

@@ -1,40 +1,73 @@
-"""Tells `mlflow run` of this checkout where its runs belong; MLflow loads it through an entry point at every start.
+"""Tells `mlflow run` of this checkout where its runs belong; MLflow loads it at every start.
 
 Without it, `mlflow run .` logs into the experiment "Default" of a store in the current folder.
+It acts for this checkout only: in an installed wheel, and for any other project, it does nothing.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from interventions.cache import root
+from interventions.cache import checkout
 from tracking import store
 
 _READERS = ("analyze", "published")  # entry points whose `-P experiment=` names what is read
+_FLAGS = ("--build-image", "--help")  # the options of `mlflow run` that take no value; a test holds
+_ENTRY_POINT, _PARAMETER = ("-e", "--entry-point"), ("-P", "--param-list")
 
 
-class CheckoutExperiment:  # MLflow's DefaultExperimentProvider, which cannot be imported while MLflow imports us
-    """The experiment ``composability`` (or the one of ``-P experiment=NAME``) in the checkout's store."""
+class Launch(NamedTuple):
+    """What a command line `mlflow run …` says: the project, and its options in order."""
+
+    project: str
+    options: tuple[tuple[str, str], ...]
+
+    def values(self, names: tuple[str, ...]) -> list[str]:
+        """Return the values of an option that has several names, in order."""
+        return [value for name, value in self.options if name in names]
+
+
+# MLflow's DefaultExperimentProvider cannot be imported: MLflow imports this module while it loads
+class CheckoutExperiment:
+    """The experiment ``composability`` (or ``-P experiment=NAME``) in the checkout's store."""
+
+    def __init__(self) -> None:
+        # With `--experiment-name` MLflow never asks for an experiment, so that in_context is too
+        # late. A file of `--env-file` is not read yet and may name a store: then wait for it.
+        launch = _launch_of_this_checkout()
+        if launch is None or launch.values(("--env-file",)):
+            return
+        if "MLFLOW_TRACKING_URI" not in os.environ:
+            os.environ["MLFLOW_TRACKING_URI"] = store.local_uri()
+            # where MLflow puts the artifacts of an experiment that it makes itself
+            artifacts = Path(checkout() or "", "mlruns").as_uri()
+            os.environ.setdefault("_MLFLOW_SERVER_ARTIFACT_ROOT", artifacts)
 
     def in_context(self) -> bool:
-        """Whether this is `mlflow run` of our checkout, or a process in it; makes the checkout's store the default."""
-        ours = root() / "MLproject"
-        if not ours.exists():
-            return False
-        launch = _is_mlflow(sys.argv[0]) and sys.argv[1:2] == ["run"]
-        places = list(map(Path, sys.argv[2:])) if launch else [Path.cwd()]
-        if not any(_same(place / "MLproject", ours) for place in places):
-            return False
-        self._use_checkout_store()
-        return True
+        """Return whether this is `mlflow run` of the checkout, or a program of it in its folder.
+
+        If it is, the checkout's store becomes MLflow's default.
+        """
+        if _is_launch(sys.argv):
+            is_ours = _launch_of_this_checkout() is not None
+        else:
+            is_ours = _is_program_of_checkout()
+        if is_ours:
+            self._use_checkout_store()
+        return is_ours
 
     def get_experiment_id(self) -> str:
-        """The experiment's id; ends the process where there can be none, as MLflow would fall back to "Default"."""
+        """Return the experiment's id.
+
+        Raises:
+            SystemExit: there can be none; MLflow would otherwise fall back to "Default".
+        """
         try:
-            return store.experiment(_destination(sys.argv))
+            return store.ensure_experiment(_destination(sys.argv))
         except ValueError as error:
             raise SystemExit(f"error: {error}") from error
 
@@ -46,31 +79,93 @@ class CheckoutExperiment:  # MLflow's DefaultExperimentProvider, which cannot be
             mlflow.set_tracking_uri(store.local_uri())
 
 
-def _same(one: Path, other: Path) -> bool:
+def _launch_of_this_checkout() -> Launch | None:
+    folder = checkout()
+    launch = parse_launch(sys.argv)
+    if folder is None or launch is None or not _is_same(Path(launch.project), folder):
+        return None
+    return launch
+
+
+def _is_program_of_checkout() -> bool:
+    """Return whether a program of the checkout runs in the checkout's folder.
+
+    A script that lies elsewhere is not one.
+    """
+    folder = checkout()
+    if folder is None or not _is_same(Path.cwd(), folder):
+        return False
+    # "" of a prompt, "-c" and "-m" resolve to the current folder: they are its programs
+    return Path(sys.argv[0]).resolve().is_relative_to(folder)
+
+
+def parse_launch(argv: Sequence[str]) -> Launch | None:
+    """Return what a process's command line says of a project, or None if it is no `mlflow run`.
+
+    Args:
+        argv: the command line as `sys.argv` has it.
+
+    Example:
+        >>> parse_launch(["mlflow", "run", "-P", "first=lora", "path", "-e", "main"])
+        Launch(project='path', options=(('-P', 'first=lora'), ('-e', 'main')))
+    """
+    if not _is_launch(argv):
+        return None
+    positionals, options = _split(argv[1:])
+    return Launch(positionals[1], tuple(options)) if len(positionals) > 1 else None
+
+
+def _is_launch(argv: Sequence[str]) -> bool:
+    return _is_mlflow(argv[0]) and _split(argv[1:])[0][:1] == ["run"]
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Split a command line of MLflow into its positional arguments and its options."""
+    positionals: list[str] = []
+    options: list[tuple[str, str]] = []
+    remaining = iter(words)
+    for word in remaining:
+        if word == "--":
+            positionals.extend(remaining)
+        elif word.startswith("--"):
+            name, equals, value = word.partition("=")
+            if not equals and name not in _FLAGS:
+                value = next(remaining, "")
+            options.append((name, value))
+        elif word.startswith("-") and word != "-":
+            options.append((word[:2], word[2:] or next(remaining, "")))
+        else:
+            positionals.append(word)
+    return positionals, options
+
+
+def _is_same(path: Path, folder: Path) -> bool:
     try:
-        return one.samefile(other)
+        return path.samefile(folder)
     except OSError:
         return False
 
 
 def _is_mlflow(program: str) -> bool:
+    if program == "-m":  # while `python -m NAME` imports NAME, argv does not hold the name yet
+        return sys.orig_argv[-len(sys.argv)] == "mlflow"
     path = Path(program)
     return path.name == "mlflow" or path.parts[-2:] == ("mlflow", "__main__.py")
 
 
-def _destination(argv: list[str]) -> str:
-    """The experiment of the launched run: for a composition as asked; what reads compositions logs among reports."""
-    if _given(argv, ("-e", "--entry-point"), "") in _READERS:
+def _destination(argv: Sequence[str]) -> str:
+    """Return the experiment of the launched run.
+
+    It is the one of `-P experiment=NAME`; but entry points that only read log among the reports.
+    """
+    launch = parse_launch(argv)
+    if launch is None:
+        return store.EXPERIMENT
+    entry_points = launch.values(_ENTRY_POINT)
+    if entry_points and entry_points[-1] in _READERS:
         return store.REPORTS
-    return _given(argv, ("-P", "--param-list"), "experiment=") or store.EXPERIMENT
-
-
-def _given(argv: list[str], flags: tuple[str, str], prefix: str) -> str:
-    """The value of ``-P experiment=NAME`` or ``-e NAME``, in any of the ways to write it; empty if it is not there."""
-    for flag, value in pairwise(argv):
-        if flag in flags and value.startswith(prefix):
-            return value.removeprefix(prefix)
-    glued = (f"{flags[0]}{prefix}", f"{flags[1]}={prefix}")
-    return next(
-        (arg.removeprefix(start) for arg in argv for start in glued if arg.startswith(start)), ""
-    )
+    prefix = "experiment="
+    for parameter in launch.values(_PARAMETER):
+        if parameter.startswith(prefix):
+            return parameter.removeprefix(prefix) or store.EXPERIMENT
+    return store.EXPERIMENT

@@ -1,34 +1,38 @@
-"""One composition is one MLflow run: `python -m tracking.run --first lora --second wanda`, or `run("lora | wanda")`."""
+"""Run one composition as one MLflow run: ``run("lora | wanda")``.
+
+From a shell: `composability run "lora | wanda"`.
+"""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 if __name__ == "__main__":
-    os.environ.setdefault(
-        "TQDM_DELAY", "5"
-    )  # libraries' progress bars: only where something takes over 5 s
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "PASSIVE"
-    )  # on cores shared with others, threads that spin cost tenfold
+    # libraries show progress bars only where something takes over 5 s
+    os.environ.setdefault("TQDM_DELAY", "5")
+    # on cores shared with other programs, threads that spin cost tenfold
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
+from tqdm import tqdm
 
+from interventions import moved
 from interventions.composition import Composition
-from tracking import command, lifecycle, schema, store
-from tracking.chain import Chain, always
+from tracking import lifecycle, schema, store
+from tracking.chain import Chain, keep_all
+from tracking.checkpoints import delta
 from tracking.checkpoints.store import Checkpoints
-from tracking.execute import execute
 from tracking.log import Log
-from tracking.plan import Plan, add_settings, prepare, profile
+from tracking.plan import Plan, plan_run
 from tracking.settings import Settings
 
 
@@ -47,82 +51,108 @@ def run(
     experiment: str = store.EXPERIMENT,
     cache: Checkpoints | None = None,
 ) -> str:
-    """Apply a composition step by step, measure every criterion after each, log it all as one MLflow run.
+    """Apply a composition step by step, and log it all as one MLflow run.
+
+    Every criterion is measured on the base model and after each step.
 
     Args:
-        composition: ``"lora | wanda(sparsity=0.25)"`` or a Composition; ``"none"`` measures the base model.
+        composition: ``"lora | wanda(sparsity=0.25)"`` or a Composition; ``"none"`` measures the
+            base model.
         model: "testbed", a checkpoint folder, or a Hugging Face id.
-        data: "testbed", or "paper" (full scale: from the hub, or from the folder that COMPOSABILITY_DATA names).
+        data: "testbed", or "paper" (full scale: from the hub, or from the folder that
+            COMPOSABILITY_DATA names).
         seed: enters every step's own seed.
-        edit_batch: which of the data's batches of edits.
-        split: which data the composition is judged by, and the edits come from: "test"; "validation", for tuning;
-            "held_out", on the paper's data: "test" without the questions that "validation" asks.
+        edit_batch: the index of the batch of edits.
+        split: the data that judges the composition and that the edits come from: "test";
+            "validation", for tuning; "held_out", on the paper's data: "test" without the questions
+            that "validation" asks.
         recompress: "auto", "never" or "paper": see Composition.recompression.
-        checkpoints: which steps' checkpoints are logged as artifacts: "all", "last", "changed" (of every step the
-            tensors that differ from the step before; ``checkpoints.load`` makes the full folder of it) or "none".
+        checkpoints: the steps whose checkpoints are logged as artifacts: "all", "last", "changed"
+            (of every step the tensors that differ from the step before; ``load_checkpoint`` makes
+            the full folder of them) or "none".
         device: "auto", "cpu" or "cuda".
         dtype: "auto" (float32 on CPU, bfloat16 on GPU), "float32", "bfloat16", "float16".
         experiment: name of the MLflow experiment; made if missing.
-        cache: where computed checkpoints are kept; the checkout's by default.
+        cache: where computed checkpoints are stored; the checkout's by default.
 
     Returns:
         The run's id.
 
     Raises:
         InvalidInput: before a run is made and before anything is loaded.
+
+    Example:
+        >>> run("wanda(sparsity=25)")
+        Traceback (most recent call last):
+        ...
+        interventions.errors.InvalidInput: wanda.sparsity must be ...
     """
     settings = Settings(
         model, data, seed, edit_batch, split, recompress, checkpoints, device, dtype
     )
-    return track(prepare(composition, settings), experiment, cache)
+    return track(plan_run(composition, settings), experiment, cache)
 
 
 @dataclass(frozen=True)
-class Member:
-    """What makes a run part of a grid or study.
+class SweepMember:
+    """What makes a run part of a grid or a study.
 
     Attributes:
-        experiment_id: where it goes.
-        tags: its parent (schema.PARENT) and the sweep's name among them.
-        keep: which checkpoints, by key, are worth keeping for others.
+        experiment_id: where the run goes.
+        tags: the parent run (schema.PARENT) and the sweep's name are among them.
+        keep: says by its key whether a checkpoint is worth storing for other runs.
     """
 
     experiment_id: str
     tags: Mapping[str, str]
-    keep: Callable[[str], bool] = always
+    keep: Callable[[str], bool] = keep_all
 
 
 def track(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> str:
-    """Run a checked plan; adopts the run that `mlflow run` made, if that is how we were started."""
+    """Carry out a plan as one MLflow run; return the run's id.
+
+    If `mlflow run` started this process, it has made a run, which is used.
+
+    Args:
+        plan: what to run.
+        experiment: the name of the experiment.
+        cache: where checkpoints are stored; the checkout's by default.
+    """
     mlflow.set_tracking_uri(store.uri())
-    client, adopted = MlflowClient(), lifecycle.launched()
+    client, launched_run_id = MlflowClient(), lifecycle.launched_run_id()
     start = time.perf_counter()
-    launched = client.get_run(adopted) if adopted else None
-    experiment_id = launched.info.experiment_id if launched else store.experiment(experiment)
-    lifecycle.reconcile(client, experiment_id)
-    if launched:
-        run_id = launched.info.run_id
+    if launched_run_id:
+        launched = client.get_run(launched_run_id)
+        run_id, experiment_id = launched.info.run_id, launched.info.experiment_id
+        launched_params = launched.data.params
+        lifecycle.end_dead_runs(client, experiment_id)
         client.update_run(run_id, name=_name(plan))
     else:
-        tags = {**resolve_tags(), **lifecycle.identity()}
+        experiment_id, launched_params = store.ensure_experiment(experiment), {}
+        lifecycle.end_dead_runs(client, experiment_id)
+        tags = {**resolve_tags(), **lifecycle.process_tags()}
         run_id = client.create_run(experiment_id, tags=tags, run_name=_name(plan)).info.run_id
-    log = Log(client, run_id, experiment_id, plan, launched.data.params if launched else {})
+    log = Log(client, run_id, experiment_id, plan, launched_params)
     log.seconds += time.perf_counter() - start
-    _logged(Chain(plan, cache or Checkpoints()), log, identified=not launched)
+    _carry_out(Chain(plan, cache or Checkpoints()), log, identified=not launched_run_id)
     return run_id
 
 
-def track_member(plan: Plan, member: Member, cache: Checkpoints) -> Chain:
-    """Run a checked plan as one of many, nested under its parent; returns what it went through."""
+def track_member(plan: Plan, member: SweepMember, cache: Checkpoints) -> Chain:
+    """Carry out a plan as one run of a grid or study, nested under its parent.
+
+    Returns:
+        The chain that it went through, with scores and seconds.
+    """
     client = MlflowClient(tracking_uri=store.uri())
     start = time.perf_counter()
-    tags = {**resolve_tags(), **lifecycle.identity(), **member.tags}
+    tags = {**resolve_tags(), **lifecycle.process_tags(), **member.tags}
     run = client.create_run(member.experiment_id, tags=tags, run_name=_name(plan))
     log = Log(client, run.info.run_id, member.experiment_id, plan, tags=member.tags)
     log.seconds += time.perf_counter() - start
     chain = Chain(plan, cache, member.keep)
     chain.run_id = run.info.run_id
-    _logged(chain, log, identified=True)
+    _carry_out(chain, log, identified=True)
     chain.seconds["log"] = log.seconds
     return chain
 
@@ -131,58 +161,57 @@ def _name(plan: Plan) -> str:
     return schema.run_name([step.spec(plan.settings.data) for step in plan.composition])
 
 
-def _logged(chain: Chain, log: Log, identified: bool) -> None:
-    with lifecycle.ending(log.client, log.run_id, log.tick, identified):
+def _carry_out(chain: Chain, log: Log, identified: bool) -> None:
+    with lifecycle.closing_run(log.client, log.run_id, log.tick, identified):
         log.begin()
         try:
-            execute(chain, log)
+            _all_steps(chain, log)
         except BaseException:
-            with suppress(
-                Exception
-            ):  # the failure itself must reach the user, whatever the store says
+            # the failure itself must reach the user, whatever the store says
+            with suppress(Exception):
                 log.flush()
             raise
         log.seconds_load = chain.seconds["load"]
         log.end()
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line; MLproject's entry point ``main`` has the same parameters."""
-    made = command.parser("tracking.run", __doc__)
-    made.add_argument(
-        "--first", default="none", help="first intervention, such as lora or wanda(sparsity=0.25)"
-    )
-    made.add_argument("--second", default="none", help="second intervention")
-    made.add_argument("--then", default="none", help="further steps: rmu | wanda")
-    made.add_argument(
-        "--seed", type=int, default=Settings.seed, help="enters every step's own seed"
-    )
-    made.add_argument(
-        "--edit_batch", type=int, default=Settings.edit_batch, help="which batch of edits, from 0"
-    )
-    add_settings(made)
-    return made
+def _all_steps(chain: Chain, log: Log) -> None:
+    """Measure the base model, apply and measure each step, then what has to be compressed again."""
+    planned, policy = len(chain.steps), chain.plan.settings.checkpoints
+    may_recompress = chain.may_recompress()
+    with tqdm(total=planned + 1, unit="step", desc=chain.plan.spec(), delay=5) as bar:
+        for k in range(planned + 1):
+            _step(chain, log, k, last=k == planned and not may_recompress)
+            bar.update()
+        recompressions = chain.recompress() if may_recompress else Composition()
+        log.recompression(recompressions, chain.keys[-1])
+        for k in range(planned + 1, len(chain.steps) + 1):
+            _step(chain, log, k, last=k == len(chain.steps))
+    # only now is it known that the last planned step was the last
+    if may_recompress and not recompressions and planned and policy == "last":
+        _log_checkpoint(chain, log, planned)
+    log.reused(chain.steps_reused)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status: 0, 1 (failed), 2 (bad input), 130 (Ctrl-C), 143 (SIGTERM)."""
+def _step(chain: Chain, log: Log, k: int, last: bool) -> None:
+    scores, measuring = chain.measure(k)
+    policy, model_id = chain.plan.settings.checkpoints, None
+    is_logged = policy in ("all", "changed") or (policy == "last" and last)
+    if k and is_logged:
+        model_id = _log_checkpoint(chain, log, k)
+    intervention = chain.steps[k - 1] if k else None
+    applying = chain.cost_of_step(k) if k else None
+    log.step(k, intervention, chain.keys[k], scores, applying, measuring, model_id)
 
-    def run_it() -> None:
-        plan, experiment = _read(arguments)
-        print(f"run {track(plan, experiment)} in {store.uri()}")
 
-    return lifecycle.exit_status(run_it)
-
-
-def _read(arguments: Sequence[str] | None) -> tuple[Plan, str]:
-    options = vars(command.read(parser(), arguments))
-    specs = [options.pop(key) for key in ("first", "second", "then")]
-    experiment = options.pop("experiment")
-    settings = Settings(**options)
-    # each on its own, so that an error names the one that is wrong
-    steps = [step for spec in specs for step in Composition.parse(spec, profile(settings.data))]
-    return prepare(Composition(steps), settings), experiment
+def _log_checkpoint(chain: Chain, log: Log, k: int) -> str:
+    step, key, folder = chain.steps[k - 1], chain.keys[k], chain.checkpoint_folder(k)
+    if chain.plan.settings.checkpoints != "changed":
+        return log.checkpoint(k, step, key, folder)
+    with tempfile.TemporaryDirectory(prefix="composability-changed-") as aside:
+        delta.write_changes(chain.checkpoint_folder(k - 1), folder, Path(aside))
+        return log.checkpoint(k, step, key, Path(aside))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(moved.run_old_command("tracking.run"))

@@ -1,4 +1,4 @@
-"""The name of everything that a run logs: params, metrics, tags, artifacts. Imports no torch."""
+"""Name everything that a run logs: params, metrics, tags, artifacts. Imports no torch."""
 
 from __future__ import annotations
 
@@ -31,96 +31,137 @@ USED = "used."  # what a setting came to: used.dtype = float32 where dtype = aut
 # metrics; MLflow's step is the number of interventions applied
 STDERR = "stderr/"
 COST = "cost/"
-SECONDS_APPLY, SECONDS_MEASURE, PEAK_MEMORY = (
-    "cost/seconds_apply",
-    "cost/seconds_measure",
-    "cost/peak_memory_gib",
-)
+SECONDS_APPLY, SECONDS_MEASURE = "cost/seconds_apply", "cost/seconds_measure"
 SECONDS_LOAD, SECONDS_LOG = "cost/seconds_load", "cost/seconds_log"
+PEAK_MEMORY = "cost/peak_memory_gib"
 
 # tags
 KEY = "composability.key"
 SWEEP = "composability.sweep"  # the name of the grid or study that a run is part of
-ASKED_AGAIN = "composability.asked_again"  # what a sweep was asked for later, where its params say something else
-SWEEP_ROOT = "composability.sweep_root"  # the same, of the run that is their parent
+SWEEP_ROOT = "composability.sweep_root"  # the same name, on the run that is their parent
+# what a sweep was asked for later, where its params say something else
+ASKED_AGAIN = "composability.asked_again"
 JOB = "composability.job"  # what the run is to compute: equal jobs, equal results
 TRIAL = "composability.trial"  # the number of the study's trial that a run is
-BEST = "composability.best"  # "true" on the runs of a study's best trial, or of its Pareto-optimal ones
-CHOSEN = "composability.chosen"  # "true" on the runs of the one that a study ends with
+# "true" on the runs of a study's best trial, or of its Pareto-optimal ones
+BEST = "composability.best"
+CHOSEN = "composability.chosen"  # "true" on the runs of the trial that a study ends with
 PRUNED = "composability.pruned"  # after how many training steps a trial was given up
 PARENT = "mlflow.parentRunId"
 RECOMPRESSED = "composability.recompressed"
 REUSED_PREFIX = "composability.reused_prefix"
 DIVERGED = "composability.diverged"
-ABOUT_INTERVENTIONS, ABOUT_CRITERIA = (
-    "composability.interventions",
-    "composability.criteria",
-)  # see catalogue.py
-PUBLISHED = "composability.published"  # the table of the paper that a run's numbers are printed in
+# the facts of what a run applied and measured, see catalogue.py
+ABOUT_INTERVENTIONS = "composability.interventions"
+ABOUT_CRITERIA = "composability.criteria"
+PUBLISHED = "composability.published"  # the paper's table that prints a run's numbers
 PID, HOST = "composability.pid", "composability.host"
 PROCESS_STARTED, HEARTBEAT = "composability.process_started", "composability.heartbeat"
 NOTE = "mlflow.note.content"
 
 # artifacts
-CRITERIA_JSON, ITEMS, TRACEBACK, CHECKPOINTS = (
-    "criteria.json",
-    "items.parquet",
-    "traceback.txt",
-    "checkpoints",
-)
+CRITERIA_JSON, ITEMS = "criteria.json", "items.parquet"
+TRACEBACK, CHECKPOINTS = "traceback.txt", "checkpoints"
 
 ARROW = " → "
 AGAIN = " (again)"
 
 
 def run_name(steps: Sequence[str], again: Sequence[str] = ()) -> str:
-    """The composition as the runs table shows it: ``lora → wanda(sparsity=0.25)``."""
+    """Return a composition as the runs table shows it.
+
+    Args:
+        steps: each step's spec.
+        again: the specs of the recompressions.
+
+    Example:
+        >>> run_name(["wanda(sparsity=0.25)", "lora"], ["wanda(sparsity=0.25)"])
+        'wanda(sparsity=0.25) → lora → wanda(sparsity=0.25) (again)'
+    """
     return ARROW.join([*steps, *(step + AGAIN for step in again)]) or "base model"
 
 
-def pair(names: Iterable[str]) -> str:
-    """The interventions of both orders under one name, sorted: ``lora + wanda``."""
+def pair_name(names: Iterable[str]) -> str:
+    """Return one name for the interventions of both orders.
+
+    Example:
+        >>> pair_name(["wanda", "lora"])
+        'lora + wanda'
+    """
     return " + ".join(sorted(names)) or "none"
 
 
 def step_params(names: Sequence[str]) -> dict[str, str]:
-    """``step1``, ``step2``, …: the interventions by position."""
+    """Return the params that name the interventions by position.
+
+    Example:
+        >>> step_params(["lora", "wanda"])
+        {'step1': 'lora', 'step2': 'wanda'}
+    """
     return {f"step{i}": name for i, name in enumerate(names, start=1)}
 
 
-def steps(params: Mapping[str, str]) -> list[str]:
-    """A run's interventions by name, those applied again included."""
-    return list(itertools.takewhile(bool, (params.get(f"step{i}", "") for i in itertools.count(1))))
+def step_names(params: Mapping[str, str]) -> list[str]:
+    """Return the interventions that a run's params name, those applied again included.
 
-
-def hyperparameters(steps: Iterable[Intervention]) -> dict[str, str]:
-    """``<intervention>.<hyperparameter>``: every one, defaults too; the same column in both orders.
-
-    The second ``wanda`` of a composition is ``wanda_2``.
+    Example:
+        >>> step_names({"step1": "lora", "step2": "wanda", "seed": "0"})
+        ['lora', 'wanda']
     """
-    params, seen = {}, Counter[str]()
+    names = (params.get(f"step{i}", "") for i in itertools.count(1))
+    return list(itertools.takewhile(bool, names))
+
+
+def hyperparameter_params(steps: Iterable[Intervention]) -> dict[str, str]:
+    """Return every hyperparameter as ``<intervention>.<hyperparameter>``, defaults too.
+
+    The column is the same in both orders. The second ``wanda`` of a composition is ``wanda_2``.
+    """
+    params: dict[str, str] = {}
+    count_of_name = Counter[str]()
     for step in steps:
-        seen[step.name] += 1
-        prefix = step.name if seen[step.name] == 1 else f"{step.name}_{seen[step.name]}"
+        count_of_name[step.name] += 1
+        count = count_of_name[step.name]
+        prefix = step.name if count == 1 else f"{step.name}_{count}"
         params.update({f"{prefix}.{key}": str(value) for key, value in step.params().items()})
     return params
 
 
 def checkpoint_folder(step: int, name: str) -> str:
-    """Where the checkpoint after a step lies among the run's artifacts."""
+    """Return where the checkpoint after a step lies among the run's artifacts.
+
+    Example:
+        >>> checkpoint_folder(1, "wanda")
+        'checkpoints/1-wanda'
+    """
     return f"{CHECKPOINTS}/{step}-{name}"
 
 
 def from_store(value: float) -> float:
-    """Undo what MLflow's store does to infinities: it keeps them as the largest float."""
+    """Return a metric with the infinities that MLflow's store turns into the largest float.
+
+    Example:
+        >>> from_store(-sys.float_info.max)
+        -inf
+    """
     return math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value
 
 
-def exact(value: float) -> float | str:
-    """A number as strict JSON can say it: inf and NaN as text, which ``float()`` reads back."""
+def json_number(value: float) -> float | str:
+    """Return a number as strict JSON can hold it: inf and NaN as text that ``float()`` reads.
+
+    Example:
+        >>> json_number(0.5), json_number(math.inf)
+        (0.5, 'inf')
+    """
     return value if math.isfinite(value) else str(value)
 
 
-def finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Without NaN: MLflow would draw it as a zero."""
+def without_nan(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics that are not NaN, which MLflow would draw as a zero.
+
+    Example:
+        >>> without_nan({"mmlu": 0.5, "stderr/sparsity": math.nan})
+        {'mmlu': 0.5}
+    """
     return {key: value for key, value in metrics.items() if not math.isnan(value)}

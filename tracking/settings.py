@@ -9,6 +9,7 @@ DATA = (TESTBED, PAPER)
 CHECKPOINTS = ("all", "last", "changed", "none")
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+SEED_LIMIT = 2**32 - 1  # what NumPy takes
 
 
 @dataclass(frozen=True)

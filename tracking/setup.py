@@ -1,8 +1,11 @@
-"""Set-up, once per checkout: `python -m tracking.setup` initialises the store and registers this environment.
+"""Set a checkout up, once: initialise the store, and show this environment to `mlflow run`.
 
-`mlflow run` uses an environment that already lies at ``~/.mlflow/envs/<name>`` as it is, with <name> computed from
-python_env.yaml. A link of that name to the running environment makes the plain command work, with nothing rebuilt.
-The name comes from private helpers of MLflow, which is pinned for it; a test holds it.
+From a shell: `composability setup`.
+
+`mlflow run` uses an environment at ``~/.mlflow/envs/<name>`` as it is, if there is one; <name> is
+computed from python_env.yaml. A link of that name to the running environment makes the plain
+command work, with nothing rebuilt. The name comes from private helpers of MLflow, which is pinned
+for it; a test checks it.
 """
 
 from __future__ import annotations
@@ -11,21 +14,26 @@ import os
 import sys
 from pathlib import Path
 
+from interventions import moved
 from interventions.cache import root
+from interventions.errors import InvalidInput
 from tracking import store
 
 
 def environment_link() -> Path:
-    """Where `mlflow run` looks for this project's environment."""
+    """Return the path at which `mlflow run` looks for this project's environment."""
     from mlflow.utils.environment import _PythonEnv
     from mlflow.utils.virtualenv import _get_mlflow_virtualenv_root, _get_virtualenv_name
 
-    wanted = _PythonEnv.from_yaml(root() / "python_env.yaml")
-    return Path(_get_mlflow_virtualenv_root()) / str(_get_virtualenv_name(wanted, root()))
+    environment = _PythonEnv.from_yaml(root() / "python_env.yaml")
+    return Path(_get_mlflow_virtualenv_root()) / str(_get_virtualenv_name(environment, root()))
 
 
-def register(prefix: Path) -> Path:
-    """Link the environment at ``prefix`` where MLflow looks.
+def link_environment(prefix: Path) -> Path:
+    """Link an environment where MLflow looks for it; return the link.
+
+    Args:
+        prefix: the environment's folder.
 
     Raises:
         FileExistsError: something that is not a link is there.
@@ -36,44 +44,54 @@ def register(prefix: Path) -> Path:
             f"{link} is a real environment that `mlflow run` would use; remove it, then run again"
         )
     link.parent.mkdir(parents=True, exist_ok=True)
-    aside = link.with_name(f".{link.name}-{os.getpid()}")
-    aside.symlink_to(prefix)
-    aside.replace(link)
+    # a link cannot be written over, only replaced
+    new_link = link.with_name(f".{link.name}-{os.getpid()}")
+    new_link.symlink_to(prefix)
+    new_link.replace(link)
     return link
 
 
 def initialise_store() -> str:
-    """Make or upgrade the tables of the checkout's store, and its experiment; returns the store's URI."""
+    """Make the store's tables and its experiment; upgrade the tables of the checkout's own.
+
+    Returns:
+        The store's URI.
+    """
     from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine_with_retry
 
-    store.prepare()
+    store.prepare_database()
     if store.uri() == store.local_uri():
         engine = create_sqlalchemy_engine_with_retry(store.uri())
         _upgrade_db(engine)
         engine.dispose()
-    store.experiment()
+    store.ensure_experiment()
     return store.uri()
 
 
-def link_to_ui(port: int) -> str:
-    """The runs table in MLflow's model-training view, with the criteria as columns."""
-    runs = f"http://127.0.0.1:{port}/#/experiments/{store.experiment()}/runs"
+def runs_table_address(port: int) -> str:
+    """Return the address of the runs table, with the criteria as columns.
+
+    Args:
+        port: of MLflow's UI on this machine.
+    """
+    runs = f"http://127.0.0.1:{port}/#/experiments/{store.ensure_experiment()}/runs"
     return f"{runs}?workflowType=machine_learning&viewStateShareKey={store.VIEW}"
 
 
-def main() -> int:
-    """The command; ``--ui PORT`` prints the link to the runs table instead."""
-    if sys.argv[1:2] == ["--ui"]:
-        print(link_to_ui(int(sys.argv[2])))
-        return 0
+def set_up() -> None:
+    """Link this environment, initialise the store, and print where both are.
+
+    Raises:
+        InvalidInput: there is a real environment where the link should be, or the experiment was
+            deleted.
+    """
     try:
-        link = register(Path(sys.prefix))
-        print(f"store {initialise_store()}\nenvironment {link} -> {sys.prefix}")
-    except (FileExistsError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        link = link_environment(Path(sys.prefix))
+    except FileExistsError as error:
+        raise InvalidInput(str(error)) from error
+    address = store.shown_address(initialise_store())
+    print(f"store {address}\nenvironment {link} -> {sys.prefix}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(moved.run_old_command("tracking.setup"))

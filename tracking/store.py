@@ -1,4 +1,4 @@
-"""Where runs are stored: the checkout's SQLite file, whichever folder one is in, unless MLFLOW_TRACKING_URI is set."""
+"""Know where runs are stored: in the checkout's SQLite file, or where MLFLOW_TRACKING_URI says."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from pathlib import Path
 
 from interventions.cache import root
 from interventions.errors import InvalidInput
+from interventions.files import whole_file
 
 EXPERIMENT = "composability"
-_REACHED = 10.0  # seconds that a server may take to answer
-REPORTS = "reports"  # where `analyze` logs its runs, and `mlflow run -e published` its own
+REPORTS = "reports"  # the experiment of analyses, and of `mlflow run -e published` itself
 VIEW = "criteria"  # the key of the saved view that `make ui` links to
-_SHOWN = (
+_ANSWER_SECONDS = 10.0  # that a server may take
+_ADDRESS = re.compile(r"[\w+.-]+://\S+")
+_SECRET_IN_QUERY = re.compile(r"([?&]\w*(?:password|token)=)[^&#\s]*", re.IGNORECASE)
+_VIEW_METRICS = (
     "edit_success",
     "edit_generalization",
     "edit_locality",
@@ -25,9 +28,11 @@ _SHOWN = (
     "average_bits",
 )
 
+# Markdown: a line break within a cell would end the table's row
 DESCRIPTION = """\
-**One run is one composition of interventions on a language model.** A metric's *step* is the number of interventions
-applied (0 = the base model), so the chart of a metric shows its path through the composition, and the table its end.
+**One run is one composition of interventions on a language model.** A metric's *step* is the number
+of interventions applied (0 = the base model), so the chart of a metric shows its path through the
+composition, and the table its end.
 
 | column | meaning |
 |---|---|
@@ -35,8 +40,10 @@ applied (0 = the base model), so the chart of a metric shows its path through th
 | `pair` | the interventions of both orders under one name: group by it to compare orders |
 | `<intervention>.<hyperparameter>` | every hyperparameter, defaults too |
 | `model`, `data`, `seed`, `dtype`, `edit_batch`, `recompress` | the settings of the run |
-| `edit_success`, `edit_generalization`, `edit_locality`, `edit_preservation` | editing, F1 or share; ↑ better |
-| `wmdp_bio`, `wmdp_cyber`, `wmdp` | four-choice accuracy on hazardous knowledge; ↓ better; chance is 0.25 |
+| `edit_success`, `edit_generalization`, `edit_locality`, `edit_preservation` | editing, F1 or \
+share; ↑ better |
+| `wmdp_bio`, `wmdp_cyber`, `wmdp` | four-choice accuracy on hazardous knowledge; ↓ better; \
+chance is 0.25 |
 | `mmlu` | four-choice accuracy on knowledge to keep; ↑ better |
 | `wikitext_ppl` | token perplexity on held-out text; ↓ better |
 | `average_bits`, `sparsity` | measured on the weights of the compressed layers; bits: ↓ better |
@@ -45,28 +52,59 @@ applied (0 = the base model), so the chart of a metric shows its path through th
 | tag `composability.recompressed` | the compressions that were applied again at the end |
 | tag `composability.reused_prefix` | how many steps came from a kept checkpoint |
 
-With `data = testbed`, `mmlu`, `wmdp_*` and `wikitext_ppl` are roles: they are measured on the testbed's stand-ins
-(synthetic facts and prose), not on the data sets that gave them their names.
+With `data = testbed`, `mmlu`, `wmdp_*` and `wikitext_ppl` are roles: they are measured on the
+testbed's stand-ins (synthetic facts and prose), not on the data sets that gave them their names.
 """
 
 REPORTS_DESCRIPTION = """\
-**One run is one analysis** of the compositions in other experiments: open its artifact `report.html`. Tables, figures
-and the numbers as CSV lie beside it; the run's note has the findings in words.
+**One run is one analysis** of the compositions in other experiments: open its artifact
+`report.html`. Tables, figures and the numbers as CSV lie beside it; the run's note has the findings
+in words.
 """
 
 
 def local_uri() -> str:
-    """The checkout's own SQLite store."""
+    """Return the address of the checkout's own SQLite store."""
     return f"sqlite:///{root() / 'mlflow.db'}"
 
 
 def uri() -> str:
-    """The store that runs go to and are read from."""
+    """Return the address of the store that runs go to and are read from, password and all."""
     return os.environ.get("MLFLOW_TRACKING_URI") or local_uri()
 
 
-def prepare() -> None:
-    """Make the tables of a SQLite store that is not there yet; processes that race for it take turns."""
+def shown_address(address: str | None = None) -> str:
+    """Return a store's address as it may be printed: ``***`` for its password or token.
+
+    Args:
+        address: the store's; by default that of the current one. It may be part of a longer
+            text, such as an error message.
+
+    Example:
+        >>> shown_address("postgresql://ada:p@ss@host:5432/runs?sslmode=require")
+        'postgresql://ada:***@host:5432/runs?sslmode=require'
+        >>> shown_address("http://host:5000/?token=secret")
+        'http://host:5000/?token=***'
+    """
+    return _ADDRESS.sub(_without_secrets, uri() if address is None else address)
+
+
+def _without_secrets(match: re.Match[str]) -> str:
+    address = _SECRET_IN_QUERY.sub(r"\1***", match[0])
+    scheme, _, rest = address.partition("://")
+    # the last @ before the host counts; it may be one of the password
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    login, at_sign, _ = authority.rpartition("@")
+    if not at_sign:
+        # SQLAlchemy lets a password contain / ? #, so that it seems to be the path
+        odd = re.match(r"[^:/?#@]*:(?!\d+(?:[/?#]|$))[^@]*(?=@)", rest)
+        login = odd[0] if odd else ""
+    user, colon, _ = login.partition(":")
+    return f"{scheme}://{user}:***{rest[len(login) :]}" if colon else address
+
+
+def prepare_database() -> None:
+    """Make the tables of a SQLite store that is missing; processes that race for it take turns."""
     database = _sqlite_file()
     if database is None or database.exists():
         return
@@ -77,78 +115,84 @@ def prepare() -> None:
     with FileLock(f"{database}.lock"):
         if database.exists():
             return
-        aside = database.with_name(f".{database.name}.new")
-        aside.unlink(missing_ok=True)
-        engine = create_sqlalchemy_engine_with_retry(f"sqlite:///{aside}")
-        _initialize_tables(engine)
-        engine.dispose()
-        aside.rename(database)  # whole or not at all
+        with whole_file(database) as partial:
+            partial.unlink(missing_ok=True)  # of a process with our number that was killed
+            engine = create_sqlalchemy_engine_with_retry(f"sqlite:///{partial}")
+            _initialize_tables(engine)
+            engine.dispose()
 
 
-def check() -> None:
-    """Raise InvalidInput, in one line, if the store cannot be reached; without MLflow's minutes of trying again."""
+def check_reachable() -> None:
+    """Check that the store answers, without MLflow's minutes of trying again.
+
+    Raises:
+        InvalidInput: it does not; the reason in one line.
+    """
     import requests
     from mlflow.store.db.utils import create_sqlalchemy_engine
     from sqlalchemy.exc import SQLAlchemyError
 
-    where = uri()
+    address = uri()
     try:
-        if where.startswith(("http://", "https://")):
-            requests.get(f"{where.rstrip('/')}/health", timeout=_REACHED).raise_for_status()
-        elif _sqlite_file() is None and "://" in where:
-            engine = create_sqlalchemy_engine(where)
+        if address.startswith(("http://", "https://")):
+            health = requests.get(f"{address.rstrip('/')}/health", timeout=_ANSWER_SECONDS)
+            health.raise_for_status()
+        elif _sqlite_file() is None and "://" in address:
+            engine = create_sqlalchemy_engine(address)
             engine.connect().close()
             engine.dispose()
     except (requests.RequestException, SQLAlchemyError, ImportError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = shown_address(" ".join(str(error).split()))[:200]
         raise InvalidInput(
-            f"the store {_without_password(where)} cannot be reached: {reason}"
+            f"the store {shown_address(address)} cannot be reached: {reason}"
         ) from error
 
 
-def _without_password(where: str) -> str:
-    return re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", where)
+def ensure_experiment(name: str = EXPERIMENT, description: str | None = None) -> str:
+    """Return the id of an experiment; make it, with a description, if it is missing.
 
+    Two processes may race for it.
 
-def experiment(name: str = EXPERIMENT, description: str | None = None) -> str:
-    """The id of an experiment, made with a description if it is missing; two processes may race for it.
+    Args:
+        name: the experiment's.
+        description: Markdown, shown above its runs; by default what the columns mean.
 
     Raises:
-        InvalidInput: it was deleted; says how to restore it.
+        InvalidInput: it was deleted (the line says how to restore it), or cannot be made.
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    prepare()
+    prepare_database()
     client = MlflowClient(tracking_uri=uri())
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        told = description or (REPORTS_DESCRIPTION if name == REPORTS else DESCRIPTION)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        usual = REPORTS_DESCRIPTION if name == REPORTS else DESCRIPTION
+        tags = {
+            "mlflow.note.content": description or usual,
+            f"mlflow.sharedViewState.{VIEW}": _view(),
+        }
         with suppress(MlflowException):  # another process made it meanwhile
-            client.create_experiment(
-                name,
-                artifact_location=_artifacts(name),
-                tags={"mlflow.note.content": told, f"mlflow.sharedViewState.{VIEW}": _view()},
-            )
-        found = client.get_experiment_by_name(name)
-    if found is None:
-        raise InvalidInput(f"experiment {name!r} could not be made in {uri()}")
-    if found.lifecycle_stage == "deleted":
+            client.create_experiment(name, artifact_location=_artifacts(name), tags=tags)
+        experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        raise InvalidInput(f"experiment {name!r} could not be made in {shown_address()}")
+    if experiment.lifecycle_stage == "deleted":
         raise InvalidInput(
-            f"experiment {name!r} was deleted from {uri()}: restore it with"
-            f" mlflow experiments restore -x {found.experiment_id}, or name another"
+            f"experiment {name!r} was deleted from {shown_address()}: restore it with"
+            f" mlflow experiments restore -x {experiment.experiment_id}, or name another"
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def _view() -> str:
-    """A saved view of the runs table that shows what was applied and the criteria: by default it shows no metric."""
-    name = "attributes.`Run Name`"
-    columns = ["params.`pair`", *(f"metrics.`{criterion}`" for criterion in _SHOWN)]
+    """Return a saved view of the runs table with the criteria: MLflow's own shows no metric."""
+    name_column = "attributes.`Run Name`"
+    columns = ["params.`pair`", *(f"metrics.`{criterion}`" for criterion in _VIEW_METRICS)]
     state = {
         "selectedColumns": columns,
-        "columnOrder": [name, "runDateAndNestInfo", "duration", *columns],
-        "columnWidths": {name: 420},
+        "columnOrder": [name_column, "runDateAndNestInfo", "duration", *columns],
+        "columnWidths": {name_column: 420},
     }
     return json.dumps(
         {"name": "Criteria", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}
@@ -161,7 +205,7 @@ def _sqlite_file() -> Path | None:
 
 
 def _artifacts(name: str) -> str | None:
-    """Beside a SQLite store; a server knows its own place."""
+    """Return a folder beside a SQLite store; None for a server, which has a place of its own."""
     database = _sqlite_file()
     if database is None:
         return None

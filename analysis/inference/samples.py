@@ -1,4 +1,4 @@
-"""What can be resampled for a point: its edit batches and seeds, or the items that its criterion is the mean of."""
+"""What can be resampled for a point: its edit batches and seeds, or the items of its criterion."""
 
 from __future__ import annotations
 
@@ -9,16 +9,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.metrics.align import REPLICATE, Orders, both_orders
+from analysis.metrics.align import Orders, both_orders
+from analysis.metrics.columns import REPLICATE
 from tracking.schema import STDERR
 
-MANY = 5  # replicates; with fewer, resampling them says little (two have three distinct means), and items are better
+# resampling fewer replicates says little (two have three distinct means): items are better then
+MANY = 5
 REPLICATES, ITEMS, EXACT = "edit batches and seeds", "items", "nothing: measured exactly"
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What is resampled for one point: a value per unit and order, equal units at equal positions."""
+    """What is resampled for one point: a value per unit and order.
+
+    Attributes:
+        kind: REPLICATES, ITEMS or EXACT.
+        units: what is resampled: (seed, edit batch), or an item's id.
+        forward: values after the forward order, one per unit.
+        backward: values after the backward order, equal units at equal positions.
+    """
 
     kind: str
     units: tuple[Any, ...]
@@ -26,13 +35,13 @@ class Samples:
     backward: np.ndarray
 
 
-def samples(
+def collect_samples(
     runs: pd.DataFrame, points: pd.DataFrame, items: pd.DataFrame | None = None
 ) -> dict[int, Samples]:
-    """Position in ``points`` to its samples; points with nothing to resample are not in it.
+    """Return the samples of each point that has some, by its position in ``points``.
 
-    Replicates where a point has ``MANY``; else items, where they are given and the criterion is their mean (which
-    perplexity is not); else replicates, if there are two.
+    Replicates where a point has ``MANY``; else items, where they are given and the criterion is
+    their mean (which perplexity is not); else replicates, if there are two.
 
     Args:
         runs: what ``points`` were computed from.
@@ -40,93 +49,101 @@ def samples(
         items: rows of ``tracking.query.items``, of the last step.
     """
     orders = both_orders(runs)
-    found = _replicates(orders, points)
-    enough = {at for at, sample in found.items() if len(sample.units) >= MANY}
-    over_items = _items(orders, points, items) if items is not None and len(items) else {}
-    return found | {at: sample for at, sample in over_items.items() if at not in enough}
+    over_replicates = _sample_replicates(orders, points)
+    if items is None or items.empty:
+        return over_replicates
+    over_items = _sample_items(orders, points, items)
+    chosen = over_replicates | over_items
+    for position, sample in over_replicates.items():
+        if len(sample.units) >= MANY:
+            chosen[position] = sample
+    return chosen
 
 
-def size(sample: Samples) -> int:
-    """How many units were resampled."""
+def count_units(sample: Samples) -> int:
+    """Return how many units are resampled; 0 where the criterion is measured exactly."""
     return 0 if sample.kind == EXACT else len(sample.units)
 
 
-def described(taken: Mapping[int, Samples]) -> str:
-    """What was resampled, in words: ``50 to 300 items``."""
-    told = []
+def samples_in_words(samples: Mapping[int, Samples]) -> str:
+    """Return what is resampled, as ``50 to 300 items``."""
+    words = []
     for kind in (REPLICATES, ITEMS):
-        sizes = [len(sample.units) for sample in taken.values() if sample.kind == kind]
-        if sizes:
-            few = ", which says little" if kind == REPLICATES and min(sizes) < MANY else ""
-            span = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else f"{min(sizes)}"
-            told.append(f"{span} {kind}{few}")
-    return " and ".join(told) or EXACT
+        sizes = [len(sample.units) for sample in samples.values() if sample.kind == kind]
+        if not sizes:
+            continue
+        low, high = min(sizes), max(sizes)
+        span = f"{low} to {high}" if low < high else f"{low}"
+        caution = ", which says little" if kind == REPLICATES and low < MANY else ""
+        words.append(f"{span} {kind}{caution}")
+    return " and ".join(words) or EXACT
 
 
-def _replicates(orders: Orders, points: pd.DataFrame) -> dict[int, Samples]:
+def _sample_replicates(orders: Orders, points: pd.DataFrame) -> dict[int, Samples]:
     criteria = list(points.criterion.unique())
     forward, backward = orders.values("forward", criteria), orders.values("backward", criteria)
-    column = {name: i for i, name in enumerate(criteria)}
+    column_of = {name: column for column, name in enumerate(criteria)}
     units = list(orders.frame[REPLICATE].itertuples(index=False, name=None))
-    rows = orders.frame.groupby("point", sort=False).indices
-    found = {}
-    for at, (key, criterion) in enumerate(zip(points.point, points.criterion, strict=True)):
-        these = rows[key]
-        one, other = forward[these, column[criterion]], backward[these, column[criterion]]
-        both = np.isfinite(one) & np.isfinite(other)
+    rows_of = orders.frame.groupby("point", sort=False).indices
+    samples = {}
+    keys = zip(points.point, points.criterion, strict=True)
+    for position, (number, criterion) in enumerate(keys):
+        rows, column = rows_of[number], column_of[criterion]
+        first, second = forward[rows, column], backward[rows, column]
+        is_paired = np.isfinite(first) & np.isfinite(second)
         # a replicate with an infinite value makes the mean infinite: it has no interval
-        if both.sum() > 1 and not (np.isinf(one) | np.isinf(other)).any():
-            chosen = tuple(
-                unit for unit, there in zip((units[i] for i in these), both, strict=True) if there
+        is_infinite = np.isinf(first) | np.isinf(second)
+        if is_paired.sum() > 1 and not is_infinite.any():
+            paired_units = tuple(units[row] for row in rows[is_paired])
+            samples[position] = Samples(
+                REPLICATES, paired_units, first[is_paired], second[is_paired]
             )
-            found[at] = Samples(REPLICATES, chosen, one[both], other[both])
-    return found
+    return samples
 
 
-def _items(orders: Orders, points: pd.DataFrame, items: pd.DataFrame) -> dict[int, Samples]:
-    """The mean of each item over a point's replicates, in both orders."""
-    scores = {
-        key: group
-        for key, group in items.groupby(["run_id", "criterion"], sort=False)[["item", "score"]]
-    }
-    found = {}
-    exact = _exact(orders, points.criterion.unique())
-    names = ("criterion", "replicates", "forward_runs", "backward_runs", "forward", "backward")
-    columns = [points[name] for name in names]
-    for at, (criterion, replicates, forward, backward, *values) in enumerate(
-        zip(*columns, strict=True)
-    ):
-        if not replicates:  # the orders have no edit batch in common: their items are not the same
+def _sample_items(orders: Orders, points: pd.DataFrame, items: pd.DataFrame) -> dict[int, Samples]:
+    """Return the mean of each item over a point's replicates, in both orders."""
+    columns = items[["run_id", "criterion", "item", "score"]]
+    scores = dict(iter(columns.groupby(["run_id", "criterion"], sort=False)))
+    exact = _exact_criteria(orders, points.criterion.unique())
+    samples = {}
+    for position, point in enumerate(points.itertuples()):
+        if not point.replicates:
+            # the orders have no edit batch in common: their items are not the same
             continue
-        if criterion in exact:
-            found[at] = Samples(EXACT, (0, 1), *(np.full(2, value) for value in values))
+        values: Any = (point.forward, point.backward)
+        if point.criterion in exact:
+            samples[position] = Samples(EXACT, (0, 1), *(np.full(2, value) for value in values))
             continue
-        sides = [_mean_items(scores, runs, criterion) for runs in (forward, backward)]
-        both = pd.concat(sides, axis=1, join="inner").sort_index()
-        means = both.mean().to_numpy()
-        # the bootstrap resamples a mean: a criterion that is not the mean of its items has no interval from them
-        if (
-            len(both) > 1
-            and np.isfinite(both.to_numpy()).all()
-            and np.allclose(means, values, rtol=0, atol=1e-6)
-        ):
-            found[at] = Samples(
-                ITEMS, tuple(both.index), both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy()
-            )
-    return found
+        sides = [
+            _mean_items(scores, run_ids, point.criterion)
+            for run_ids in (point.forward_runs, point.backward_runs)
+        ]
+        common = pd.concat(sides, axis=1, join="inner").sort_index()
+        # the bootstrap resamples a mean: another function of the items has no interval from them
+        is_mean = np.allclose(common.mean().to_numpy(), values, rtol=0, atol=1e-6)
+        if len(common) > 1 and np.isfinite(common.to_numpy()).all() and is_mean:
+            first, second = common.to_numpy().T
+            samples[position] = Samples(ITEMS, tuple(common.index), first, second)
+    return samples
 
 
-def _exact(orders: Orders, criteria: Iterable[str]) -> set[str]:
-    """Criteria whose standard error is 0 in every run: of weights, which are all measured, or equal in all items."""
-    stated = {name: orders.runs.get(f"{STDERR}{name}") for name in criteria}
-    return {name for name, errors in stated.items() if errors is not None and (errors == 0).all()}
+def _exact_criteria(orders: Orders, criteria: Iterable[str]) -> set[str]:
+    """Return the criteria whose standard error is 0 in every run.
+
+    They are measured on all weights, or equal in all items.
+    """
+    exact = set()
+    for name in criteria:
+        errors = orders.runs.get(f"{STDERR}{name}")
+        if errors is not None and (errors == 0).all():
+            exact.add(name)
+    return exact
 
 
-def _mean_items(
-    scores: Mapping[Any, pd.DataFrame], runs: tuple[str, ...], criterion: str
-) -> pd.Series:
-    """Item to its mean score over runs; empty if one of them has no items."""
-    frames = [scores[run, criterion] for run in runs if (run, criterion) in scores]
-    if len(frames) < len(runs) or not frames:
+def _mean_items(scores: Mapping[Any, pd.DataFrame], run_ids: Any, criterion: Any) -> pd.Series:
+    """Return the mean score of each item over some runs; empty if one of them has no items."""
+    frames = [scores[run_id, criterion] for run_id in run_ids if (run_id, criterion) in scores]
+    if len(frames) < len(run_ids) or not frames:
         return pd.Series(dtype=float)
     return pd.concat(frames).groupby("item").score.mean()

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy.integrate import trapezoid
 
-from analysis.metrics.align import VARIANT
 from analysis.metrics.bounds import within
-from analysis.metrics.points import ADJUSTED, DESCRIBED, MEASURES, complete
+from analysis.metrics.columns import ADJUSTED, CURVE, MEASURES
+from analysis.metrics.measures import complete
 
-CURVE = ["intervention", "partner", "criterion", "strength", "settings", *VARIANT, *DESCRIBED]
+_INTEGRATED = ("forward", "backward", *MEASURES, ADJUSTED)
 
 
 def area(
@@ -21,49 +21,70 @@ def area(
     bounds: Mapping[str, float] | None = None,
     raw: bool = False,
 ) -> pd.DataFrame:
-    """Order-free error and order sensitivity over the levels: trapezoidal rule on the strength's own axis.
+    """Return order-free error and order sensitivity over the levels, by the trapezoidal rule.
 
-    Divided by the range of the levels, so that sparsity and bits can be compared. A level that is out of bounds, or
-    that one order lacks, is left out with the intervals beside it: nothing is drawn across a gap.
+    The axis is the strength's own (sparsity, bits). An area is divided by the range of the levels,
+    so that sparsity and bits can be compared. A level that is out of bounds, or that one order
+    lacks, is left out with the intervals beside it: nothing is drawn across a gap.
 
     Args:
         points: rows of ``point``, with every level.
-        bounds: leave out levels where, in either order, another criterion is worse: ``{"mmlu": 0.4}``.
-        raw: not divided by the range.
+        bounds: leave out levels where, in either order, another criterion is worse:
+            ``{"mmlu": 0.4}``.
+        raw: do not divide by the range.
 
     Returns:
-        A row per pair and criterion that has at least two neighbouring levels: ``CURVE``; ``levels`` that count and
-        those ``left_out``, as text; ``range``, the length that is covered; the areas under ``forward`` and
-        ``backward``, of ``order_free_error``, ``order_free_error_adjusted`` and ``order_sensitivity``.
+        A row per pair and criterion that has at least two neighbouring levels: the columns
+        ``analysis.metrics.columns.CURVE``; ``levels`` that count and those ``left_out``, as text;
+        ``range``, the length that is covered; the areas under ``forward`` and ``backward``, of
+        ``order_free_error``, ``order_free_error_adjusted`` and ``order_sensitivity``.
+
+    Raises:
+        InvalidInput: the points lack a bounding criterion, or it has no good direction.
+
+    Example:
+        From the rows that the paper prints, which ship with the code:
+
+        >>> from analysis.metrics.points import point
+        >>> from tracking.published import rows
+        >>> printed = [row for row in rows() if {name for name, _ in row.steps} == {"ft", "awq"}]
+        >>> runs = pd.DataFrame([{**row.params(), **row.values} for row in printed])
+        >>> runs = runs.assign(run_id=runs.composition).astype({"awq.bits": float})
+        >>> areas = area(point(runs, ["edit_success"]))
+        >>> areas[["levels", "range", "order_free_error", "order_sensitivity"]].round(2)
+                levels  range  order_free_error  order_sensitivity
+        0  2 3 4 5 6 8    6.0              0.09               0.06
     """
     inside = within(points, bounds).index if bounds else points.index
     swept = points[points.strength != ""].sort_values([*CURVE, "level"])
-    usable = (complete(swept) & swept.index.isin(inside)).to_numpy()
-    values = {
-        name: swept[name].to_numpy(float) for name in ("forward", "backward", *MEASURES, ADJUSTED)
-    }
-    levels, rows = swept.level.to_numpy(), []
+    is_usable = (complete(swept) & swept.index.isin(inside)).to_numpy()
+    values = {name: swept[name].to_numpy(float) for name in _INTEGRATED}
+    levels = swept.level.to_numpy()
     curves: Any = swept.groupby(CURVE, sort=False).indices
-    for key, at in curves.items():
-        stretches = [part for part in _stretches(at, usable) if len(part) > 1]
-        length = sum(levels[part[-1]] - levels[part[0]] for part in stretches)
+    rows = []
+    for key, positions in curves.items():
+        # one level alone has no width
+        stretches = [part for part in _stretches(positions, is_usable) if len(part) > 1]
         if not stretches:
             continue
-        counted = np.concatenate(stretches)
-        areas = {
-            name: sum(trapezoid(column[part], levels[part]) for part in stretches)
-            / (1 if raw else length)
-            for name, column in values.items()
-        }
-        left = np.setdiff1d(levels[at], levels[counted])
-        rows.append((*key, _text(levels[counted]), _text(left), length, *areas.values()))
+        length = sum(levels[part[-1]] - levels[part[0]] for part in stretches)
+        divisor = 1 if raw else length
+        areas = [_integral(column, levels, stretches) / divisor for column in values.values()]
+        counted = levels[np.concatenate(stretches)]
+        left_out = np.setdiff1d(levels[positions], counted)
+        rows.append((*key, _text(counted), _text(left_out), length, *areas))
     return pd.DataFrame(rows, columns=[*CURVE, "levels", "left_out", "range", *values])
 
 
-def _stretches(at: np.ndarray, usable: np.ndarray) -> list[np.ndarray]:
-    """Positions cut into runs of neighbouring usable levels."""
-    parts = np.split(at, np.flatnonzero(np.diff(usable[at].astype(int))) + 1)
-    return [part for part in parts if usable[part[0]]]
+def _stretches(positions: np.ndarray, is_usable: np.ndarray) -> list[np.ndarray]:
+    """Cut positions into runs of neighbours, and return those that are usable."""
+    changes = np.flatnonzero(np.diff(is_usable[positions].astype(int))) + 1
+    parts = np.split(positions, changes)
+    return [part for part in parts if is_usable[part[0]]]
+
+
+def _integral(heights: np.ndarray, levels: np.ndarray, stretches: list[np.ndarray]) -> Any:
+    return sum(trapezoid(heights[part], levels[part]) for part in stretches)
 
 
 def _text(levels: np.ndarray) -> str:

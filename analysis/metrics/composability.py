@@ -1,14 +1,17 @@
 """How well two interventions compose: runs in, composability out, all as DataFrames.
 
-`point` and `area` are the paper's order-free error and order sensitivity (section 2.2) at a level and over the levels,
-`wins` its last table row, `missing` what is not there. The paper's text takes the better of the two orders ("the area
-above the maximum of two curves") and its equation 1 prints `min`: its Tables 2 to 4 follow the text, as the default
+`point` and `area` are the paper's order-free error and order sensitivity (section 2.2) at a level
+and over the levels, `wins` is the last row of its tables, `missing` names what is not there.
+
+The paper's text takes the better of the two orders ("the area above the maximum of two curves"),
+while its equation 1 prints `min`. Its Tables 2 to 4 follow the text, as the default
 ``error="best"`` does; ``error="worst"`` is the printed equation.
 """
 
 from analysis.metrics.areas import area
 from analysis.metrics.bounds import within
-from analysis.metrics.points import missing, point
+from analysis.metrics.missing import missing
+from analysis.metrics.points import point
 from analysis.metrics.wins import cells, duels, wins
 
 __all__ = ["area", "cells", "duels", "missing", "point", "wins", "within"]

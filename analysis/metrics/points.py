@@ -1,27 +1,22 @@
-"""Order-free error and order sensitivity, point by point (paper, section 2.2), and what is missing for them."""
+"""Order-free error and order sensitivity, point by point (paper, section 2.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
-from analysis import labels
-from analysis.metrics.align import POINT, VARIANT, Orders, both_orders
-from analysis.metrics.bounds import known, within
-from interventions.errors import InvalidInput
+from analysis.metrics.align import Orders, both_orders
+from analysis.metrics.bounds import check_criterion, within
+from analysis.metrics.columns import DESCRIBED, POINT, VARIANT
+from analysis.metrics.groups import group_of
+from analysis.metrics.levels import at_levels
+from analysis.metrics.measures import measures_of
+from interventions.errors import one_of
 from tracking.catalogue import Catalogue
-
-Error = Literal["best", "worst"]
-MEASURES = ("order_free_error", "order_sensitivity")
-ADJUSTED = "order_free_error_adjusted"
-_GROUPS = {
-    "sparsity": "pruning",
-    "bits": "quantization",
-}  # what a compression turns says which kind it is
-DESCRIBED = ["better", "unit", "intervention_group", "partner_group"]
+from tracking.measures import Error
 
 
 def point(
@@ -31,217 +26,131 @@ def point(
     levels: Mapping[str, float] | None = None,
     bounds: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
-    """Order-free error and order sensitivity of every pair, criterion and level.
+    """Return order-free error and order sensitivity of every pair, criterion and level.
 
-    Replicates over seeds and edit batches are averaged first, those alone that both orders have; runs that differ in
-    anything else stay apart. A level that only one order has is a row with NaN in the other's place; orders that have
-    no seed and edit batch in common have values, but no measures.
+    Replicates over seeds and edit batches are averaged first, only those that both orders have;
+    runs that differ in anything else stay apart. A level that only one order has is a row with NaN
+    in place of the other order. Orders that have no seed and edit batch in common have values, but
+    no measures.
 
     Args:
-        runs: rows of ``tracking.query.compositions``.
+        runs: rows of ``tracking.query.compositions``, or of ``composability.compositions``.
         criteria: names; all by default.
         error: "best" (the paper's tables) or "worst" (its printed equation 1).
         levels: only these, by strength: ``{"sparsity": 0.25, "bits": 4}``.
-        bounds: leave out levels where, in either order, another criterion is worse: ``{"mmlu": 0.4}``.
+        bounds: leave out levels where, in either order, another criterion is worse:
+            ``{"mmlu": 0.4}``.
 
     Returns:
-        A row per pair, criterion and level. ``intervention, partner``; ``level`` of ``strength`` ("wanda.sparsity");
-        ``forward``: the criterion after intervention, then partner; ``backward``: after the other order;
-        ``order_free_error, order_sensitivity``, in the criterion's unit; ``order_free_error_adjusted``: for criteria
-        with a chance level where lower is better, max(0, κ - chance) / (1 - chance) in place of κ; ``replicates``;
-        ``better, unit`` of the criterion; the ``…_group`` of each intervention (pruning, quantization, or its
-        category); ``context, intervention_variant, partner_variant, settings``: what the runs have in common;
-        ``forward_runs, backward_runs``: their ids; ``point``: a number per pair, level and settings.
+        A row per pair, criterion and level:
+
+        - ``intervention, partner``, and ``level`` of ``strength`` ("wanda.sparsity");
+        - ``forward``: the criterion after intervention, then partner; ``backward``: after the
+          opposite order; ``replicates``: how many seeds and edit batches both have; ``unpaired``:
+          how many only one has;
+        - ``order_free_error, order_sensitivity``, in the criterion's unit, and
+          ``order_free_error_adjusted``: for criteria with a chance level where lower is better,
+          max(0, κ - chance) / (1 - chance) in place of κ;
+        - ``better, unit`` of the criterion; ``intervention_group, partner_group``: "pruning",
+          "quantization", or the category;
+        - ``context, intervention_variant, partner_variant, settings``: what the runs have in
+          common; ``forward_runs, backward_runs``: their ids; ``point``: a number per pair, level
+          and settings.
 
     Raises:
-        InvalidInput: an unknown criterion, error or bound; no pair in both orders; a level that both orders lack.
+        InvalidInput: an unknown criterion, error or bound; no pair in both orders; a level that no
+            pair has in both orders.
+
+    Example:
+        From the rows that the paper prints, which ship with the code:
+
+        >>> import pandas as pd
+        >>> from tracking.published import rows
+        >>> printed = [row for row in rows() if {name for name, _ in row.steps} == {"ft", "wanda"}]
+        >>> runs = pd.DataFrame([{**row.params(), **row.values} for row in printed])
+        >>> runs = runs.assign(run_id=runs.composition).astype({"wanda.sparsity": float})
+        >>> points = point(runs, ["edit_success"], levels={"sparsity": 0.25})
+        >>> points[["forward", "backward", "order_free_error", "order_sensitivity"]].round(2)
+           forward  backward  order_free_error  order_sensitivity
+        0     0.96      0.99              0.01               0.03
     """
     orders = both_orders(runs)
-    if error not in get_args(Error):
-        raise InvalidInput(f"error must be {' or '.join(get_args(Error))}, but got {error!r}")
-    wanted = (
-        orders.criteria if criteria is None else [known(name, orders.criteria) for name in criteria]
-    )
-    needed = list(
-        dict.fromkeys([*wanted, *(known(name, orders.criteria) for name in bounds or ())])
-    )
-    points = _averaged(orders, needed)
+    one_of("error", error, get_args(Error))
+    if criteria is None:
+        chosen = orders.criteria
+    else:
+        chosen = [check_criterion(name, orders.criteria) for name in criteria]
+    bounding = [check_criterion(name, orders.criteria) for name in bounds or ()]
+    points = _average(orders, list(dict.fromkeys([*chosen, *bounding])))
     if levels:
-        points = _at(points, levels)
-    points = points.join(_described(points, orders.catalogue))
-    points = points.join(_measures(points, orders.catalogue, error))
-    points = within(points, bounds) if bounds else points
-    return points[points.criterion.isin(wanted)].reset_index(drop=True)
+        points = at_levels(points, levels)
+    points = points.join(_describe(points, orders.catalogue))
+    points = points.join(measures_of(points, orders.catalogue, error))
+    if bounds:
+        points = within(points, bounds)
+    return points[points.criterion.isin(chosen)].reset_index(drop=True)
 
 
-def _averaged(orders: Orders, criteria: list[str]) -> pd.DataFrame:
-    """The long frame of points; the mean of each order over the replicates that both have."""
+def _average(orders: Orders, criteria: list[str]) -> pd.DataFrame:
+    """Return a row per point and criterion, with the mean of each order over its replicates.
+
+    Where a point has replicates that both orders have, only these count; elsewhere all that it has.
+    """
     forward, backward = orders.values("forward", criteria), orders.values("backward", criteria)
-    paired = ~(np.isnan(forward) | np.isnan(backward))
-    number = orders.frame.point.to_numpy()
-    both = np.greater(
-        _sum_by(number, paired), 0
-    )  # where a point has pairs, only they count; elsewhere what there is
+    # by criterion, as one that diverged or was added later may be missing in some runs
+    is_paired = ~(np.isnan(forward) | np.isnan(backward))
+    is_absent = np.isnan(forward) & np.isnan(backward)
+    numbers = orders.frame.point.to_numpy()
+    has_pairs = np.greater(_sum_by(numbers, is_paired), 0)  # (points, criteria)
+    counts = is_paired | ~has_pairs[numbers]  # (replicates, criteria)
     columns = {
-        "forward": _mean_by(number, np.where(paired | ~both[number], forward, np.nan)),
-        "backward": _mean_by(number, np.where(paired | ~both[number], backward, np.nan)),
-        "replicates": _sum_by(number, paired),
-        "unpaired": _sum_by(number, ~paired & ~(np.isnan(forward) & np.isnan(backward))),
+        "forward": _mean_by(numbers, np.where(counts, forward, np.nan)),
+        "backward": _mean_by(numbers, np.where(counts, backward, np.nan)),
+        "replicates": _sum_by(numbers, is_paired),
+        "unpaired": _sum_by(numbers, ~is_paired & ~is_absent),
     }
-    points = orders.frame.drop_duplicates("point")[["point", *POINT, *VARIANT]].reset_index(
-        drop=True
-    )
+    once = orders.frame.drop_duplicates("point").reset_index(drop=True)
+    points = once[["point", *POINT, *VARIANT]].copy()
+    counting_rows = is_paired.any(1) | ~has_pairs.any(1)[numbers]
     for order in ("forward", "backward"):
-        points[f"{order}_runs"] = _ids(orders, order, number, paired.any(1) | ~both.any(1)[number])
+        points[f"{order}_runs"] = _run_ids(orders, order, counting_rows)
     long = points.loc[points.index.repeat(len(criteria))].reset_index(drop=True)
     long.insert(3, "criterion", np.tile(np.array(criteria, dtype=object), len(points)))
     for name, values in columns.items():
         long[name] = values.reshape(-1)
-    return long[~(long.forward.isna() & long.backward.isna())].reset_index(drop=True)
+    # a criterion that no run of the point has would be a row without numbers
+    has_value = long.forward.notna() | long.backward.notna()
+    return long[has_value].reset_index(drop=True)
 
 
-def _sum_by(number: np.ndarray, values: np.ndarray) -> np.ndarray:
-    summed: np.ndarray = pd.DataFrame(values).groupby(number).sum().to_numpy()
+def _sum_by(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+    summed: np.ndarray = pd.DataFrame(values).groupby(numbers).sum().to_numpy()
     return summed
 
 
-def _mean_by(number: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return pd.DataFrame(values).groupby(number).mean().to_numpy()
+def _mean_by(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return pd.DataFrame(values).groupby(numbers).mean().to_numpy()
 
 
-def _ids(orders: Orders, order: str, number: np.ndarray, used: np.ndarray) -> list[tuple[str, ...]]:
-    ids: list[list[str]] = [[] for _ in range(number.max() + 1)]
+def _run_ids(orders: Orders, order: str, counting_rows: np.ndarray) -> list[tuple[str, ...]]:
+    """Return, for each point, the ids of one order's runs in the rows that count."""
+    numbers = orders.frame.point.to_numpy()
+    ids: list[list[str]] = [[] for _ in range(numbers.max() + 1)]
     names = orders.runs.run_id.to_numpy()
-    for at, position, counts in zip(number, orders.frame[order], used, strict=True):
+    positions = orders.frame[order]
+    for number, position, counts in zip(numbers, positions, counting_rows, strict=True):
         if position >= 0 and counts:
-            ids[at].append(names[position])
-    return [tuple(runs) for runs in ids]
+            ids[number].append(names[position])
+    return [tuple(run_ids) for run_ids in ids]
 
 
-def group_of(name: str, catalogue: Catalogue) -> str:
-    """Pruning, quantization, or the category."""
-    facts = catalogue.interventions.get(name)
-    return "other" if facts is None else _GROUPS.get(facts.strength or "", facts.category)
-
-
-def _described(points: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
+def _describe(points: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
+    """Return ``DESCRIBED``: the criterion's direction and unit, and both interventions' groups."""
     facts = points.criterion.map(catalogue.criteria)
-    groups = [
-        points[side].map(lambda name: group_of(name, catalogue))
-        for side in ("intervention", "partner")
+    columns = [
+        facts.map(lambda criterion: criterion.better),
+        facts.map(lambda criterion: criterion.unit),
+        points.intervention.map(lambda name: group_of(name, catalogue)),
+        points.partner.map(lambda name: group_of(name, catalogue)),
     ]
-    columns = [facts.map(lambda f: f.better), facts.map(lambda f: f.unit), *groups]
     return pd.DataFrame(dict(zip(DESCRIBED, columns, strict=True)), index=points.index)
-
-
-def _measures(points: pd.DataFrame, catalogue: Catalogue, error: Error) -> pd.DataFrame:
-    better = points.better
-    chances = {
-        name: f.chance
-        for name, f in catalogue.criteria.items()
-        if f.chance is not None and f.better == "lower"
-    }
-    chance = points.criterion.map(chances).astype(float)
-    pair = points[["forward", "backward"]]
-    low, high = pair.min(axis=1, skipna=False), pair.max(axis=1, skipna=False)
-    best = (
-        np.where(better == "higher", high, low)
-        if error == "best"
-        else np.where(better == "higher", low, high)
-    )
-    free = np.where(better == "higher", 1 - best, np.where(better == "lower", best, np.nan))
-    with np.errstate(invalid="ignore"):  # two infinite perplexities have no difference
-        sensitivity = (points.forward - points.backward).abs()
-    adjusted = np.maximum(0, (free - chance) / (1 - chance))
-    measures = pd.DataFrame(
-        {MEASURES[0]: free, MEASURES[1]: sensitivity, ADJUSTED: adjusted}, index=points.index
-    )
-    return measures.where(complete(points))
-
-
-def _at(points: pd.DataFrame, levels: Mapping[str, float]) -> pd.DataFrame:
-    """Only the given levels; strengths that are not named keep all of theirs."""
-    turned = points.strength.map(labels.strength_of)
-    keep = ~turned.isin(list(levels))
-    for strength, level in levels.items():
-        those = turned == strength
-        if not those.any():
-            there = ", ".join(sorted(set(turned) - {""})) or "none"
-            raise InvalidInput(f"no pair has a strength named {strength!r}; there are: {there}")
-        at = those & np.isclose(points.level, level)
-        if not (at & complete(points)).any():
-            have = sorted(points.level[those & complete(points)].unique())
-            only = (
-                f"only {' and '.join(_orders_of(points[at]))} has it"
-                if at.any()
-                else "no run has it"
-            )
-            both = ", ".join(f"{level:g}" for level in have) or "none"
-            raise InvalidInput(
-                f"level {strength}={level:g}: {only}; levels that both orders have: {both}"
-            )
-        keep |= at
-    return points[keep].reset_index(drop=True)
-
-
-def complete(points: pd.DataFrame) -> pd.Series:
-    """Whether both orders are there, for at least one seed and edit batch."""
-    return points.forward.notna() & points.backward.notna() & (points.replicates > 0)
-
-
-def _orders_of(points: pd.DataFrame) -> list[str]:
-    """The orders that were run, in words."""
-    once = points.drop_duplicates(["intervention", "partner"])
-    words = [
-        f"{partner} → {intervention}" if lacks else f"{intervention} → {partner}"
-        for intervention, partner, lacks in zip(
-            once.intervention, once.partner, once.forward.isna(), strict=True
-        )
-    ]
-    return words[:3] + (["others"] if len(words) > 3 else [])
-
-
-def missing(points: pd.DataFrame) -> pd.DataFrame:
-    """What is not there, by name: orders, levels, and replicates that have no counterpart.
-
-    Returns:
-        ``intervention, partner, strength, level, context, …_variant, what``, the last in words; empty if all is there.
-    """
-    once = points.drop_duplicates("point")
-    rows: list[tuple[Any, str]] = []
-    present: list[Any] = list(once.itertuples())
-    for row in present:
-        names = (row.intervention, row.partner)
-        for order, runs in ((names, row.forward_runs), (names[::-1], row.backward_runs)):
-            if not runs:
-                rows.append((row, f"{' → '.join(order)} was not run"))
-        if row.forward_runs and row.backward_runs and row.unpaired:
-            lacking = "no seed and edit batch is common to both orders" if not row.replicates else (
-                f"{labels.counted(row.unpaired, 'replicate')} (seed and edit batch) in one order only"
-            )  # fmt: skip
-            rows.append((row, lacking))
-    rows += _missing_levels(once)
-    columns = ["intervention", "partner", "strength", "level", *VARIANT]
-    return pd.DataFrame(
-        [[*(getattr(row, c) for c in columns), what] for row, what in rows],
-        columns=[*columns, "what"],
-    )
-
-
-def _missing_levels(once: pd.DataFrame) -> list[tuple[Any, str]]:
-    """Levels that another pair with the same strength has, in the same context."""
-    rows = []
-    for (strength, _), group in once[once.strength != ""].groupby(
-        ["strength", "context"], sort=False
-    ):
-        swept = set(group.level)
-        for _, pair in group.groupby(["intervention", "partner", "settings"], sort=False):
-            for level in sorted(swept - set(pair.level)):
-                row = next(pair.assign(level=level).itertuples())
-                rows.append(
-                    (
-                        row,
-                        f"neither order was run, though other pairs have this level of {strength}",
-                    )
-                )
-    return rows

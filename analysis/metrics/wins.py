@@ -1,4 +1,4 @@
-"""How often a method is strictly best within its group (the row "# Wins" of the paper's Tables 2 to 4)."""
+"""Count how often a method is strictly best within its group, as the paper's row "# Wins"."""
 
 from __future__ import annotations
 
@@ -6,89 +6,109 @@ import numpy as np
 import pandas as pd
 
 from analysis import labels
-from analysis.metrics.points import MEASURES
+from analysis.metrics.columns import MEASURES
 
 _KEY = ["group", "versus", "criterion", "measure"]
-_ALSO = [
-    "versus_group",
-    "strength",
-    "level",
-    "context",
-]  # where there are levels and settings, equal ones compete
+# where cells have levels and settings, only cells with equal ones compete
+_OPTIONAL_KEY = ["versus_group", "strength", "level", "context"]
 _DECIMALS = 10  # smaller differences are rounding of floats
 
 
 def cells(points: pd.DataFrame) -> pd.DataFrame:
-    """Points from the view of either method: each is a row of a table once, and a column once.
+    """Return points from the view of either method: each is a row of a table once, a column once.
+
+    Args:
+        points: rows of ``point`` or of ``area``.
 
     Returns:
-        ``group, method, versus, versus_group, criterion, strength`` (without the intervention's name)``, level,
-        context``, the measures, and ``row``: the position in ``points``.
+        ``group, method, versus, versus_group, criterion, strength`` (without the intervention's
+        name)``, level, context``, the measures, and ``row``: the position in ``points``.
     """
     sides = []
     for method, versus in (("partner", "intervention"), ("intervention", "partner")):
-        side = pd.DataFrame(
-            {
-                "group": points[f"{method}_group"],
-                "method": _labelled(points[method], points[f"{method}_variant"]),
-                "versus": _labelled(points[versus], points[f"{versus}_variant"]),
-                "versus_group": points[f"{versus}_group"],
-                "criterion": points.criterion,
-                "strength": points.strength.map(labels.strength_of),
-                "level": points.level,
-                "context": points.context,
-                **{measure: points[measure] for measure in MEASURES},
-                "row": np.arange(len(points)),
-            }
-        )
-        sides.append(side)
+        columns = {
+            "group": points[f"{method}_group"],
+            "method": _name_variants(points[method], points[f"{method}_variant"]),
+            "versus": _name_variants(points[versus], points[f"{versus}_variant"]),
+            "versus_group": points[f"{versus}_group"],
+            "criterion": points.criterion,
+            "strength": points.strength.map(labels.strength_of),
+            "level": points.level,
+            "context": points.context,
+            **{measure: points[measure] for measure in MEASURES},
+            "row": np.arange(len(points)),
+        }
+        sides.append(pd.DataFrame(columns))
     return pd.concat(sides, ignore_index=True)
 
 
 def duels(cells: pd.DataFrame) -> pd.DataFrame:
-    """The best of each group against the next, for each thing that a table compares; groups of one have none.
+    """Return the best of each group against the next best; groups of one have no duel.
+
+    Args:
+        cells: as for ``wins``.
 
     Returns:
-        A row per comparison: its key, ``best, next`` (labels in ``cells``), ``margin`` (0 where they tie).
+        A row per group, opponent, criterion, measure and level: these; ``best, next`` (index labels
+        of ``cells``); ``margin``, how much lower the best's value is (0 where they tie).
     """
-    long = _long(cells)
-    key = _keys(long)
+    long = _one_measure_per_row(cells)
+    key = _key_of(long)
     ranked = long.sort_values([*key, "value"], kind="stable")
-    place = ranked.groupby(key, dropna=False, sort=False).cumcount()
-    size = ranked.groupby(key, dropna=False, sort=False)["value"].transform("size")
-    first, second = ranked[(place == 0) & (size > 1)], ranked[(place == 1) & (size > 1)]
-    made = first[key].assign(best=first.cell)
-    made["next"] = second.cell.to_numpy()
+    groups = ranked.groupby(key, dropna=False, sort=False)
+    rank = groups.cumcount()
+    competes = groups["value"].transform("size") > 1
+    first, second = ranked[(rank == 0) & competes], ranked[(rank == 1) & competes]
     with np.errstate(invalid="ignore"):
         margin = np.round(second.value.to_numpy() - first.value.to_numpy(), _DECIMALS)
-    made["margin"] = np.nan_to_num(margin, nan=0.0)  # two infinite errors are equal
-    return made.reset_index(drop=True)
+    # both come in the order of the keys, so the rows of one are those of another
+    fought = first[key].assign(best=first.cell)
+    fought["next"] = second.cell.to_numpy()
+    fought["margin"] = np.nan_to_num(margin, nan=0.0)  # two infinite errors are equal
+    return fought.reset_index(drop=True)
 
 
 def wins(cells: pd.DataFrame, tied: pd.Series | None = None) -> pd.DataFrame:
-    """Count wins; being best with another, or by less than the noise, is a tie, and a tie is a loss.
+    """Count how often each method has the lowest error of its group; a tie is a loss for all.
+
+    A method ties where it is best together with another one, or best by less than the noise.
 
     Args:
-        cells: rows with ``group, method, versus, criterion, order_free_error, order_sensitivity``, and where there are
-            several, ``level, strength, context``: of ``cells(points)``, or of a printed table.
+        cells: rows with ``group, method, versus, criterion, order_free_error, order_sensitivity``,
+            and where there are several, ``level, strength, context``: of ``cells(points)``, or of a
+            printed table.
         tied: for each row of ``duels(cells)``, whether the difference is within its interval
-            (``statistics.tied``).
+            (``analysis.inference.ties.tied``).
 
     Returns:
-        A row per method, criterion, measure, and what ``cells`` has of category, level and context:
+        A row per method, criterion, measure, and what ``cells`` has of the optional columns:
         ``wins, ties, comparisons``.
+
+    Example:
+        >>> printed = pd.DataFrame({
+        ...     "group": "pruning", "method": ["wanda", "sparsegpt"], "versus": "ft",
+        ...     "criterion": "mmlu", "order_free_error": [0.46, 0.47], "order_sensitivity": [0, 0],
+        ... })
+        >>> wins(printed)[["method", "measure", "wins", "ties"]]
+              method            measure  wins  ties
+        0      wanda   order_free_error     1     0
+        1  sparsegpt   order_free_error     0     0
+        2      wanda  order_sensitivity     0     1
+        3  sparsegpt  order_sensitivity     0     1
     """
-    long, found = _long(cells), duels(cells)
-    key = _keys(long)
-    found["won"] = (found.margin > 0) & ~(
-        tied.to_numpy() if tied is not None else np.zeros(len(found), bool)
-    )
-    long = long.merge(found, on=key)
+    long, fought = _one_measure_per_row(cells), duels(cells)
+    key = _key_of(long)
+    is_noise = np.zeros(len(fought), bool) if tied is None else tied.to_numpy()
+    fought["won"] = (fought.margin > 0) & ~is_noise
+    long = long.merge(fought, on=key)
     long["wins"] = long.won & (long.cell == long.best)
+    lowest = long.groupby(key, dropna=False)["value"].transform("min")
     with np.errstate(invalid="ignore"):
-        behind = (long.value - long.groupby(key, dropna=False)["value"].transform("min")).fillna(0)
-    level = behind.round(_DECIMALS) == 0
-    long["ties"] = ~long.won & (level | ((long.cell == long.next) & (long.margin > 0)))
+        # two infinite errors are equal, and their difference is NaN
+        behind = (long.value - lowest).fillna(0)
+    shares_first_place = behind.round(_DECIMALS) == 0
+    # where the best has not won, its lead over the next one is noise
+    long["ties"] = ~long.won & (shares_first_place | (long.cell == long.next))
     by = ["group", "method", *(name for name in key if name not in ("group", "versus"))]
     counts = long.groupby(by, dropna=False, sort=False).agg(
         wins=("wins", "sum"), ties=("ties", "sum"), comparisons=("wins", "size")
@@ -96,27 +116,20 @@ def wins(cells: pd.DataFrame, tied: pd.Series | None = None) -> pd.DataFrame:
     return counts.reset_index()
 
 
-def _keys(long: pd.DataFrame) -> list[str]:
-    return [*_KEY, *(name for name in _ALSO if name in long)]
+def _key_of(long: pd.DataFrame) -> list[str]:
+    """Return the columns in which two cells must be equal to compete."""
+    return [*_KEY, *(name for name in _OPTIONAL_KEY if name in long)]
 
 
-def _long(cells: pd.DataFrame) -> pd.DataFrame:
-    """A row per cell and measure, ``cell`` being the row's label; without those that have no value."""
+def _one_measure_per_row(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per cell and measure that has a value; ``cell`` is the cell's index label."""
     frame = cells.assign(cell=cells.index)
-    names = [
-        "method",
-        "group",
-        "versus",
-        "criterion",
-        "cell",
-        *(name for name in _ALSO if name in cells),
-    ]
-    return (
-        frame.melt(names, list(MEASURES), "measure", "value")
-        .dropna(subset="value")
-        .reset_index(drop=True)
-    )
+    optional = [name for name in _OPTIONAL_KEY if name in cells]
+    names = ["method", "group", "versus", "criterion", "cell", *optional]
+    long = frame.melt(names, list(MEASURES), "measure", "value")
+    return long.dropna(subset="value").reset_index(drop=True)
 
 
-def _labelled(names: pd.Series, variants: pd.Series) -> pd.Series:
+def _name_variants(names: pd.Series, variants: pd.Series) -> pd.Series:
+    """Return ``wanda``, or ``wanda (samples=64)`` where there are variants."""
     return names.where(variants == "", names + " (" + variants + ")")

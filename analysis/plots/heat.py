@@ -1,25 +1,37 @@
-"""Order sensitivity over all pairs, as a matrix per criterion."""
+"""The order sensitivity of all pairs as data: a matrix per criterion."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis import labels
 from analysis.labels import Labels
+from analysis.metrics.groups import group_rank
 
-_GROUPS = ("editing", "unlearning", "pruning", "quantization", "compression")
-_MOST = 24  # methods; a sweep over hyperparameters can have hundreds
-_KEY = ["criterion", "intervention", "intervention_variant", "partner", "partner_variant"]
+MOST_METHODS = 24  # a sweep over hyperparameters can have hundreds
+_PAIR = ["criterion", "intervention", "intervention_variant", "partner", "partner_variant"]
+_SIDES = ("intervention", "partner")
+
+Method = tuple[str, str]  # an intervention's name, and its variant
 
 
 @dataclass(frozen=True)
 class Heat:
-    """``values[criterion]``: (methods, methods), symmetric, NaN where there is no pair.
+    """Matrices of order sensitivity, all on one colour scale.
 
-    ``most`` is the scale's end; ``dropped`` methods found no place.
+    Attributes:
+        name: of the figure's file, without suffix.
+        caption: above the figure.
+        methods: titles of interventions, for rows and columns.
+        criteria: names, one per matrix.
+        values: criterion to a symmetric matrix (methods, methods); NaN where there is no pair.
+        most: the end of the colour scale.
+        dropped: how many more methods there would be.
     """
 
     name: str
@@ -32,79 +44,79 @@ class Heat:
 
 
 def heats(points: pd.DataFrame, areas: pd.DataFrame, titles: Labels) -> list[Heat]:
-    """One per context: the area over the levels where a pair was swept, else the value at its one level."""
-    swept = areas[
-        [
-            *_KEY,
-            "context",
-            "unit",
-            "better",
-            "intervention_group",
-            "partner_group",
-            "order_sensitivity",
-        ]
-    ]
-    rest = points.merge(
-        swept[[*_KEY, "context"]], on=[*_KEY, "context"], how="left", indicator=True
+    """Return the matrices of each context.
+
+    Args:
+        points: rows of ``analysis.metrics.points.point``.
+        areas: rows of ``analysis.metrics.areas.area``; where a pair was swept, its area over the
+            levels stands in the matrix, elsewhere the value at its one level.
+        titles: for rows and columns.
+    """
+    groups = [f"{side}_group" for side in _SIDES]
+    swept = areas[[*_PAIR, "context", "unit", "better", *groups, "order_sensitivity"]]
+    merged = points.merge(
+        swept[[*_PAIR, "context"]], on=[*_PAIR, "context"], how="left", indicator=True
     )
-    single = rest.loc[rest._merge == "left_only", swept.columns]
-    both = pd.concat([swept, single]).dropna(subset="order_sensitivity")
-    both = both[
-        both.unit.isin(labels.SHARES) & (both.better != "neither")
-    ]  # one colour scale can compare them
+    single = merged.loc[merged._merge == "left_only", swept.columns]
+    cells = pd.concat([swept, single]).dropna(subset="order_sensitivity")
+    # One colour scale compares criteria in [0, 1] only.
+    cells = cells[cells.unit.isin(labels.SHARES) & (cells.better != "neither")]
     return [
-        _heat(both[both.context == context], f"order-sensitivity{suffix}", context, titles)
-        for context, suffix in labels.suffixes(both.context).items()
+        _heat(cells[cells.context == context], f"order-sensitivity{suffix}", context, titles)
+        for context, suffix in labels.suffixes(cells.context).items()
     ]
 
 
 def _heat(cells: pd.DataFrame, name: str, context: str, titles: Labels) -> Heat:
-    groups: dict[tuple[str, str], str] = {}
-    for side in ("intervention", "partner"):
-        for method, variant, group in zip(
-            cells[side], cells[f"{side}_variant"], cells[f"{side}_group"], strict=True
-        ):
-            groups[method, variant] = group
-    ranked = sorted(groups, key=lambda m: (_rank(groups[m]), labels.place(m[0]), m[1]))
-    order = _spread(ranked) if len(ranked) > _MOST else ranked
-    place = {method: i for i, method in enumerate(order)}
-    criteria = [c for c in titles.catalogue.criteria if c in set(cells.criterion)]
-    values = {criterion: np.full((len(order), len(order)), np.nan) for criterion in criteria}
-    columns = [cells[name] for name in (*_KEY, "order_sensitivity")]
-    for criterion, one, one_variant, other, other_variant, value in zip(*columns, strict=True):
-        if (one, one_variant) not in place or (other, other_variant) not in place:
-            continue
-        i, j = place[one, one_variant], place[other, other_variant]
-        values[criterion][i, j] = values[criterion][j, i] = value
-    most = (
-        max((float(value) for v in values.values() for value in v[np.isfinite(v)]), default=0.0)
-        or 1.0
-    )
-    caption = (
-        f"Order sensitivity: areas over the levels, or the value where there are none; {context}"
-    )
+    ranked = _ranked_methods(cells)
+    shown = _limited(ranked) if len(ranked) > MOST_METHODS else ranked
+    positions = {method: position for position, method in enumerate(shown)}
+    measured = set(cells.criterion)
+    criteria = [criterion for criterion in titles.catalogue.criteria if criterion in measured]
+    values = {criterion: np.full((len(shown), len(shown)), np.nan) for criterion in criteria}
+    pairs: Iterable[Any] = cells.itertuples()
+    for cell in pairs:
+        row = positions.get((cell.intervention, cell.intervention_variant))
+        column = positions.get((cell.partner, cell.partner_variant))
+        if row is not None and column is not None:
+            matrix = values[cell.criterion]
+            matrix[row, column] = matrix[column, row] = cell.order_sensitivity
     return Heat(
-        name,
-        caption,
-        [titles.method(*method) for method in order],
-        criteria,
-        values,
-        most,
-        len(ranked) - len(order),
+        name=name,
+        caption="Order sensitivity: areas over the levels, or the value where there are none;"
+        f" {context}",
+        methods=[titles.method(*method) for method in shown],
+        criteria=criteria,
+        values=values,
+        most=_largest(values.values()) or 1.0,
+        dropped=len(ranked) - len(shown),
     )
 
 
-def _spread(methods: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """As many variants of each intervention as find a place, the first ones, so that none is lost to another's."""
+def _ranked_methods(cells: pd.DataFrame) -> list[Method]:
+    """Return every method of the pairs, by group, then in the paper's order."""
+    groups: dict[Method, str] = {}
+    for side in _SIDES:
+        methods = zip(cells[side], cells[f"{side}_variant"], strict=True)
+        groups.update(zip(methods, cells[f"{side}_group"], strict=True))
+    return sorted(
+        groups,
+        key=lambda method: (group_rank(groups[method]), labels.place(method[0]), method[1]),
+    )
+
+
+def _limited(methods: list[Method]) -> list[Method]:
+    """Return at most ``MOST_METHODS``: the first variants of every intervention, equally many."""
     names = list(dict.fromkeys(name for name, _ in methods))
-    each = max(1, _MOST // len(names))
-    kept = [
-        variants[:each]
-        for name in names
-        if (variants := [method for method in methods if method[0] == name])
-    ]
-    return [method for variants in kept for method in variants][:_MOST]
+    variants_each = max(1, MOST_METHODS // len(names))
+    shown: list[Method] = []
+    for name in names:
+        variants = [method for method in methods if method[0] == name]
+        shown += variants[:variants_each]
+    return shown[:MOST_METHODS]
 
 
-def _rank(group: str) -> int:
-    return _GROUPS.index(group) if group in _GROUPS else len(_GROUPS)
+def _largest(matrices: Iterable[np.ndarray]) -> float:
+    """Return the largest finite value; 0 where there is none."""
+    finite = [matrix[np.isfinite(matrix)] for matrix in matrices]
+    return max((float(values.max()) for values in finite if len(values)), default=0.0)

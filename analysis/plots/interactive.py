@@ -1,4 +1,4 @@
-"""The same figures with plotly: values on hover, methods switched on and off in the legend."""
+"""Curves with plotly: values on hover, methods switched on and off in the legend."""
 
 from __future__ import annotations
 
@@ -10,171 +10,168 @@ from plotly.subplots import make_subplots
 
 from analysis import labels
 from analysis.labels import Labels
-from analysis.plots.curves import Curve, Panel, PanelGrid, colours
-from analysis.plots.heat import Heat
+from analysis.plots.colours import assign_colours
+from analysis.plots.panels import Curve, Panel, PanelGrid
 
+FONT = {"size": 12, "color": "#222"}
 _HEIGHT, _WIDTH = 190, 178  # pixels of a panel
-_BAR = {
-    "lenmode": "pixels", "len": 260, "yanchor": "top", "y": 1, "thickness": 14,
-    "title": {"text": "order sensitivity ↓", "side": "right"},
-}  # fmt: skip
-_FONT = {"size": 12, "color": "#222"}
+_TRIANGLE_STEP = 0.06  # of the logarithm of a row's range
 
 
-def figure(grid: PanelGrid, titles: Labels) -> Any:
-    """A panel per criterion and method; both orders, the area between them shaded, the baselines."""
+def draw_curves(grid: PanelGrid, titles: Labels) -> Any:
+    """Draw a panel per criterion and method: both orders, the area between them, the baselines."""
     rows, columns = len(grid.rows), len(grid.columns)
-    made = make_subplots(
-        rows, columns, shared_yaxes=True, column_titles=grid.columns, horizontal_spacing=0.02,
+    figure = make_subplots(
+        rows,
+        columns,
+        shared_yaxes=True,
+        column_titles=grid.columns,
+        horizontal_spacing=0.02,
         vertical_spacing=min(0.12, 0.28 / rows),
-    )  # fmt: skip
-    shades, named = colours(grid), set[str]()
-    for (i, j), panel in grid.panels.items():
-        low, high = _ends(grid, i)
-        for k, curve in enumerate(panel.curves):
-            drawn = [
-                *_orders(curve, panel, grid.columns[j], shades[curve.title]),
-                *_alone(curve, panel, shades),
+    )
+    colours = assign_colours(grid)
+    in_legend = set[str]()
+    for (row, column), panel in grid.panels.items():
+        low, high = _value_range(grid, row)
+        for index, curve in enumerate(panel.curves):
+            colour = colours[curve.title]
+            heights = [
+                high * (high / low) ** (_TRIANGLE_STEP * (2 * index + step)) for step in (1, 2)
             ]
-            drawn += _infinite(
-                curve, panel, [high * (high / low) ** (0.06 * (2 * k + m)) for m in (1, 2)], shades
-            )
-            drawn[0].showlegend = curve.title not in named
-            named.add(curve.title)
-            made.add_traces(drawn, i + 1, j + 1)
-        _axes(made, grid, panel, (i, j), titles)
+            traces = [
+                *_order_traces(curve, panel, grid.columns[column], colour),
+                *_alone_traces(curve, panel, colour),
+                *_infinite_traces(curve, panel, heights, colour),
+            ]
+            # Every trace of a method is one entry of the legend.
+            traces[0].showlegend = curve.title not in in_legend
+            in_legend.add(curve.title)
+            figure.add_traces(traces, row + 1, column + 1)
+        _set_axes(figure, grid, panel, row, column, titles)
     height = _HEIGHT * rows + 150
-    made.update_layout(
-        height=height, width=max(420, _WIDTH * columns + 110), font=_FONT, template="plotly_white",
+    figure.update_layout(
+        height=height,
+        width=max(420, _WIDTH * columns + 110),
+        font=FONT,
+        template="plotly_white",
         margin={"l": 75, "r": 15, "t": 40, "b": 100},
         legend={"orientation": "h", "y": -70 / (height - 140), "yanchor": "top", "x": 0},
-    )  # fmt: skip
-    return made
+    )
+    return figure
 
 
-def _orders(curve: Curve, panel: Panel, method: str, colour: str) -> list[Any]:
-    """Forward, solid; backward, dashed, with the area between them."""
-    x, *orders = panel.ended(curve)
-    whole = bool(np.isfinite(orders).all())  # plotly would draw an area across a gap
-    names = (f"{method}{labels.ARROW}{curve.title}", f"{curve.title}{labels.ARROW}{method}")
-    traces = []
-    for name, values, dash, fill in zip(
-        names, orders, ("solid", "dash"), (colour, "white"), strict=True
-    ):
-        trace = _line(x, values, curve, name, panel, {"color": colour, "dash": dash})
-        trace.update(
-            mode="lines+markers",
-            marker={"color": fill, "line": {"color": colour, "width": 1.5}, "size": 6},
-        )
-        if dash == "dash" and whole:
-            trace.update(fill="tonexty", fillcolor=f"rgba({_rgb(colour)}, 0.25)")
-        traces.append(trace)
-    return traces
+def finite_or_none(values: np.ndarray) -> list[float | None]:
+    """Return the values with None where one is infinite or NaN, which JSON cannot hold.
+
+    Example:
+        >>> import numpy as np
+        >>> finite_or_none(np.array([0.5, np.inf]))
+        [0.5, None]
+    """
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
-def _alone(curve: Curve, panel: Panel, shades: dict[str, str]) -> list[Any]:
+def _order_traces(curve: Curve, panel: Panel, method: str, colour: str) -> list[Any]:
+    """Return forward, solid, and backward, dashed, with the area between them."""
+    levels, forward, backward = panel.with_common_end(curve)
+    forward_name = f"{method}{labels.ARROW}{curve.title}"
+    backward_name = f"{curve.title}{labels.ARROW}{method}"
+    solid = _line(levels, forward, curve, forward_name, panel, {"color": colour, "dash": "solid"})
+    solid.update(mode="lines+markers", marker=_marker(colour, colour))
+    dashed = _line(levels, backward, curve, backward_name, panel, {"color": colour, "dash": "dash"})
+    dashed.update(mode="lines+markers", marker=_marker(colour, "white"))
+    # plotly would draw the area across a gap.
+    if np.isfinite(forward).all() and np.isfinite(backward).all():
+        dashed.update(fill="tonexty", fillcolor=f"rgba({_rgb(colour)}, 0.25)")
+    return [solid, dashed]
+
+
+def _marker(colour: str, fill: str) -> dict[str, Any]:
+    return {"color": fill, "line": {"color": colour, "width": 1.5}, "size": 6}
+
+
+def _alone_traces(curve: Curve, panel: Panel, colour: str) -> list[Any]:
     if not len(curve.alone):
         return []
-    line = {"color": shades[curve.title], "dash": "dot", "width": 1.2}
+    line = {"color": colour, "dash": "dot", "width": 1.2}
     return [_line(curve.alone_levels, curve.alone, curve, f"{curve.title} alone", panel, line)]
 
 
 def _line(
-    x: np.ndarray, values: np.ndarray, curve: Curve, name: str, panel: Panel, line: dict[str, Any]
+    levels: np.ndarray,
+    values: np.ndarray,
+    curve: Curve,
+    name: str,
+    panel: Panel,
+    line: dict[str, Any],
 ) -> Any:
     return go.Scatter(
-        x=x, y=_plain(values), name=curve.title, legendgroup=curve.title, showlegend=False, mode="lines", line=line,
+        x=levels,
+        y=finite_or_none(values),
+        name=curve.title,
+        legendgroup=curve.title,
+        showlegend=False,
+        mode="lines",
+        line=line,
         customdata=[labels.number(value, 3) for value in values],
         hovertemplate=f"{name}<br>{panel.strength} %{{x}}: %{{customdata}}<extra></extra>",
-    )  # fmt: skip
+    )
 
 
-def _infinite(curve: Curve, panel: Panel, places: list[float], shades: dict[str, str]) -> list[Any]:
-    """A triangle above all values for each infinite one; each order has a height of its own."""
-    x, *orders = panel.ended(curve)
-    return [
-        go.Scatter(
-            x=x[np.isposinf(values)], y=[place] * int(np.isposinf(values).sum()), mode="markers", showlegend=False,
-            legendgroup=curve.title, hovertemplate="infinite<extra></extra>",
-            marker={"symbol": symbol, "color": shades[curve.title], "size": 8},
-        )
-        for values, place, symbol in zip(orders, places, ("triangle-up", "triangle-up-open"), strict=True)
-        if np.isposinf(values).any()
-    ]  # fmt: skip
+def _infinite_traces(curve: Curve, panel: Panel, heights: list[float], colour: str) -> list[Any]:
+    """Return a triangle for each infinite value; each order has a height of its own."""
+    levels, forward, backward = panel.with_common_end(curve)
+    traces = []
+    for values, height, symbol in (
+        (forward, heights[0], "triangle-up"),
+        (backward, heights[1], "triangle-up-open"),
+    ):
+        is_infinite = np.isposinf(values)
+        if is_infinite.any():
+            trace = go.Scatter(
+                x=levels[is_infinite],
+                y=[height] * int(is_infinite.sum()),
+                mode="markers",
+                showlegend=False,
+                legendgroup=curve.title,
+                hovertemplate="infinite<extra></extra>",
+                marker={"symbol": symbol, "color": colour, "size": 8},
+            )
+            traces.append(trace)
+    return traces
 
 
-def _ends(grid: PanelGrid, row: int) -> tuple[float, float]:
-    """Least and greatest finite value of a row, greater than 0 and apart."""
-    values = [
-        value
-        for (i, _), panel in grid.panels.items()
-        if i == row
-        for curve in panel.curves
-        for value in (*curve.forward, *curve.backward, *curve.alone)
-        if np.isfinite(value) and value > 0
-    ]
-    low, high = min(values, default=1.0), max(values, default=10.0)
+def _value_range(grid: PanelGrid, row: int) -> tuple[float, float]:
+    """Return the least and the greatest finite value of a row, positive and apart."""
+    panels = [panel for position, panel in grid.panels.items() if position[0] == row]
+    curves = [curve for panel in panels for curve in panel.curves]
+    values = [v for curve in curves for v in (*curve.forward, *curve.backward, *curve.alone)]
+    drawn = [value for value in values if np.isfinite(value) and value > 0]
+    low, high = min(drawn, default=1.0), max(drawn, default=10.0)
     return low, max(high, 1.1 * low)
 
 
-def _axes(made: Any, grid: PanelGrid, panel: Panel, at: tuple[int, int], titles: Labels) -> None:
-    place = {"row": at[0] + 1, "col": at[1] + 1}
+def _set_axes(
+    figure: Any, grid: PanelGrid, panel: Panel, row: int, column: int, titles: Labels
+) -> None:
+    position = {"row": row + 1, "col": column + 1}
     chance = grid.chance(panel.criterion)
     if chance is not None:
-        made.add_hline(chance, line={"color": "grey", "dash": "dash", "width": 1}, **place)
-    low, high = grid.reach(panel.strength)
-    if panel.strength == "bits":
-        ends = [float(np.log10(low / 1.1)), float(np.log10(high * 1.1))]
-        made.update_xaxes(
-            type="log", range=ends, tickvals=[2, 4, 8, 16], ticktext=["2", "4", "8", "16"], **place
-        )
+        figure.add_hline(chance, line={"color": "grey", "dash": "dash", "width": 1}, **position)
+    level_axis, levels = panel.axis, grid.level_range(panel)
+    if level_axis.logarithmic:
+        ticks = {"tickvals": level_axis.ticks, "ticktext": [str(tick) for tick in level_axis.ticks]}
+        figure.update_xaxes(type="log", range=level_axis.exponents(*levels), **ticks, **position)
     else:
-        edge = 0.04 * (high - low)
-        made.update_xaxes(range=[low - edge, high + edge], **place)
-    if at[0] == len(grid.rows) - 1:
-        made.update_xaxes(title_text=panel.strength.capitalize(), **place)
-    if grid.spread(panel.criterion):
-        made.update_yaxes(type="log", exponentformat="power", nticks=6, **place)
-    if at[1] == 0:
-        made.update_yaxes(title_text=titles.criterion(panel.criterion, unit=True), **place)
-
-
-def heat_map(heat: Heat, titles: Labels) -> Any:
-    """Order sensitivity of every pair, a panel per criterion; grey where there is no pair."""
-    count = len(heat.criteria)
-    columns = min(2, count)
-    rows = -(-count // columns)
-    made = make_subplots(
-        rows, columns, subplot_titles=[titles.criterion(name) for name in heat.criteria], horizontal_spacing=0.14,
-        vertical_spacing=0.3 / rows,
-    )  # fmt: skip
-    for k, criterion in enumerate(heat.criteria):
-        values = heat.values[criterion]
-        text = [
-            [labels.number(value) if np.isfinite(value) else "" for value in row] for row in values
-        ]
-        trace = go.Heatmap(
-            z=[_plain(row) for row in values], x=heat.methods, y=heat.methods, text=text,
-            texttemplate="%{text}", zmin=0, zmax=heat.most, coloraxis="coloraxis", hoverongaps=False,
-            hovertemplate="%{x} and %{y}: %{text}<extra></extra>",
-        )  # fmt: skip
-        made.add_trace(trace, k // columns + 1, k % columns + 1)
-    side = 40 * len(heat.methods) + 110
-    made.update_yaxes(autorange="reversed")
-    made.update_layout(
-        height=side * rows + 60, width=(side + 40) * columns + 80, font=_FONT, template="plotly_white",
-        plot_bgcolor="#d0d0d0", coloraxis={"colorscale": "Blues", "cmin": 0, "cmax": heat.most, "colorbar": _BAR},
-        margin={"l": 90, "r": 10, "t": 40, "b": 80},
-    )  # fmt: skip
-    made.update_xaxes(showgrid=False)
-    made.update_yaxes(showgrid=False)
-    return made
-
-
-def _plain(values: np.ndarray) -> list[float | None]:
-    """Without what JSON cannot say: a gap where a value is infinite or missing."""
-    return [float(value) if np.isfinite(value) else None for value in values]
+        figure.update_xaxes(range=level_axis.limits(*levels), **position)
+    if row == len(grid.rows) - 1:
+        figure.update_xaxes(title_text=panel.strength.capitalize(), **position)
+    if grid.is_logarithmic(panel.criterion):
+        figure.update_yaxes(type="log", exponentformat="power", nticks=6, **position)
+    if column == 0:
+        figure.update_yaxes(title_text=titles.criterion(panel.criterion, unit=True), **position)
 
 
 def _rgb(colour: str) -> str:
-    return ", ".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))
+    """Return ``"#E69F00"`` as ``"230, 159, 0"``."""
+    return ", ".join(str(int(colour[start : start + 2], 16)) for start in (1, 3, 5))

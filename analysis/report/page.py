@@ -1,26 +1,33 @@
-"""One self-contained page: findings in words, then the numbers; every number links to its runs."""
+"""Render the report: one page that works offline, whose numbers link to their runs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import plotly.io
-from jinja2 import Environment, select_autoescape
+from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
-from analysis import labels
-from analysis.report.findings import Finding
-from analysis.tables.table import WINS, Block, Table
+from analysis.report.cells import (
+    MAIN_TABLES,
+    MOST_ROWS,
+    RunNumbers,
+    absent_note,
+    block_parts,
+    cut_note,
+    finding_parts,
+    table_parts,
+)
+from analysis.report.findings.evidence import Finding
+from analysis.tables.table import Block, Table
 
-_HERE = Path(__file__).parent
-_MOST = 400  # rows of one table on the page; the files have all
+_FOLDER = Path(__file__).parent
+Figure = tuple[str, str, Any]  # name, caption, plotly's figure
 
 
 @dataclass(frozen=True)
@@ -34,11 +41,13 @@ class Content:
         order: the order to choose, a row per pair.
         tables: of `layouts`.
         areas: a row per curve, as a block.
-        figures: (name, caption, plotly's figure) of the curves.
-        heats: likewise of the heat maps.
-        missing, left_out, notes: sentences.
+        figures: of the curves.
+        heats: of order sensitivity.
+        missing: sentences on the orders and levels that were not run.
+        left_out: sentences on the runs that are not used.
+        notes: sentences on how to read the page.
         error_words: how order-free error was taken.
-        confidence: of the intervals.
+        confidence: of the intervals, in (0, 1).
         over: what was resampled, in words.
         ui: address of MLflow's UI.
     """
@@ -49,8 +58,8 @@ class Content:
     order: Block
     tables: Sequence[Table]
     areas: Block
-    figures: Sequence[tuple[str, str, Any]]
-    heats: Sequence[tuple[str, str, Any]]
+    figures: Sequence[Figure]
+    heats: Sequence[Figure]
     missing: Sequence[str]
     left_out: Sequence[str]
     notes: Sequence[str]
@@ -60,54 +69,39 @@ class Content:
     ui: str
 
 
-class _Index:
-    """Run ids by number: the page has each id once, and its cells short lists of numbers."""
-
-    def __init__(self, runs: pd.DataFrame) -> None:
-        self.runs = list(zip(runs.run_id, runs.experiment_id, strict=True))
-        self.number = {run_id: i for i, (run_id, _) in enumerate(self.runs)}
-
-    def __call__(self, ids: Any) -> str:
-        return (
-            " ".join(str(self.number[i]) for i in ids if i in self.number)
-            if isinstance(ids, tuple)
-            else ""
-        )
-
-
 def render(content: Content) -> str:
-    """The page, as HTML that needs nothing else."""
-    index = _Index(content.runs)
+    """Return the page as HTML that needs no other file and no network."""
+    numbers = RunNumbers(content.runs)
+    main_tables = [table for table in content.tables if table.number <= max(MAIN_TABLES)]
+    appendix = [table for table in content.tables if table.number > max(MAIN_TABLES)]
     environment = Environment(
-        autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=select_autoescape(default=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    template = environment.from_string((_HERE / "report.html.j2").read_text())
-    main, appendix = (
-        [t for t in content.tables if (t.number < 8) == first] for first in (True, False)
-    )
-    return template.render(
+    return environment.get_template("report.html.j2").render(
         title=content.title,
         used=len(content.runs),
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        css=Markup((_HERE / "report.css").read_text()),
-        js=Markup((_HERE / "report.js").read_text()),
-        runs=Markup(_script(index.runs)),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        css=Markup((_FOLDER / "report.css").read_text()),
+        js=Markup((_FOLDER / "report.js").read_text()),
+        runs=numbers.runs,
         ui=content.ui,
-        ui_json=Markup(_script(content.ui)),
         findings=[
-            (context, [_told(f, index) for f in found])
-            for context, found in content.findings.items()
+            (context, [finding_parts(finding, numbers) for finding in sentences])
+            for context, sentences in content.findings.items()
         ],
-        order=_shown(content.order, index),
-        order_note=_cut(content.order),
-        main_tables=[_table(table, index) for table in main],
-        absent=_absent(main),
-        appendix=[_table(table, index) for table in appendix],
-        areas=_shown(content.areas, index),
-        areas_note=_cut(content.areas),
-        figures=_embedded(content.figures, script=True),
-        heats=_embedded(content.heats, script=not content.figures),
-        missing=content.missing[:_MOST],
+        order=block_parts(content.order, numbers),
+        order_note=cut_note(content.order),
+        main_tables=[table_parts(table, numbers) for table in main_tables],
+        absent=absent_note(main_tables),
+        appendix=[table_parts(table, numbers) for table in appendix],
+        areas=block_parts(content.areas, numbers),
+        areas_note=cut_note(content.areas),
+        figures=_embedded(content.figures, with_script=True),
+        heats=_embedded(content.heats, with_script=not content.figures),
+        missing=content.missing[:MOST_ROWS],
         left_out=content.left_out,
         notes=content.notes,
         error_words=content.error_words,
@@ -116,82 +110,27 @@ def render(content: Content) -> str:
     )
 
 
-def _script(value: Any) -> str:
-    """JSON that cannot end the script that it stands in."""
-    return json.dumps(value).replace("</", "<\\/")
-
-
-def _told(finding: Finding, index: _Index) -> tuple[str, str, str]:
-    """What it is about, what it says, its runs."""
-    lead, colon, rest = finding.text.partition(": ")
-    return (lead + colon, rest, index(finding.runs)) if colon else ("", lead, index(finding.runs))
-
-
-def _table(table: Table, index: _Index) -> dict[str, Any]:
-    rows = len(table.blocks[0].values)
-    return {
-        "number": table.number,
-        "caption": table.caption,
-        "rows": rows,
-        "blocks": [_shown(block, index) for block in table.blocks],
-    }
-
-
-def _shown(block: Block, index: _Index) -> dict[str, Any]:
-    """Header rows as (text, span), and body rows as (label, cells of (text, best, runs))."""
-    columns: list[Any] = list(block.values.columns)
-    deep = [column if isinstance(column, tuple) else (column,) for column in columns]
-    header = [
-        [
-            (path[-1], len(list(group)))
-            for path, group in groupby(column[: depth + 1] for column in deep)
-        ]
-        for depth in range(len(deep[0]) if deep else 0)
-    ]
-    rows = []
-    for i in range(min(len(block.values), _MOST)):
-        line = zip(deep, block.values.iloc[i], block.best.iloc[i], block.runs.iloc[i], strict=True)
-        cells = [(_text(name, value), best, ids) for name, value, best, ids in line]
-        linked = [
-            (text, best, "" if text == labels.NOTHING else index(ids)) for text, best, ids in cells
-        ]
-        rows.append((block.values.index[i], linked))
-    return {"header": header, "rows": rows}
-
-
-def _text(column: tuple[str, ...], value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return labels.number(float(value), 0 if column[0] == WINS else 2)
-
-
-def _cut(block: Block) -> str:
-    more = len(block.values) - _MOST
-    return f" {more} more rows are in the CSV file." if more > 0 else ""
-
-
-def _absent(tables: Iterable[Table]) -> str:
-    lacking = [
-        str(number) for number in (2, 3, 4) if number not in {table.number for table in tables}
-    ]
-    return f" There are no pairs for Table {' and '.join(lacking)}." if lacking else ""
-
-
-def _embedded(figures: Iterable[tuple[str, str, Any]], script: bool) -> list[tuple[str, Markup]]:
-    """Captions and HTML; the first brings plotly's script with it, unless the page has it."""
-    made = []
-    for i, (name, caption, figure) in enumerate(figures):
-        made.append((caption, Markup(_html(figure, name, script and i == 0, whole=False))))
-    return made
-
-
 def standalone(figure: Any) -> str:
-    """A figure as a page of its own that works offline."""
-    return _html(figure, "figure", True, whole=True)
+    """Return a plotly figure as a page of its own that works offline."""
+    return _html(figure, "figure", with_script=True, whole_page=True)
 
 
-def _html(figure: Any, name: str, script: bool, whole: bool) -> str:
+def _embedded(figures: Iterable[Figure], with_script: bool) -> list[tuple[str, Markup]]:
+    """Return captions and plotly's HTML; the first may bring plotly's script, megabytes of it."""
+    parts = []
+    for position, (name, caption, figure) in enumerate(figures):
+        html = _html(figure, name, with_script and position == 0, whole_page=False)
+        # Not escaped: plotly writes it, and escapes what the figure says.
+        parts.append((caption, Markup(html)))
+    return parts
+
+
+def _html(figure: Any, name: str, with_script: bool, whole_page: bool) -> str:
     html: str = plotly.io.to_html(
-        figure, full_html=whole, include_plotlyjs=script, div_id=name, config={"displaylogo": False}
+        figure,
+        full_html=whole_page,
+        include_plotlyjs=with_script,
+        div_id=name,
+        config={"displaylogo": False},
     )
     return html

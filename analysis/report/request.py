@@ -1,26 +1,35 @@
-"""What to analyse, checked against what is there before anything is computed."""
+"""What to analyse, as plain values and as the command line writes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import pandas as pd
-
-from analysis.labels import Labels
-from analysis.metrics import composability as co
-from analysis.metrics.align import Orders, both_orders
-from analysis.metrics.bounds import known
-from analysis.metrics.points import Error
 from interventions.errors import InvalidInput
-from tracking import query
+from tracking import store
+from tracking.measures import Error
 
-ITEMS = ("auto", "all", "none")
+LOCAL_UI = "http://127.0.0.1:5000"
 
 
 @dataclass(frozen=True)
 class AnalysisRequest:
-    """What to analyse; empty means all, or the default."""
+    """What to analyse.
+
+    Attributes:
+        experiments: names; their runs are analysed together.
+        criteria: names of those that are shown; all if there is none.
+        levels: strength to the level that Tables 2 to 4 show; by default the paper's.
+        bounds: criterion to the worst value that a level may have to be counted.
+        error: "best", as the paper's tables, or "worst", as its equation 1.
+        items: whether intervals are over items: "auto" (few replicates), "all" or "none".
+        ui: address of MLflow's UI, for links.
+
+    Example:
+        >>> AnalysisRequest(("published",), bounds={"mmlu": 0.4}).error
+        'best'
+    """
 
     experiments: tuple[str, ...]
     criteria: tuple[str, ...] = ()
@@ -28,60 +37,69 @@ class AnalysisRequest:
     bounds: Mapping[str, float] = field(default_factory=dict)
     error: Error = "best"
     items: str = "auto"
-    ui: str = "http://127.0.0.1:5000"
+    ui: str = LOCAL_UI
 
 
-@dataclass(frozen=True)
-class PreparedAnalysis:
-    """Checked input: the runs, their orders, all points; which criteria are shown, which points are in bounds."""
+def read_request(
+    experiment: str = store.EXPERIMENT,
+    criteria: str = "all",
+    levels: str = "paper",
+    bounds: str = "none",
+    error: str = "best",
+    items: str = "auto",
+    ui: str = "auto",
+) -> AnalysisRequest:
+    """Return the request that the command line's values stand for.
 
-    request: AnalysisRequest
-    runs: pd.DataFrame
-    orders: Orders
-    points: pd.DataFrame
-    criteria: list[str]
-    inside: pd.Series
-
-    @property
-    def titles(self) -> Labels:
-        """For rows, columns and sentences."""
-        return Labels(self.orders.catalogue)
-
-    def shown(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows of the criteria that were asked for."""
-        return frame[frame.criterion.isin(self.criteria)].reset_index(drop=True)
-
-
-def prepare(request: AnalysisRequest) -> PreparedAnalysis:
-    """Read the runs and check everything that was asked for.
+    Args:
+        experiment: names with commas between.
+        criteria: "all", or names with commas between.
+        levels: "paper", or as ``"sparsity=0.25,bits=4"``.
+        bounds: "none", or as ``"mmlu=0.4"``.
+        error: as in ``AnalysisRequest``; checked when the runs are read.
+        items: likewise.
+        ui: an address, or "auto": the store's if it is a server, else ``LOCAL_UI``.
 
     Raises:
-        InvalidInput: one line that says what is wrong and what is there.
+        InvalidInput: no experiment is named, or levels or bounds are not written like that.
+
+    Example:
+        >>> read_request("published", criteria="edit_success, mmlu", levels="bits=4").levels
+        {'bits': 4.0}
     """
-    return prepared_from(request, query.compositions(request.experiments))
-
-
-def prepared_from(request: AnalysisRequest, runs: pd.DataFrame) -> PreparedAnalysis:
-    """Check what was asked for against runs that were read; raises InvalidInput."""
-    if request.items not in ITEMS:
-        raise InvalidInput(f"items must be {' or '.join(ITEMS)}, but got {request.items!r}")
-    try:
-        orders = both_orders(runs)
-        if request.levels:
-            co.point(runs, levels=request.levels)
-        points = co.point(runs, error=request.error)
-        criteria = [known(name, orders.criteria) for name in request.criteria or orders.criteria]
-        inside = co.within(points, request.bounds).point.drop_duplicates()
-        if inside.empty:
-            raise InvalidInput(f"no level is within the bounds; {_ranges(points, request.bounds)}")
-    except InvalidInput as error:
-        raise InvalidInput(f"experiment {', '.join(request.experiments)}: {error}") from error
-    return PreparedAnalysis(request, runs, orders, points, criteria, inside)
-
-
-def _ranges(points: pd.DataFrame, names: Iterable[str]) -> str:
-    """Where the criteria lie, in words."""
-    of = {name: points.loc[points.criterion == name, ["forward", "backward"]] for name in names}
-    return ", ".join(
-        f"{name} lies in {v.min().min():g} to {v.max().max():g}" for name, v in of.items()
+    experiments = _names(experiment)
+    if not experiments:
+        raise InvalidInput(f"experiment must name at least one, but got {experiment!r}")
+    return AnalysisRequest(
+        experiments=experiments,
+        criteria=() if criteria == "all" else _names(criteria),
+        levels={} if levels == "paper" else _numbers("levels", levels, "sparsity=0.25,bits=4"),
+        bounds={} if bounds == "none" else _numbers("bounds", bounds, "mmlu=0.4,wikitext_ppl=8"),
+        error=error,  # type: ignore[arg-type] # checked with everything else, before it is used
+        items=items,
+        ui=(_served_ui() if ui == "auto" else ui).rstrip("/"),
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Return names that have commas between, each once."""
+    names = [name.strip() for name in text.split(",")]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _numbers(name: str, text: str, example: str) -> dict[str, float]:
+    """Return ``key=number`` pairs that have commas between."""
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    try:
+        return {key.strip(): float(value) for key, _, value in pairs}
+    except ValueError as error:
+        raise InvalidInput(f"{name} must be written like {example}, but got {text!r}") from error
+
+
+def _served_ui() -> str:
+    """Return the UI's address: a server of the store serves it too.
+
+    Without user and password, as the address is written into a report that may be passed on.
+    """
+    address = store.shown_address()
+    return re.sub(r"//[^/]*@", "//", address) if address.startswith("http") else LOCAL_UI

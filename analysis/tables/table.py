@@ -1,4 +1,4 @@
-"""Tables as Markdown, CSV and LaTeX; what stands in them is in `layouts`."""
+"""Write tables as Markdown, CSV and LaTeX; what stands in them is in `composed` and `appendix`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ WINS = "# Wins"
 
 @dataclass(frozen=True)
 class Block:
-    """Numbers with what belongs to each: whether it is the best of its group, and the runs that it came from."""
+    """Numbers, with what belongs to each; three frames of one shape.
+
+    Attributes:
+        values: the numbers.
+        best: whether a number is the best of its group.
+        runs: ids of the runs that a number came from.
+    """
 
     values: pd.DataFrame
     best: pd.DataFrame
@@ -24,7 +30,14 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the paper, for one context."""
+    """One table of the paper, for one context.
+
+    Attributes:
+        number: the paper's.
+        caption: one line, without the number.
+        context: the settings that all of its runs have, in words.
+        blocks: parts with columns of their own.
+    """
 
     number: int
     caption: str
@@ -32,64 +45,66 @@ class Table:
     blocks: list[Block] = field(default_factory=list)
 
     def markdown(self) -> str:
-        """Blocks below each other, best numbers bold."""
+        """Return the blocks below each other, with the best numbers in bold."""
         blocks = []
         for block in self.blocks:
-            text = _written(block, "**{}**")
+            text = _as_text(block, "**{}**")
             text.columns = ["<br>".join(filter(None, column)) for column in text.columns]
             blocks.append(text.to_markdown(stralign="right", disable_numparse=True))
         return f"**Table {self.number}.** {self.caption}\n\n" + "\n\n".join(blocks)
 
     def csv(self) -> str:
-        """One row per method, blocks beside each other, all digits."""
+        """Return one row per method, with the blocks beside each other and all digits."""
         wide = pd.concat([block.values for block in self.blocks], axis=1)
         wide.columns = [" | ".join(filter(None, column)) for column in wide.columns]
         return wide.to_csv(index_label="composition")
 
     def latex(self) -> str:
-        """One tabular per block, for the package booktabs."""
-        caption = f"% Table {self.number}. {self.caption}\n"
-        return caption + "\n".join(
-            _written(block, r"\textbf{{{}}}")
-            .rename(index=_tex, columns=_tex)
-            .map(_tex_number)
-            .to_latex(multicolumn_format="c", column_format="l" + "r" * block.values.shape[1])
-            for block in self.blocks
-        )
+        """Return one tabular per block, for the package booktabs."""
+        tabulars = []
+        for block in self.blocks:
+            text = _as_text(block, r"\textbf{{{}}}")
+            text = text.rename(index=_escape_latex, columns=_escape_latex).map(_replace_symbols)
+            columns = "l" + "r" * block.values.shape[1]
+            tabulars.append(text.to_latex(multicolumn_format="c", column_format=columns))
+        return f"% Table {self.number}. {self.caption}\n" + "\n".join(tabulars)
 
 
 def save(tables: Iterable[Table], folder: Path) -> list[Path]:
-    """Write each as .md, .csv and .tex; with several contexts the file's name says which."""
-    tables, made = list(tables), []
+    """Write each table as .md, .csv and .tex, and return the paths.
+
+    Args:
+        tables: with several contexts, the file's name says which.
+        folder: is made if it is not there.
+    """
+    tables, paths = list(tables), []
     suffixes = labels.suffixes(table.context for table in tables)
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
         stem = f"table{table.number}{suffixes[table.context]}"
-        for suffix, text in (
-            ("md", table.markdown()),
-            ("csv", table.csv()),
-            ("tex", table.latex()),
-        ):
-            path = folder / f"{stem}.{suffix}"
-            path.write_text(text + "\n" if suffix == "md" else text)
-            made.append(path)
-    return made
+        texts = {"md": table.markdown() + "\n", "csv": table.csv(), "tex": table.latex()}
+        for extension, text in texts.items():
+            path = folder / f"{stem}.{extension}"
+            path.write_text(text)
+            paths.append(path)
+    return paths
 
 
-def _written(block: Block, bold: str) -> pd.DataFrame:
-    """Numbers as text, to two decimals as the paper prints them, the best ones bold; wins as integers."""
+def _as_text(block: Block, bold: str) -> pd.DataFrame:
+    """Return numbers with two decimals, as the paper prints them; wins are integers."""
     columns = []
-    for i, column in enumerate(block.values.columns):
-        whole = column[0] == WINS
-        cells = [labels.number(v, 0 if whole else 2) for v in block.values.iloc[:, i]]
-        best = block.best.iloc[:, i]
-        columns.append([bold.format(c) if b else c for c, b in zip(cells, best, strict=True)])
-    return pd.DataFrame(
-        list(zip(*columns, strict=True)), index=block.values.index, columns=block.values.columns
-    )
+    for index, column in enumerate(block.values.columns):
+        digits = 0 if column[0] == WINS else 2
+        texts = [labels.number(value, digits) for value in block.values.iloc[:, index]]
+        is_best = block.best.iloc[:, index]
+        columns.append(
+            [bold.format(text) if best else text for text, best in zip(texts, is_best, strict=True)]
+        )
+    rows = list(zip(*columns, strict=True))
+    return pd.DataFrame(rows, index=block.values.index, columns=block.values.columns)
 
 
-_TEX = {
+_SYMBOLS = {
     "→": r"$\rightarrow$",
     "↓": r"$\downarrow$",
     "↑": r"$\uparrow$",
@@ -98,14 +113,16 @@ _TEX = {
 }
 
 
-def _tex(text: str) -> str:
-    """Escaped, with symbols that LaTeX knows."""
+def _escape_latex(text: str) -> str:
+    """Return a text that LaTeX prints as it is."""
     for char in "&%$#_{}":
+        # before the symbols, whose replacements hold $ and \ themselves
         text = text.replace(char, f"\\{char}")
-    return _tex_number(text)
+    return _replace_symbols(text)
 
 
-def _tex_number(text: str) -> str:
-    for char, symbol in _TEX.items():
+def _replace_symbols(text: str) -> str:
+    """Return a text without the symbols that LaTeX does not know."""
+    for char, symbol in _SYMBOLS.items():
         text = text.replace(char, symbol)
     return text

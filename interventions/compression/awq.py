@@ -9,33 +9,54 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from interventions.anatomy import Feeders, feeders, gate_partner, linears, scale_output
+from interventions.anatomy import gate_partner, linears, scale_output
 from interventions.base import Intervention
-from interventions.compression import backends
+from interventions.compression.backends import autoawq, llmcompressor
+from interventions.compression.backends.installed import require
 from interventions.compression.calibration import (
     Inputs,
     Observe,
     calibrated_blocks,
     input_statistics,
 )
-from interventions.compression.quantization import check_group, fit, is_quantized, pending
+from interventions.compression.quantization import (
+    check_group,
+    fit_grid,
+    is_quantized,
+    layers_to_quantize,
+)
 from interventions.data.base import Data
 from interventions.errors import InvalidInput
+from interventions.feeders import Feeders, feeders
 from interventions.hyperparameters import hyperparameter
-from interventions.lm import LM, ROWS, QuantizationGrid
+from interventions.lm import LM
+from interventions.quantization_grid import ROWS, QuantizationGrid
 from interventions.search_space import Trial, TuningContext
+
+_SHRINKS = 10  # ranges tried, from the full one down to just over half of it
 
 
 @dataclass(frozen=True)
 class AWQ(Intervention, category="compression"):
     """Round to nearest after scaling each input by how large its activations are.
 
-    minimize over s = magnitude(x)^a, a in [0, 1]:  || Q(W diag(s)) diag(s)^-1 X - W X ||^2
-    One s is shared by the layers that share their inputs and is folded into the norm (or, for a gated MLP's down
-    projection, into the up projection) before them, so the weights themselves lie on the grid. Layers with nothing
-    to fold into keep s = 1. Then every group's range is shrunk as far as that lowers the same error.
+    For layers W (out, in) that share their calibration inputs X, and Q rounding to nearest:
 
-    Source: Lin et al. 2024, "AWQ: Activation-aware Weight Quantization", equations 4 and 5, and its authors' clipping.
+        minimize over s:  || Q(W diag(s)) diag(s)^-1 X - W X ||^2                   (equation 4)
+        s = mean|X|^a,  a in [0, 1)                                                 (equation 5)
+
+    ``exponents`` values of a are tried; a = 0 is plain rounding. diag(s)^-1 is folded into what
+    comes before the layers: the norm, or, for a gated MLP's down projection, the up projection. So
+    the weights themselves lie on the grid, and layers with nothing to fold into keep s = 1. With
+    ``clip`` every group's range is then shrunk as far as that lowers the same error.
+
+    Source: Lin et al. 2024, "AWQ: Activation-aware Weight Quantization", equations 4 and 5; the
+    clipping is that of its authors' code. Departure: clipping is kept only where it also lowers
+    the error of a whole layer, not of each group by itself alone.
+
+    Example:
+        >>> str(AWQ(bits=4, group=64))
+        'awq(bits=4, group=64)'
     """
 
     bits: int = hyperparameter(3, "width of the integers", paper=4, low=2, high=8)
@@ -47,7 +68,9 @@ class AWQ(Intervention, category="compression"):
     backend: Literal["own", "autoawq", "llmcompressor"] = hyperparameter(
         "own", "whose code quantizes"
     )
+    family = "quantization"
     strength = "bits"
+    paper_level = 4.0
     reads = frozenset({"calibration"})
     recompressed_in_paper = False
 
@@ -61,14 +84,14 @@ class AWQ(Intervention, category="compression"):
             )
 
     def check(self, model: PreTrainedModel) -> None:
-        """Raise InvalidInput if the group does not divide a layer's inputs, or the backend is not installed."""
+        """Raise InvalidInput if the group does not divide a layer, or the backend is missing."""
         check_group(model, self.group, self.name)
         if self.backend != "own":
-            backends.require(self.backend)
+            require(self.backend)
 
     @classmethod
-    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
-        """How coarse, on which kind of grid, and whether ranges are narrowed."""
+    def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
+        """Suggest how coarse a grid, of which kind, and whether ranges are narrowed."""
         return {
             "bits": trial.suggest_int("bits", 2, 8),
             "symmetric": trial.suggest_categorical("symmetric", (False, True)),
@@ -79,67 +102,82 @@ class AWQ(Intervention, category="compression"):
         """Quantize in place."""
         texts = data.calibration[: self.samples]
         if self.backend == "autoawq":
-            return backends.autoawq(lm, list(texts), bits=self.bits, group=self.group)
+            return autoawq.awq(lm, list(texts), bits=self.bits, group=self.group)
         if self.backend == "llmcompressor":
-            same = {"bits": self.bits, "group": self.group, "symmetric": self.symmetric}
-            return backends.llmcompressor(lm, list(texts), method="awq", **same)
+            settings = {"bits": self.bits, "group": self.group, "symmetric": self.symmetric}
+            return llmcompressor.compress(lm, list(texts), method="awq", **settings)
         for block, observe in calibrated_blocks(lm, texts):
-            left = pending(lm, block, self.bits, self.group)
-            if left:
-                self._quantize(lm, block, left, observe)
+            pending = layers_to_quantize(lm, block, self.bits, self.group)
+            if pending:
+                self._quantize_block(lm, block, pending, observe)
         return lm
 
     def holds(self, lm: LM) -> bool:
-        """Whether every layer still lies on a grid of that width, measured."""
+        """Return whether every layer still lies on a grid of that width, measured."""
         return is_quantized(lm, self.bits, self.group)
 
-    def _quantize(self, lm: LM, block: nn.Module, left: dict[str, str], observe: Observe) -> None:
+    def _quantize_block(
+        self, lm: LM, block: nn.Module, pending: dict[str, str], observe: Observe
+    ) -> None:
         with feeders(block) as before:
             statistics = input_statistics(observe)
-        inside = dict(linears(block))
-        for feeder, names in _scalable(block, before, left):
+        block_layers = dict(linears(block))
+        for feeder, names in _foldable(block, before, pending):
             inputs = statistics[names[0]]
-            scale = self.search([inside[name].weight for name in names], inputs)
+            scale = self.search([block_layers[name].weight for name in names], inputs)
             for name in names:
-                inside[name].weight.mul_(scale)
+                block_layers[name].weight.mul_(scale)
             scale_output(feeder, 1 / scale)
-            inputs.gram.div_(scale).div_(scale[:, None])  # of the inputs as they are from now on
-        for name, full in left.items():
-            weight = inside[name].weight
-            lm.quantize(full, weight, self.fitted(weight, statistics[name]), weight)
+            # the layers' inputs are smaller by the scale from now on
+            inputs.gram.div_(scale).div_(scale[:, None])
+        for name, full_name in pending.items():
+            weight = block_layers[name].weight
+            lm.quantize(full_name, weight, self.fitted(weight, statistics[name]), weight)
 
     def search(self, weights: list[Tensor], inputs: Inputs) -> Tensor:
-        """The scale (in) with the lowest error of the layers' outputs; 1 (plain rounding) is always tried."""
+        """Return the scale s (in) with the lowest error of the layers' outputs, by equation 5.
+
+        Args:
+            weights: (out, in) of the layers that share the inputs; not changed.
+            inputs: statistics of the inputs.
+        """
         least, best = torch.inf, torch.ones_like(inputs.magnitude)
         for i in range(self.exponents):
             scale = inputs.magnitude.clamp(min=1e-4) ** (i / self.exponents)
+            # only ratios matter; centred, they stay within the range of half precision
             scale /= (scale.max() * scale.min()).sqrt()
             error = 0.0
             for weight in weights:
                 for rows in weight.split(ROWS):
                     scaled = rows.float() * scale
-                    rounded = fit(scaled, self.bits, self.group, self.symmetric).nearest(scaled)
+                    grid = fit_grid(scaled, self.bits, self.group, self.symmetric)
+                    rounded = grid.nearest(scaled)
                     error += inputs.error(rounded.sub_(scaled).div_(scale))
             if error < least:
                 least, best = error, scale
         return best.to(weights[0].dtype)
 
     def fitted(self, weight: Tensor, inputs: Inputs) -> QuantizationGrid:
-        """The grid of the weights (out, in), with each group's range shrunk where that lowers the output's error."""
-        full = fit(weight, self.bits, self.group, self.symmetric)
+        """Return a grid for the weights (out, in), narrowed where that lowers the output's error.
+
+        Args:
+            weight: (out, in), scaled already; not changed.
+            inputs: statistics of the inputs, scaled down already.
+        """
+        full = fit_grid(weight, self.bits, self.group, self.symmetric)
         if not self.clip:
             return full
         parts = [self._clipped(rows, inputs) for rows in weight.split(ROWS)]
-        scale, zero = (
-            torch.cat([getattr(part, name) for part in parts]) for name in ("scale", "zero")
-        )
+        scale = torch.cat([part.scale for part in parts])
+        zero = torch.cat([part.zero for part in parts])
         clipped = QuantizationGrid(full.bits, full.group, scale, zero)
         # the search looked at each group by itself: take it only if the groups together agree
-        errors = [_error(grid, weight, inputs) for grid in (clipped, full)]
-        return clipped if errors[0] < errors[1] else full
+        clipped_error, full_error = (_error(grid, weight, inputs) for grid in (clipped, full))
+        return clipped if clipped_error < full_error else full
 
     def _clipped(self, weight: Tensor, inputs: Inputs) -> QuantizationGrid:
-        best = fit(weight, self.bits, self.group, self.symmetric)
+        """Return the grid whose groups have each the range of least error by itself."""
+        best = fit_grid(weight, self.bits, self.group, self.symmetric)
         size = best.group
         diagonal_blocks = torch.stack(  # (in / group, group, group)
             [inputs.gram[i : i + size, i : i + size] for i in range(0, weight.shape[1], size)]
@@ -147,43 +185,39 @@ class AWQ(Intervention, category="compression"):
         least = torch.full_like(best.scale, torch.inf)
         scale, zero = best.scale, best.zero
         for i in range(_SHRINKS):
-            grid = fit(weight, self.bits, self.group, self.symmetric, 1 - i / _SHRINKS / 2)
-            change = (grid.nearest(weight).float() - weight.float()).unflatten(
-                1, (-1, size)
-            )  # (out, groups, group)
+            shrink = 1 - i / _SHRINKS / 2
+            grid = fit_grid(weight, self.bits, self.group, self.symmetric, shrink)
+            change = grid.nearest(weight).float() - weight.float()
+            change = change.unflatten(1, (-1, size))  # (out, in / group, group)
             error = torch.einsum("ogi,gij,ogj->og", change, diagonal_blocks, change)
             better = error < least
-            least, scale, zero = (
-                torch.where(better, new, old)
-                for new, old in ((error, least), (grid.scale, scale), (grid.zero, zero))
-            )
+            least = torch.where(better, error, least)
+            scale = torch.where(better, grid.scale, scale)
+            zero = torch.where(better, grid.zero, zero)
         return QuantizationGrid(self.bits, size, scale, zero)
 
 
 def _error(grid: QuantizationGrid, weight: Tensor, inputs: Inputs) -> float:
-    """Of the layer's outputs, if its weights (out, in) are rounded to the grid."""
+    """Return the error of the layer's outputs if its weights (out, in) are rounded to the grid."""
     error = 0.0
-    for some in range(0, len(weight), ROWS):
-        rows = slice(some, some + ROWS)
+    for start in range(0, len(weight), ROWS):
+        rows = slice(start, start + ROWS)
         error += inputs.error(grid.rows(rows).nearest(weight[rows]).float() - weight[rows].float())
     return error
 
 
-_SHRINKS = 10  # ranges tried, from the full one down to just over half of it
-
-
-def _scalable(
-    block: nn.Module, before: Feeders, left: dict[str, str]
+def _foldable(
+    block: nn.Module, before: Feeders, pending: dict[str, str]
 ) -> list[tuple[nn.Module, list[str]]]:
-    """(what to fold into, the layers after it), first to last, where all of these are still to be quantized."""
-    inside = dict(linears(block))
-    found: list[tuple[nn.Module, list[str]]] = []
-    pair = gate_partner(block)
-    # before the norms: this one changes the up projection's outputs, that one its inputs
-    if pair and pair[0] in left and pair[1] in left:
-        found.append((inside[pair[0]], [pair[1]]))
+    """Return (module to fold into, names of the layers after it) where all of these are pending."""
+    block_layers = dict(linears(block))
+    candidates: list[tuple[nn.Module, list[str]]] = []
+    up_and_down = gate_partner(block)
+    # before the norms: this pair changes the up projection's outputs, a norm its inputs
+    if up_and_down and up_and_down[0] in pending and up_and_down[1] in pending:
+        candidates.append((block_layers[up_and_down[0]], [up_and_down[1]]))
     for norm in dict.fromkeys(before.norms.values()):
-        fed = [name for name, own in before.norms.items() if own is norm]
-        if all(name in left for name in fed):
-            found.append((norm, fed))
-    return [(feeder, names) for feeder, names in found if before.scales(feeder, names)]
+        fed = [name for name, feeding_norm in before.norms.items() if feeding_norm is norm]
+        if all(name in pending for name in fed):
+            candidates.append((norm, fed))
+    return [(feeder, names) for feeder, names in candidates if before.scales(feeder, names)]

@@ -14,8 +14,8 @@ from interventions.compression.sparsity import (
     check_pattern,
     check_width,
     is_pruned,
-    lowest,
-    lowest_per_row,
+    keep_all_but_lowest,
+    keep_all_but_lowest_per_row,
 )
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
@@ -25,10 +25,21 @@ from interventions.search_space import Trial, TuningContext
 
 @dataclass(frozen=True)
 class Magnitude(Intervention, category="compression"):
-    """Remove, in every linear layer, the weights with the lowest |W|; no data is looked at.
+    """Remove, in every linear layer, the weights of lowest magnitude; no data is looked at.
 
-    Source: Han et al. 2015, "Learning both Weights and Connections for Efficient Neural Networks", section 3; by
-    layer, as the baseline of Sun et al. 2024 (Wanda), section 4.
+    For the weights W (out, in) of one layer:
+
+        score_ij = |W_ij|
+
+    Of the whole layer, the int(out * in * sparsity) weights of lowest score become 0; with a
+    pattern n:m, the n lowest of every m consecutive inputs of a row.
+
+    Source: Han et al. 2015, "Learning both Weights and Connections for Efficient Neural Networks",
+    section 3; compared within a layer, as the baseline of Sun et al. 2024 (Wanda), section 4.
+
+    Example:
+        >>> str(Magnitude(sparsity=0.25))
+        'magnitude(sparsity=0.25)'
     """
 
     sparsity: float = hyperparameter(
@@ -37,7 +48,9 @@ class Magnitude(Intervention, category="compression"):
     pattern: Pattern = hyperparameter(
         "unstructured", "or zeros in every consecutive inputs: 2:4, 4:8"
     )
+    family = "pruning"
     strength = "sparsity"
+    paper_level = 0.25
 
     def __post_init__(self) -> None:
         """Check the fields; raises InvalidInput."""
@@ -49,8 +62,8 @@ class Magnitude(Intervention, category="compression"):
         check_width(self.name, self.pattern, block_linears(model))
 
     @classmethod
-    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
-        """How much."""
+    def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
+        """Suggest how much to remove."""
         return {
             "sparsity": trial.suggest_float("sparsity", 0.1, 0.9),
         }
@@ -58,16 +71,14 @@ class Magnitude(Intervention, category="compression"):
     def apply(self, lm: LM, data: Data) -> LM:
         """Prune in place."""
         for linear in block_linears(lm.model).values():
-            scores = linear.weight.abs().float()
-            whole = self.pattern == "unstructured"
-            keep = (
-                lowest(scores, self.sparsity)
-                if whole
-                else lowest_per_row(scores, self.sparsity, self.pattern)
-            )
+            scores = linear.weight.abs().float()  # (out, in)
+            if self.pattern == "unstructured":
+                keep = keep_all_but_lowest(scores, self.sparsity)
+            else:
+                keep = keep_all_but_lowest_per_row(scores, self.sparsity, self.pattern)
             linear.weight.mul_(keep)
         return lm
 
     def holds(self, lm: LM) -> bool:
-        """Whether every layer still has at least that share of zeros, measured."""
+        """Return whether every layer still has at least that share of zeros, measured."""
         return is_pruned(lm, self.sparsity, self.pattern)

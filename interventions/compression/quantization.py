@@ -1,4 +1,4 @@
-"""What the quantizing methods share: grids fitted to weights, and which layers still lie on theirs."""
+"""What the quantizing methods share: grids fitted to weights, and which layers lie on theirs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from transformers import PreTrainedModel
 
 from interventions.anatomy import block_linears, blocks, linears
 from interventions.errors import InvalidInput
-from interventions.lm import LM, QuantizationGrid
+from interventions.lm import LM
+from interventions.quantization_grid import QuantizationGrid
 
 WHOLE_ROW = -1
 
 
 def group_size(group: int, inputs: int) -> int:
-    """Inputs that share a scale; -1 means all."""
+    """Return how many inputs share a scale; a group of -1 means all of them.
+
+    Example:
+        >>> group_size(-1, 4096), group_size(128, 4096)
+        (4096, 128)
+    """
     return inputs if group == WHOLE_ROW else group
 
 
@@ -22,60 +28,84 @@ def check_group(model: PreTrainedModel, group: int, method: str) -> None:
     """Raise InvalidInput if the group does not divide the inputs of every layer."""
     if group == 0:
         raise InvalidInput(f"{method}.group must be -1 (the whole row) or at least 1, but got 0")
-    widths = sorted({linear.in_features for linear in block_linears(model).values()})
+    layers = block_linears(model)
+    widths = sorted({linear.in_features for linear in layers.values()})
     for width in widths:
         if width % group_size(group, width):
             fitting = [g for g in range(1, widths[0] + 1) if all(w % g == 0 for w in widths)]
-            name = next(
-                n for n, linear in block_linears(model).items() if linear.in_features == width
-            )
+            name = next(name for name, linear in layers.items() if linear.in_features == width)
             raise InvalidInput(
-                f"{method}.group is {group}, which does not divide the {width} inputs of layer {name};"
-                f" it must be -1 (the whole row) or one of {', '.join(map(str, fitting))}"
+                f"{method}.group is {group}, which does not divide the {width} inputs of layer"
+                f" {name}; it must be -1 (the whole row) or one of {', '.join(map(str, fitting))}"
             )
 
 
-def fit(
+def fit_grid(
     weight: Tensor, bits: int, group: int, symmetric: bool, shrink: float = 1.0
 ) -> QuantizationGrid:
-    """The grid that spans the range of every group of the weights (out, in), zero included; float32.
+    """Return the grid that spans the range of every group of a layer's weights, 0 included.
 
-    Not symmetric: scale = (max - min) / (2^bits - 1), zero = -min / scale. Symmetric: scale = 2 max|w| / (2^bits - 1),
-    zero = 2^(bits - 1). ``shrink`` makes the range that much narrower.
+    With low = min(w, 0) and high = max(w, 0) of a group:
 
-    Source: Frantar et al. 2023, "GPTQ", section 4 (per-group grids); Nagel et al. 2021, "A White Paper on Neural
-    Network Quantization", section 2.2.
+        not symmetric: scale = (high - low) / (2^bits - 1), zero = round(-low / scale)
+        symmetric:     scale = 2 max|w| / (2^bits - 1),     zero = 2^(bits - 1)
+
+    Args:
+        weight: (out, in), any float dtype; not changed.
+        bits: width of the integers.
+        group: consecutive inputs that share a scale; -1 means the whole row.
+        symmetric: whether 0 is in the middle of the grid.
+        shrink: factor of both ends of the range, 1 for the full range.
+
+    Returns:
+        A grid whose scale and zero are (out, in / group), float32.
+
+    Source: Frantar et al. 2023, "GPTQ", section 4 (per-group grids); Nagel et al. 2021, "A White
+    Paper on Neural Network Quantization", section 2.2.
+
+    Example:
+        >>> grid = fit_grid(torch.tensor([[0.0, 0.4, 1.1, 3.0]]), 2, -1, False)
+        >>> grid.nearest(torch.tensor([[0.0, 0.4, 1.1, 3.0]]))
+        tensor([[0., 0., 1., 3.]])
     """
     size = group_size(group, weight.shape[1])
     grouped = weight.float().unflatten(1, (-1, size))  # (out, in / group, group)
-    low, high = grouped.amin(-1).clamp(max=0) * shrink, grouped.amax(-1).clamp(min=0) * shrink
+    low = grouped.amin(-1).clamp(max=0) * shrink
+    high = grouped.amax(-1).clamp(min=0) * shrink
     steps = 2**bits - 1
     if symmetric:
         high = torch.maximum(-low, high)
         scale = 2 * high / steps
-        scale[scale == 0] = 1.0
+        scale[scale == 0] = 1.0  # a group of zeros: any scale holds it, but it divides
         return QuantizationGrid(bits, size, scale, torch.full_like(scale, 2 ** (bits - 1)))
     scale = (high - low) / steps
     scale[scale == 0] = 1.0
     return QuantizationGrid(bits, size, scale, (-low / scale).round().clamp(0, steps))
 
 
-def pending(lm: LM, block: nn.Module, bits: int, group: int) -> dict[str, str]:
-    """Name in the block -> name in the model, of the layers that do not lie on such a grid yet.
+def layers_to_quantize(lm: LM, block: nn.Module, bits: int, group: int) -> dict[str, str]:
+    """Return the layers that lie on no such grid yet: name in the block -> name in the model.
 
-    A layer that does is left as it is: quantizing again what is quantized would only move its grid.
+    The others are left as they are: to quantize them again would only move their grids.
     """
-    index = next(i for i, one in enumerate(blocks(lm.model)) if one is block)
-    named = {name: (f"{index}.{name}", linear) for name, linear in linears(block)}
-    return {
-        name: full
-        for name, (full, linear) in named.items()
-        if not lm.on_grid(full, linear.weight, bits, group_size(group, linear.in_features))
-    }
+    index = next(i for i, candidate in enumerate(blocks(lm.model)) if candidate is block)
+    pending: dict[str, str] = {}
+    for name, linear in linears(block):
+        full_name = f"{index}.{name}"
+        size = group_size(group, linear.in_features)
+        if not lm.on_grid(full_name, linear.weight, bits, size):
+            pending[name] = full_name
+    return pending
 
 
 def is_quantized(lm: LM, bits: int, group: int) -> bool:
-    """Whether every layer lies on a grid of at most so many bits in such groups, measured."""
+    """Return whether every layer lies on a grid of at most so many bits in such groups, measured.
+
+    Args:
+        lm: the model.
+        bits: most bits of a grid.
+        group: inputs that share a scale; -1 means the whole row.
+    """
     return all(
         lm.on_grid(name, linear.weight, bits, group_size(group, linear.in_features))
         for name, linear in block_linears(lm.model).items()

@@ -13,7 +13,9 @@ from transformers import PreTrainedModel
 
 from interventions.anatomy import block_linears, linears
 from interventions.base import Intervention
-from interventions.compression import backends, obs
+from interventions.compression import obs
+from interventions.compression.backends import llmcompressor
+from interventions.compression.backends.installed import require
 from interventions.compression.calibration import (
     Inputs,
     by_inputs,
@@ -25,9 +27,9 @@ from interventions.compression.sparsity import (
     check_pattern,
     check_width,
     is_pruned,
-    lowest,
-    lowest_per_row,
-    parts,
+    keep_all_but_lowest,
+    keep_all_but_lowest_per_row,
+    pattern_parts,
 )
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
@@ -37,13 +39,27 @@ from interventions.search_space import Trial, TuningContext
 
 @dataclass(frozen=True)
 class SparseGPT(Intervention, category="compression"):
-    """Remove the weights whose loss, made up for by the others of their row, costs the layer's output least.
+    """Remove the weights that cost a layer's output least once the others of their row adapt.
 
-    score(i, j) = w_ij^2 / U_jj^2  with U'U the inverse of the damped Hessian X X'; columns are settled from left to
-    right, in blocks of 128 of which each loses its lowest scores, and later columns absorb the error (obs.sweep).
+    With H = X'X / tokens + damp * mean(diag) * I over calibration inputs X (tokens, in), and U the
+    upper Cholesky factor of its inverse, U'U = H^-1:
 
-    Source: Frantar and Alistarh 2023, "SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot",
-    algorithm 1, with adaptive mask selection (section 3.3).
+        score_ij = w_ij^2 / U_jj^2
+        e_i = w_ij / U_jj;  w_ik -= e_i U_jk for k > j        (for every weight ij that is removed)
+
+    Columns (inputs) are settled from left to right, in blocks of 128. At the start of a block the
+    scores of its current weights decide: of the block, the int(out * 128 * sparsity) lowest go;
+    with a pattern n:m, the n lowest of each row's next m inputs, decided at every m-th column.
+
+    Departure: layers with the same inputs (q, k, v) share one Hessian and are swept together; each
+    has its own mask. Weights of an input that was always 0 go first, as in the authors' code.
+
+    Source: Frantar and Alistarh 2023, "SparseGPT: Massive Language Models Can Be Accurately Pruned
+    in One-Shot", algorithm 1, with adaptive mask selection (section 3.3).
+
+    Example:
+        >>> str(SparseGPT(sparsity=0.5, pattern="2:4"))
+        "sparsegpt(sparsity=0.5, pattern='2:4')"
     """
 
     sparsity: float = hyperparameter(
@@ -55,7 +71,9 @@ class SparseGPT(Intervention, category="compression"):
     damp: float = hyperparameter(0.01, "share of the Hessian's mean diagonal added to it", above=0)
     samples: int = hyperparameter(128, "calibration texts", low=1)
     backend: Literal["own", "llmcompressor"] = hyperparameter("own", "whose code prunes")
+    family = "pruning"
     strength = "sparsity"
+    paper_level = 0.25
     reads = frozenset({"calibration"})
 
     def __post_init__(self) -> None:
@@ -64,69 +82,77 @@ class SparseGPT(Intervention, category="compression"):
         check_pattern(self.name, self.pattern, self.sparsity)
 
     def check(self, model: PreTrainedModel) -> None:
-        """Raise InvalidInput if the pattern does not divide a layer's inputs, or the backend is not installed."""
+        """Raise InvalidInput if a layer does not fit the pattern, or the backend is missing."""
         check_width(self.name, self.pattern, block_linears(model))
         if self.backend != "own":
-            backends.require(self.backend)
+            require(self.backend)
 
     @classmethod
-    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
-        """How much, and how the Hessian is damped."""
+    def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
+        """Suggest how much to remove, and how the Hessian is damped."""
         return {
             "sparsity": trial.suggest_float("sparsity", 0.1, 0.9),
-            "damp": room.around(trial, cls, "damp", 10, 10),
+            "damp": tuning_context.around(trial, cls, "damp", 10, 10),
         }
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Prune in place; layers that share their inputs are swept together."""
         texts = data.calibration[: self.samples]
         if self.backend == "llmcompressor":
-            same = {"sparsity": self.sparsity, "pattern": self.pattern, "damp": self.damp}
-            return backends.llmcompressor(lm, texts, method="sparsegpt", **same)
+            settings = {"sparsity": self.sparsity, "pattern": self.pattern, "damp": self.damp}
+            return llmcompressor.compress(lm, texts, method="sparsegpt", **settings)
         for block, observe in calibrated_blocks(lm, texts):
-            by_inputs(
-                input_statistics(observe), functools.partial(self._prune, dict(linears(block)))
-            )
+            prune_layers = functools.partial(self._prune_layers, dict(linears(block)))
+            by_inputs(input_statistics(observe), prune_layers)
         return lm
 
-    def _prune(self, inside: dict[str, nn.Linear], names: list[str], inputs: Inputs) -> None:
-        weights = [inside[name].weight for name in names]
+    def _prune_layers(
+        self, block_layers: dict[str, nn.Linear], names: list[str], inputs: Inputs
+    ) -> None:
+        weights = [block_layers[name].weight for name in names]
         for weight, pruned in zip(weights, self.prune(weights, inputs.gram), strict=True):
             weight.copy_(pruned)
 
     def prune(self, weights: list[Tensor], gram: Tensor) -> list[Tensor]:
-        """The pruned weights (out, in) of layers that share the inputs whose Hessian is ``gram`` (in, in)."""
+        """Return the pruned weights, float32, of layers that share their inputs.
+
+        Args:
+            weights: (out, in) each; not changed.
+            gram: the Hessian (in, in) of the inputs, up to a factor, not damped yet.
+        """
         rows = [len(weight) for weight in weights]
         return obs.sweep(weights, gram, self._settle(rows, gram.diagonal() == 0), self.damp)
 
     def holds(self, lm: LM) -> bool:
-        """Whether every layer still has at least that share of zeros, measured."""
+        """Return whether every layer still has at least that share of zeros, measured."""
         return is_pruned(lm, self.sparsity, self.pattern)
 
     def _settle(self, rows: list[int], unseen: Tensor) -> obs.Settle:
-        structured = parts(self.pattern)
+        structured = pattern_parts(self.pattern)
 
         def begin(
             block: Tensor, columns: Tensor, pivots: Tensor
         ) -> Callable[[int, Tensor], Tensor]:
             keep = torch.ones_like(block, dtype=torch.bool)  # (columns, out)
-            costs = 1 / pivots[:, None]
-            costs[unseen[columns]] *= (
-                1e-6  # an input that is always 0 costs nothing: right after what is 0 already
-            )
+            costs = 1 / pivots[:, None]  # 1 / U_jj, (columns, 1)
+            # an input that is always 0 costs nothing: its weights go right after those that are 0
+            costs[unseen[columns]] *= 1e-6
             if structured is None:
                 scores = (block * costs).square()
-                keep = torch.cat(
-                    [lowest(own, self.sparsity) for own in scores.split(rows, dim=1)], dim=1
-                )
+                layer_masks = [
+                    keep_all_but_lowest(layer_scores, self.sparsity)
+                    for layer_scores in scores.split(rows, dim=1)
+                ]
+                keep = torch.cat(layer_masks, dim=1)
 
             def fix(j: int, column: Tensor) -> Tensor:
-                if (
-                    structured is not None and j % structured[1] == 0
-                ):  # by the weights as they are by now
-                    some = slice(j, j + structured[1])
-                    scores = (block[some] * costs[some]).square()
-                    keep[some] = lowest_per_row(scores.T, self.sparsity, self.pattern).T
+                # a pattern is chosen by the weights as the columns before have left them
+                if structured is not None and j % structured[1] == 0:
+                    part = slice(j, j + structured[1])
+                    scores = (block[part] * costs[part]).square()
+                    keep[part] = keep_all_but_lowest_per_row(
+                        scores.T, self.sparsity, self.pattern
+                    ).T
                 return column * keep[j]
 
             return fix

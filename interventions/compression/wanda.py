@@ -10,18 +10,20 @@ from transformers import PreTrainedModel
 
 from interventions.anatomy import block_linears, linears
 from interventions.base import Intervention
-from interventions.compression import backends
+from interventions.compression.backends import llmcompressor
+from interventions.compression.backends.installed import require
 from interventions.compression.calibration import Observe, calibrated_blocks
 from interventions.compression.sparsity import (
     Pattern,
     check_pattern,
     check_width,
     is_pruned,
-    lowest_per_row,
+    keep_all_but_lowest_per_row,
 )
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
-from interventions.lm import LM, ROWS
+from interventions.lm import LM
+from interventions.quantization_grid import ROWS
 from interventions.search_space import Trial, TuningContext
 
 
@@ -29,10 +31,24 @@ from interventions.search_space import Trial, TuningContext
 class Wanda(Intervention, category="compression", version=2):
     """Remove, in every row of every linear layer, the weights with the lowest |W| * ||X||.
 
-    score(i, j) = |W_ij| * ||X_j||_2  over the calibration tokens; each row (output) loses the same number of weights.
-    Block by block: a block sees the activations that the pruned blocks before it produce.
+    For the weights W (out, in) of one layer and its inputs X (tokens, in) on calibration texts:
 
-    Source: Sun et al. 2024, "A Simple and Effective Pruning Approach for Large Language Models", equation 1.
+        score_ij = |W_ij| * ||X_j||_2                                               (equation 1)
+
+    with ||X_j|| the norm of input j over all tokens of all texts. Scores are compared within a
+    row (an output): each row loses its int(in * sparsity) weights of lowest score, or, with a
+    pattern n:m, the n lowest of every m consecutive inputs. No weight that stays is changed.
+
+    Blocks are pruned from first to last: a block's inputs are those that the pruned blocks before
+    it produce, and all layers of one block are scored before any of them is pruned. Unlike in the
+    authors' code texts keep their own length, and padding does not count.
+
+    Source: Sun et al. 2024, "A Simple and Effective Pruning Approach for Large Language Models",
+    equation 1 and section 3.
+
+    Example:
+        >>> str(Wanda(sparsity=0.25))
+        'wanda(sparsity=0.25)'
     """
 
     sparsity: float = hyperparameter(
@@ -43,7 +59,9 @@ class Wanda(Intervention, category="compression", version=2):
     )
     samples: int = hyperparameter(128, "calibration texts", low=1)
     backend: Literal["own", "llmcompressor"] = hyperparameter("own", "whose code prunes")
+    family = "pruning"
     strength = "sparsity"
+    paper_level = 0.25
     reads = frozenset({"calibration"})
 
     def __post_init__(self) -> None:
@@ -52,14 +70,14 @@ class Wanda(Intervention, category="compression", version=2):
         check_pattern(self.name, self.pattern, self.sparsity)
 
     def check(self, model: PreTrainedModel) -> None:
-        """Raise InvalidInput if the pattern does not divide a layer's inputs, or the backend is not installed."""
+        """Raise InvalidInput if a layer does not fit the pattern, or the backend is missing."""
         check_width(self.name, self.pattern, block_linears(model))
         if self.backend != "own":
-            backends.require(self.backend)
+            require(self.backend)
 
     @classmethod
-    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
-        """How much."""
+    def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
+        """Suggest how much to remove."""
         return {
             "sparsity": trial.suggest_float("sparsity", 0.1, 0.9),
         }
@@ -68,27 +86,30 @@ class Wanda(Intervention, category="compression", version=2):
         """Prune in place."""
         texts = data.calibration[: self.samples]
         if self.backend == "llmcompressor":
-            same = {"sparsity": self.sparsity, "pattern": self.pattern}
-            return backends.llmcompressor(lm, texts, method="wanda", **same)
+            return llmcompressor.compress(
+                lm, texts, method="wanda", sparsity=self.sparsity, pattern=self.pattern
+            )
         for block, observe in calibrated_blocks(lm, texts):
             norms = input_norms(observe)
             for name, linear in linears(block):
+                # rows are independent: a part of them at a time keeps the scores small
                 for rows in linear.weight.split(ROWS):
                     rows.mul_(mask(rows, norms[name], self.sparsity, self.pattern))
         return lm
 
     def holds(self, lm: LM) -> bool:
-        """Whether every layer still has at least that share of zeros, measured."""
+        """Return whether every layer still has at least that share of zeros, measured."""
         return is_pruned(lm, self.sparsity, self.pattern)
 
 
 def input_norms(observe: Observe) -> dict[str, Tensor]:
-    """||X_j||_2 (in) over all tokens, of every layer of a block."""
+    """Return ||X_j||_2 (in) over all calibration tokens, by name of a block's linear layers."""
     squares: dict[str, Tensor] = {}
 
     def see(name: str, inputs: Tensor) -> None:
-        own = inputs.float().square().sum(0)
-        squares[name] = squares[name] + own if name in squares else own
+        # batches add up and are not averaged: each token counts once, whatever its batch's size
+        batch_squares = inputs.float().square().sum(0)  # (tokens, in) -> (in)
+        squares[name] = squares[name] + batch_squares if name in squares else batch_squares
 
     observe(see)
     return {name: sums.sqrt() for name, sums in squares.items()}
@@ -97,5 +118,19 @@ def input_norms(observe: Observe) -> dict[str, Tensor]:
 def mask(
     weight: Tensor, input_norm: Tensor, sparsity: float, pattern: Pattern = "unstructured"
 ) -> Tensor:
-    """True (out, in) where a weight stays, by weight (out, in) and the norm of each input (in)."""
-    return lowest_per_row(weight.abs().float() * input_norm, sparsity, pattern)
+    """Return True (out, in) where a weight stays, by equation 1.
+
+    Args:
+        weight: (out, in).
+        input_norm: ||X_j||, (in).
+        sparsity: share of a row's weights that go.
+        pattern: "2:4" or "4:8" instead of a share.
+
+    Example:
+        >>> import torch
+        >>> mask(torch.tensor([[3.0, -1.0], [0.5, 2.0]]), torch.tensor([1.0, 5.0]), 0.5)
+        tensor([[False,  True],
+                [False,  True]])
+    """
+    scores = weight.abs().float() * input_norm  # (out, in)
+    return keep_all_but_lowest_per_row(scores, sparsity, pattern)

@@ -1,23 +1,20 @@
-"""A criterion is one decorated function of (lm, data) that returns its value, standard error and per-item scores."""
+"""Criterion: a function of a model and the data that returns its value and every item's score."""
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 
+from interventions.criteria.sharing import measuring, once
 from interventions.data.base import Data
 from interventions.errors import InvalidInput
 from interventions.lm import LM
 from interventions.registry import Registry
 
-T = TypeVar("T")
 Better = Literal["higher", "lower", "neither"]
 
 
@@ -26,8 +23,9 @@ class Scores:
     """What a criterion measured.
 
     Attributes:
-        value: the criterion; finite or +inf.
-        stderr: its standard error over the items; 0 where nothing was sampled, NaN where it is not defined.
+        value: of the criterion; finite or +inf.
+        stderr: its standard error over the items; 0 where nothing was sampled, NaN where it is not
+            defined.
         items: item id -> score.
     """
 
@@ -41,10 +39,19 @@ class Criterion:
     """A registered criterion; call it with (lm, data).
 
     Attributes:
+        name: the function's name.
         better: which direction is good.
         unit: of the value.
-        version: raise it when the same model would get another value; recorded values are then measured anew.
+        version: raise it when the same model would get another value; recorded values are then
+            measured anew.
         reads: the parts of Data that it uses.
+        function: measures one model.
+        chance: the value that guessing gets, if there is one.
+        title: how tables print it; the name, with spaces, where it is "".
+        group: names what it measures, where several criteria measure that; "" if no other does.
+            A criterion whose group is the name of another criterion is a part of that one.
+        judges: categories of interventions that are tuned by it unless a study says otherwise.
+        category: of the interventions whose work it measures; "" for what any model can do.
     """
 
     name: str
@@ -53,13 +60,18 @@ class Criterion:
     version: int
     reads: frozenset[str]
     function: Callable[[LM, Data], Scores]
+    chance: float | None = None
+    title: str = ""
+    group: str = ""
+    judges: tuple[str, ...] = ()
+    category: str = ""
 
     def __call__(self, lm: LM, data: Data) -> Scores:
         """Measure; within one ``measuring`` block at most once."""
-        return _once((self.name,), lambda: self.function(lm, data))
+        return once((self.name,), lambda: self.function(lm, data))
 
     def identity(self, data: Data) -> list[Any]:
-        """What, besides the model, the value depends on."""
+        """Return what, besides the model, the value depends on."""
         return [self.name, self.version, {part: data.identity(part) for part in sorted(self.reads)}]
 
 
@@ -69,85 +81,103 @@ CRITERIA: Registry[Criterion] = Registry(
 
 
 def criterion(
-    better: Better, unit: str, reads: Iterable[str] = (), version: int = 1
+    better: Better,
+    unit: str,
+    reads: Iterable[str] = (),
+    version: int = 1,
+    *,
+    chance: float | None = None,
+    title: str = "",
+    group: str = "",
+    judges: tuple[str, ...] = (),
+    category: str = "",
 ) -> Callable[[Callable[[LM, Data], Scores]], Criterion]:
-    """Register a function as a criterion under its own name."""
+    """Register a function of (lm, data) as a criterion under its own name.
+
+    The arguments are the attributes of ``Criterion``.
+
+    Raises:
+        ValueError: there is a criterion of that name.
+
+    Example:
+        >>> @criterion(better="lower", unit="parameters", title="Size")
+        ... def example_size(lm: LM, data: Data) -> Scores:
+        ...     return Scores(float(lm.model.num_parameters()), 0.0, {})
+        >>> example_size.name, example_size.better
+        ('example_size', 'lower')
+        >>> CRITERIA.remove("example_size")
+    """
 
     def register(function: Callable[[LM, Data], Scores]) -> Criterion:
-        made = Criterion(function.__name__, better, unit, version, frozenset(reads), function)
-        made.__dict__["__doc__"] = function.__doc__
-        CRITERIA.add(made.name, made)
-        return made
+        registered = Criterion(
+            name=function.__name__,
+            better=better,
+            unit=unit,
+            version=version,
+            reads=frozenset(reads),
+            function=function,
+            chance=chance,
+            title=title,
+            group=group,
+            judges=tuple(judges),
+            category=category,
+        )
+        # a frozen dataclass refuses plain assignment
+        registered.__dict__["__doc__"] = function.__doc__
+        CRITERIA.add(registered.name, registered)
+        return registered
 
     return register
 
 
 def measure(lm: LM, data: Data, names: Iterable[str] | None = None) -> dict[str, Scores]:
-    """Measure criteria (all by default) on one model; what two of them share is computed once.
+    """Measure criteria on one model; what two of them share is computed once.
+
+    Args:
+        lm: the model.
+        data: what to measure on.
+        names: of the criteria; all by default.
 
     Raises:
         InvalidInput: an unknown name, or a value that is NaN or -inf, which no criterion may be.
     """
-    chosen = (
-        [CRITERIA.get(name) for name in names]
-        if names is not None
-        else list(CRITERIA.all().values())
-    )
+    if names is None:
+        criteria = list(CRITERIA.all().values())
+    else:
+        criteria = [CRITERIA.get(name) for name in names]
     measured = {}
     with measuring(), torch.inference_mode():
-        for one in chosen:
-            scores = one(lm, data)
+        for each_criterion in criteria:
+            scores = each_criterion(lm, data)
             if math.isnan(scores.value) or scores.value == -math.inf:
                 raise InvalidInput(
-                    f"criterion {one.name} must be finite or +inf, but got {scores.value}"
+                    f"criterion {each_criterion.name} must be finite or +inf, "
+                    f"but got {scores.value}"
                 )
-            measured[one.name] = scores
+            measured[each_criterion.name] = scores
     return measured
 
 
-_SHARED: ContextVar[dict[tuple[Any, ...], Any] | None] = ContextVar("shared", default=None)
-
-
-@contextmanager
-def measuring() -> Iterator[None]:
-    """While open, what criteria share is kept; for one model only."""
-    token = _SHARED.set({})
-    try:
-        yield
-    finally:
-        _SHARED.reset(token)
-
-
-def shared(function: Callable[..., T]) -> Callable[..., T]:
-    """A helper of several criteria, called with (lm, …): computed once per ``measuring`` block and arguments."""
-
-    @functools.wraps(function)
-    def once(lm: LM, *args: Any) -> T:
-        return _once((function.__qualname__, *args), lambda: function(lm, *args))
-
-    return once
-
-
-def _once(key: tuple[Any, ...], compute: Callable[[], T]) -> T:
-    kept = _SHARED.get()
-    if kept is None:
-        return compute()
-    if key not in kept:
-        kept[key] = compute()
-    result: T = kept[key]
-    return result
-
-
 def mean_scores(items: Mapping[str, float]) -> Scores:
-    """The mean of per-item scores and its standard error (sample standard deviation / sqrt n)."""
+    """Return the mean of per-item scores and its standard error.
+
+    Example:
+        >>> mean_scores({"first": 0.0, "second": 1.0})
+        Scores(value=0.5, stderr=0.5, items={'first': 0.0, 'second': 1.0})
+    """
     values = list(items.values())
     return Scores(sum(values) / len(values), standard_error(values), items)
 
 
 def standard_error(values: Sequence[float]) -> float:
-    """Sample standard deviation / sqrt n; NaN for fewer than two values."""
-    n = len(values)
-    if n < 2:
+    """Return the sample standard deviation / sqrt n; NaN for fewer than two values.
+
+    Example:
+        >>> standard_error([0.0, 1.0])
+        0.5
+    """
+    count = len(values)
+    if count < 2:
         return math.nan
-    mean = sum(values) / n
-    return math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
+    mean = sum(values) / count
+    return math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1) / count)

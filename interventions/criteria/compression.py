@@ -1,50 +1,60 @@
-"""Compression criteria, measured on the weights of the linear layers in the blocks; never read from a setting."""
+"""Compression criteria, measured on the weights in the blocks; never read from a setting."""
 
 from __future__ import annotations
-
-from torch import Tensor
 
 from interventions.anatomy import block_linears
 from interventions.criteria.base import Scores, criterion
 from interventions.data.base import Data
 from interventions.lm import LM
+from interventions.quantization_grid import share_of_zeros
 
 _PLAIN_BITS = 16  # a weight that is on no grid is stored in 16 bits (paper, section 3.1)
 
 
-@criterion(better="neither", unit="share")
+@criterion(
+    better="neither",
+    unit="share",
+    title="Sparsity",
+    category="compression",
+)
 def sparsity(lm: LM, data: Data) -> Scores:
-    """Share of zero weights over the compressed layers (paper, section 3.1). An item is a layer."""
-    return _weighted(
-        lm, {name: _zeros(linear.weight) for name, linear in block_linears(lm.model).items()}
-    )
+    """Measure the share of zero weights in the blocks' linear layers (paper, section 3.1).
+
+    An item is a layer.
+    """
+    layers = block_linears(lm.model)
+    zeros = {name: share_of_zeros(linear.weight) for name, linear in layers.items()}
+    return _weighted_mean(lm, zeros)
 
 
-@criterion(better="lower", unit="bits per weight", version=2)
+@criterion(
+    better="lower",
+    unit="bits per weight",
+    version=2,
+    title="Average bits",
+    judges=("compression",),
+    category="compression",
+)
 def average_bits(lm: LM, data: Data) -> Scores:
-    """Average bits per weight of the compressed layers (paper, section C). An item is a layer.
+    """Measure the average bits per weight of the blocks' linear layers (paper, section C).
 
-    Not quantized: 16 x the share of weights that stayed + 1 x the share of those removed (the mask); quantized: the
-    grid's bits in place of 16, + 32 / group size for scale and zero. A layer whose weights have left their grid
-    counts as not quantized; zeros that rounding made are values of the grid and no mask (LM.pruned).
+    Not quantized: 16 x the share of weights that stayed + 1 x the share of those removed (the
+    mask); quantized: the grid's bits in place of 16, + 32 / group size for scale and zero. A layer
+    whose weights have left their grid counts as not quantized; zeros that rounding made are values
+    of the grid and no mask (``LM.pruned``). An item is a layer.
     """
     bits = {}
     for name, linear in block_linears(lm.model).items():
         grid, pruned = lm.grids.get(name), lm.pruned(name, linear.weight)
-        on_grid = grid is not None and grid.holds(linear.weight)
-        width, overhead = (
-            (grid.bits, 32 / grid.group) if grid is not None and on_grid else (_PLAIN_BITS, 0.0)
-        )
+        width, overhead = _PLAIN_BITS, 0.0
+        if grid is not None and grid.holds(linear.weight):
+            width, overhead = grid.bits, 32 / grid.group
         bits[name] = width * (1 - pruned) + pruned + overhead
-    return _weighted(lm, bits)
+    return _weighted_mean(lm, bits)
 
 
-def _zeros(weight: Tensor) -> float:
-    return float((weight == 0).double().mean())
-
-
-def _weighted(lm: LM, items: dict[str, float]) -> Scores:
-    """The mean over weights; nothing is sampled, so the standard error is 0."""
+def _weighted_mean(lm: LM, items: dict[str, float]) -> Scores:
+    """Return the mean over weights; nothing is sampled, so the standard error is 0."""
     sizes = {name: linear.weight.numel() for name, linear in block_linears(lm.model).items()}
     value = sum(items[name] * size for name, size in sizes.items()) / sum(sizes.values())
     return Scores(value, 0.0, items)

@@ -1,4 +1,7 @@
-"""What a step cost: seconds and peak memory. Not criteria of a model, so not registered: the run logs them."""
+"""What a step cost: seconds and peak memory.
+
+They say nothing about the model, so they are no registered criteria: the run logs them.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,18 @@ import psutil
 import torch
 
 _GIB = 2**30
-_RESET, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+_RESET = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
 
 
 @dataclass
 class Cost:
-    """Seconds of wall time; peak memory in GiB: of the GPU where there is one, else of the process (resident)."""
+    """What a block of code cost.
+
+    Attributes:
+        seconds: of wall time.
+        peak_gib: peak memory in GiB: of the GPU where there is one, else of the process (resident).
+    """
 
     seconds: float = 0.0
     peak_gib: float = 0.0
@@ -25,15 +34,22 @@ class Cost:
 
 @contextmanager
 def cost() -> Iterator[Cost]:
-    """Measure the block; the result is filled in when it ends."""
-    spent = Cost()
+    """Measure the block; the result is filled in when it ends.
+
+    Example:
+        >>> with cost() as block_cost:
+        ...     _ = sum(range(1000))
+        >>> block_cost.seconds > 0
+        True
+    """
+    block_cost = Cost()
     _reset_peak()
     start = time.perf_counter()
     try:
-        yield spent
+        yield block_cost
     finally:
-        spent.seconds = time.perf_counter() - start
-        spent.peak_gib = _peak_bytes() / _GIB
+        block_cost.seconds = time.perf_counter() - start
+        block_cost.peak_gib = _peak_bytes() / _GIB
 
 
 def _reset_peak() -> None:
@@ -43,7 +59,8 @@ def _reset_peak() -> None:
         try:
             _RESET.write_text("5")  # proc(5): resets VmHWM
         except OSError:
-            return  # not permitted in some containers: the peak is then the process' so far
+            # not permitted in some containers: the peak is then that of the process so far
+            return
 
 
 def _peak_bytes() -> int:

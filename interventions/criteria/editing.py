@@ -6,77 +6,135 @@ from collections.abc import Sequence
 
 import torch
 
-from interventions.criteria.base import Scores, criterion, mean_scores, shared
+from interventions.criteria.base import Scores, criterion, mean_scores
+from interventions.criteria.sharing import shared
 from interventions.data.base import Data
 from interventions.lm import LM, batches
 
 _BATCH = 64  # prompts
 
 
-@criterion(better="higher", unit="F1", reads=("edits",))
+@criterion(
+    better="higher",
+    unit="F1",
+    reads=("edits",),
+    title="Edit success",
+    judges=("editing",),
+    category="editing",
+)
 def edit_success(lm: LM, data: Data) -> Scores:
-    """F1 of the answer to each edited prompt against the new target, mean over edits (paper, section 3.1)."""
+    """Measure the F1 of answers to edited prompts against the new targets (paper, section 3.1).
+
+    An item is an edit.
+    """
     pairs = tuple((edit.prompt, edit.target) for edit in data.edits)
-    return mean_scores({str(i): f1 for i, f1 in enumerate(answer_f1(lm, pairs))})
+    return mean_scores(_numbered(answer_f1(lm, pairs)))
 
 
-@criterion(better="higher", unit="F1", reads=("edits",))
+@criterion(
+    better="higher",
+    unit="F1",
+    reads=("edits",),
+    title="Generalization",
+    category="editing",
+)
 def edit_generalization(lm: LM, data: Data) -> Scores:
-    """The same on rephrasings of the edited prompts: mean over each edit's, then over edits (paper, section 3.1)."""
+    """Measure the F1 of answers to rephrased edited prompts (paper, section 3.1).
+
+    An item is an edit; its score is the mean over its rephrasings.
+    """
     pairs = tuple((prompt, edit.target) for edit in data.edits for prompt in edit.rephrasings)
     scores = iter(answer_f1(lm, pairs))
-    items = {}
-    for i, edit in enumerate(data.edits):
-        own = [next(scores) for _ in edit.rephrasings]
-        items[str(i)] = sum(own) / len(own)
-    return mean_scores(items)
+    edit_means = []
+    for edit in data.edits:
+        edit_scores = [next(scores) for _ in edit.rephrasings]
+        edit_means.append(sum(edit_scores) / len(edit_scores))
+    return mean_scores(_numbered(edit_means))
 
 
-@criterion(better="higher", unit="F1", reads=("locality",))
+@criterion(
+    better="higher",
+    unit="F1",
+    reads=("locality",),
+    title="Locality",
+    group="locality",
+    judges=("editing",),
+    category="editing",
+)
 def edit_locality(lm: LM, data: Data) -> Scores:
-    """Strict locality: F1 against the gold answer on unrelated, unedited prompts (paper, section 3.1)."""
-    pairs = tuple((p.prompt, p.answer) for p in data.locality)
-    return mean_scores({str(i): f1 for i, f1 in enumerate(answer_f1(lm, pairs))})
+    """Measure strict locality: the F1 on unrelated, unedited prompts (paper, section 3.1).
+
+    The answer is held against the gold answer. An item is a prompt.
+    """
+    pairs = tuple((unedited.prompt, unedited.answer) for unedited in data.locality)
+    return mean_scores(_numbered(answer_f1(lm, pairs)))
 
 
-@criterion(better="higher", unit="share", reads=("locality", "base_answers"))
+@criterion(
+    better="higher",
+    unit="share",
+    reads=("locality", "base_answers"),
+    title="Preservation",
+    group="locality",
+    category="editing",
+)
 def edit_preservation(lm: LM, data: Data) -> Scores:
-    """Share of the locality prompts whose answer is the base model's (the field's usual locality; not in the paper).
+    """Measure the share of the locality prompts whose answer is the base model's.
 
-    Source: De Cao et al. 2021, "Editing Factual Knowledge in Language Models", section 2 (consistency).
+    It is the field's usual locality, and not in the paper. An item is a prompt.
+
+    Source: De Cao et al. 2021, "Editing Factual Knowledge in Language Models", section 2
+    (consistency).
+
+    Raises:
+        ValueError: the data have no answers of the base model.
     """
     if data.base_answers is None:
         raise ValueError(
             "edit_preservation needs data.base_answers: use with_base_answers(data, base_model)"
         )
-    now = locality_answers(lm, data)
-    return mean_scores(
-        {str(i): float(a == b) for i, (a, b) in enumerate(zip(now, data.base_answers, strict=True))}
-    )
+    answers = locality_answers(lm, data)
+    unchanged = [
+        float(answer == before) for answer, before in zip(answers, data.base_answers, strict=True)
+    ]
+    return mean_scores(_numbered(unchanged))
+
+
+def _numbered(scores: Sequence[float]) -> dict[str, float]:
+    return {str(index): score for index, score in enumerate(scores)}
 
 
 def locality_answers(lm: LM, data: Data) -> tuple[str, ...]:
-    """The model's greedy answers to the locality prompts, each as long as the gold answer."""
-    return tuple(
-        lm.tokenizer.decode(ids)
-        for ids, _ in generated(lm, tuple((p.prompt, p.answer) for p in data.locality))
-    )
+    """Return the greedy answers to the locality prompts, each as long as the gold answer."""
+    pairs = tuple((unedited.prompt, unedited.answer) for unedited in data.locality)
+    return tuple(lm.tokenizer.decode(answer) for answer, _ in generated(lm, pairs))
 
 
 def answer_f1(lm: LM, pairs: tuple[tuple[str, str], ...]) -> list[float]:
-    """Token-set F1 of the greedy answer, clipped to the target's length, against each (prompt, target)."""
+    """Return the token-set F1 of the greedy answer for each (prompt, target).
+
+    The answer is cut to the target's length.
+    """
     return [token_f1(answer, target) for answer, target in generated(lm, pairs)]
 
 
 def token_f1(answer: Sequence[int], target: Sequence[int]) -> float:
-    """2PR / (P + R) over the sets of tokens."""
-    shared_tokens = len(set(answer) & set(target))
-    return 2 * shared_tokens / (len(set(answer)) + len(set(target))) if shared_tokens else 0.0
+    """Return 2PR / (P + R) over the sets of tokens.
+
+    Example:
+        >>> token_f1([1, 3], [1, 2])
+        0.5
+    """
+    common = len(set(answer) & set(target))
+    return 2 * common / (len(set(answer)) + len(set(target))) if common else 0.0
 
 
 @shared
 def generated(lm: LM, pairs: tuple[tuple[str, str], ...]) -> list[tuple[list[int], list[int]]]:
-    """(ids of the greedy answer, ids of the target), for each (prompt, target), equally long."""
+    """Generate greedily; return (ids of the answer, ids of the target) for each (prompt, target).
+
+    The two are equally long.
+    """
     results: list[tuple[list[int], list[int]]] = []
     for batch in batches(pairs, _BATCH):
         targets = [
@@ -84,13 +142,13 @@ def generated(lm: LM, pairs: tuple[tuple[str, str], ...]) -> list[tuple[list[int
         ]
         prompts = lm.encode([prompt for prompt, _ in batch], padding_side="left")
         with torch.inference_mode():
-            out = lm.model.generate(
+            output = lm.model.generate(
                 **prompts,
                 max_new_tokens=max(map(len, targets)),
                 do_sample=False,
                 pad_token_id=lm.tokenizer.pad_token_id,
             )
-        answers = out[:, prompts["input_ids"].shape[1] :].tolist()
+        answers = output[:, prompts["input_ids"].shape[1] :].tolist()
         results += [
             (answer[: len(target)], target) for answer, target in zip(answers, targets, strict=True)
         ]

@@ -13,14 +13,23 @@ from interventions.lm import LM, batches
 _BATCH = 2048  # tokens
 
 
-@criterion(better="lower", unit="perplexity", reads=("test_text", "window"))
+@criterion(
+    better="lower",
+    unit="perplexity",
+    reads=("test_text", "window"),
+    title="WikiText perplexity",
+    judges=("compression",),
+)
 def wikitext_ppl(lm: LM, data: Data) -> Scores:
-    """Exp of the mean negative log-likelihood per token of the *test* split (paper, section 3.1; Merity et al. 2017).
+    """Measure exp of the mean negative log-likelihood per token of the *test* split.
 
-    Texts are cut into windows of ``data.window`` tokens that do not overlap. An item is a window, its score the
-    mean negative log-likelihood in nats; the standard error follows from theirs by the delta method.
+    Texts are cut into windows of ``data.window`` tokens that do not overlap. An item is a window;
+    its score is its mean negative log-likelihood in nats, and the standard error follows from
+    these by the delta method.
+
+    Source: paper, section 3.1; Merity et al. 2017.
     """
-    total, count = 0.0, 0
+    total_loss, token_count = 0.0, 0
     items: dict[str, float] = {}
     for batch in batches(_windows(lm, data), max(1, _BATCH // data.window)):
         encoded = lm.tokenizer.pad(
@@ -28,20 +37,26 @@ def wikitext_ppl(lm: LM, data: Data) -> Scores:
         ).to(lm.device)
         with torch.inference_mode():
             losses, counted = lm.token_losses(encoded, lm.text_labels(encoded))
-        sums = torch.where(counted, losses, 0.0).double().sum(1)
+        window_losses = torch.where(counted, losses, 0.0).double().sum(1)
         lengths = counted.sum(1)
-        for loss, length in zip(sums.tolist(), lengths.tolist(), strict=True):
+        for loss, length in zip(window_losses.tolist(), lengths.tolist(), strict=True):
             items[str(len(items))] = loss / length if math.isfinite(loss) else math.inf
-        total += float(sums.sum())
-        count += int(lengths.sum())
-    value = exp(total / count)
-    return Scores(
-        value, value * standard_error(list(items.values())) if value < math.inf else math.nan, items
-    )
+        total_loss += float(window_losses.sum())
+        token_count += int(lengths.sum())
+    value = exp(total_loss / token_count)
+    # delta method: exp'(x) = exp(x), so the error of the exponent is multiplied by the value
+    stderr = value * standard_error(list(items.values())) if value < math.inf else math.nan
+    return Scores(value, stderr, items)
 
 
 def exp(mean_loss: float) -> float:
-    """Exp that overflows to +inf; a model whose loss is NaN has no finite perplexity either."""
+    """Return exp, or +inf where it overflows or the loss is NaN.
+
+    Example:
+        >>> exp(0.0), exp(1000.0)
+        (1.0, inf)
+    """
+    # a model whose loss is NaN has no finite perplexity either
     if math.isnan(mean_loss):
         return math.inf
     try:
@@ -55,4 +70,5 @@ def _windows(lm: LM, data: Data) -> list[list[int]]:
     for text in data.test_text:
         ids = lm.tokenizer.encode(text)
         windows += [ids[start : start + data.window] for start in range(0, len(ids), data.window)]
+    # nothing predicts a window's first token
     return [window for window in windows if len(window) > 1]

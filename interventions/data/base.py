@@ -1,4 +1,4 @@
-"""Data: what interventions learn from and criteria measure on, in named parts with an identity each."""
+"""Data: what interventions learn from and criteria measure on, in parts with an identity each."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from interventions.lm import file_digest
-from interventions.options import Split
-
-SPLITS: tuple[str, ...] = get_args(Split)
+from interventions.files import file_digest
 
 
 @dataclass(frozen=True)
@@ -53,9 +50,9 @@ class Questions:
         folder: the tasks' YAML files and their data; None for the tasks that lm-eval ships.
         revision: which state of the questions, where the folder does not say.
         split: which questions of the folder: "test", or "validation" for tuning.
-        sources: data set of lm-eval's own tasks -> its local copy, or the revision to take from the hub.
-        halved: data sets that have test questions only: of these, "validation" asks every second one, and "held_out"
-            the others.
+        sources: data set of lm-eval's own tasks -> its local copy, or its revision on the hub.
+        halved: data sets that have test questions only: "validation" asks every second question of
+            these, and "held_out" the rest.
     """
 
     tasks: tuple[tuple[str, str], ...]
@@ -67,7 +64,7 @@ class Questions:
 
     @cached_property
     def identity(self) -> str:
-        """Changes when a question does."""
+        """Return a text that changes when a question does."""
         files = _files(self.folder) if self.folder else ""
         sources = {
             name: _files(place) if isinstance(place, Path) else place
@@ -76,26 +73,31 @@ class Questions:
         return f"{self.tasks}-{files}-{self.revision}-{self.split}-{sources}{self.halved or ''}"
 
     def rows(self, source: str) -> tuple[str, slice]:
-        """(split, which of its rows) of a data set that are asked."""
+        """Return which questions of a data set are asked: its split, and which rows of it."""
         if source in self.halved:
             return "test", slice(0 if self.split == "validation" else 1, None, 2)
         return "validation" if self.split == "validation" else "test", slice(None)
 
 
 def _files(folder: Path) -> str:
-    """A hash of the files' contents; hidden ones (a downloader's notes) do not count."""
-    visible = (
-        p
-        for p in folder.rglob("*")
-        if not any(part.startswith(".") for part in p.relative_to(folder).parts)
-    )
-    return file_digest(path for path in visible if path.is_file())
+    """Return a hash of a folder's files; hidden ones (a downloader's notes) do not count."""
+    visible = []
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not hidden:
+            visible.append(path)
+    return file_digest(visible)
 
 
 class Lazy(Sequence[str]):
-    """Texts that are read when they are first looked at; their identity is that of a tuple of them.
+    """Texts that are read on first use; they have the identity of a tuple of the same texts.
 
     For corpora that only some interventions use: an unused one is never read.
+
+    Example:
+        >>> texts = Lazy(lambda: ("first", "second"))
+        >>> len(texts), texts[0]
+        (2, 'first')
     """
 
     def __init__(self, read: Callable[[], tuple[str, ...]]) -> None:
@@ -103,12 +105,12 @@ class Lazy(Sequence[str]):
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
-        """All of them."""
+        """Return all texts."""
         return self._read()
 
     @cached_property
     def identity(self) -> str:
-        """As of the tuple."""
+        """Return a hash of the texts, as of a tuple of them."""
         return _identity(self.texts)
 
     def __getitem__(self, index: Any) -> Any:
@@ -120,20 +122,30 @@ class Lazy(Sequence[str]):
 
 @dataclass(frozen=True)
 class Data:
-    """All parts. Texts are documents; ``forget`` alternates between the hazard domains.
+    """What a run intervenes with and is judged by, in named parts.
+
+    Texts are documents.
 
     Attributes:
         name: what the run calls it ("testbed", "paper").
         edits: one batch.
         locality: prompts on subjects that the batch does not edit.
         questions: four-choice questions.
-        forget: what unlearning forgets.
+        forget: what unlearning forgets; texts alternate between the hazard domains.
         retain: what it must not forget, from the train split.
-        calibration: texts that compression looks at, from the train split.
+        calibration: texts that compression computes activations on, from the train split.
         statistics: texts over which MEMIT takes second moments, from the train split.
-        test_text: what perplexity is measured on, from the test split, or from the one that is asked for.
+        test_text: what perplexity is measured on, from the split that judges.
         window: tokens of a text that are scored together.
         base_answers: the base model's answers to ``locality``, in order; None until it was asked.
+
+    Example:
+        >>> from interventions.data.testbed import testbed
+        >>> data = testbed(edit_batch=0, split="test")
+        >>> len(data.edits), len(data.locality)
+        (50, 150)
+        >>> data.identity("edits") == testbed(edit_batch=1, split="test").identity("edits")
+        False
     """
 
     name: str
@@ -150,13 +162,13 @@ class Data:
     _identities: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def identity(self, part: str) -> str:
-        """A hash of one part's content; equal content, equal identity, whichever batch it came with."""
+        """Return a hash of one part's content: equal content has equal identity in every batch."""
         if part not in self._identities:
             self._identities[part] = _identity(getattr(self, part))
         return self._identities[part]
 
 
-PARTS = frozenset(one.name for one in dataclasses.fields(Data) if one.init) - {"name"}
+PARTS = frozenset(part.name for part in dataclasses.fields(Data) if part.init) - {"name"}
 
 
 def _identity(part: Any) -> str:

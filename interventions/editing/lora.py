@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from interventions.base import Intervention
 from interventions.callbacks import report
 from interventions.data.base import Data
-from interventions.editing.ft import fit
+from interventions.editing.ft import train_on_answers
 from interventions.errors import InvalidInput
 from interventions.hyperparameters import hyperparameter
 from interventions.lm import LM
@@ -20,11 +20,22 @@ from interventions.search_space import Trial, TuningContext
 
 @dataclass(frozen=True)
 class LoRA(Intervention, category="editing"):
-    """Train adapters W + (alpha / rank) B A on the new answers, all edits of a batch at once, and merge them.
+    """Train low-rank adapters on the new answers of a batch of edits, and merge them.
 
-    With ``adaptive=True`` the adapters are AdaLoRA's P diag(lambda) Q, as in the paper, section C.
+    For each adapted weight W (out, in), with A (rank, in) random and B (out, rank) zero at first:
 
-    Source: Hu et al. 2022, "LoRA", equation 3; Zhang et al. 2023, "AdaLoRA", equation 3; the code is peft's.
+        W' = W + (alpha / rank) B A                                        (LoRA, equation 3)
+        W' = W + (alpha / rank) P diag(lambda) Q                           (AdaLoRA, equation 3)
+
+    The second is that of ``adaptive=True``, as in the paper, section C. The loss is FT's, all edits
+    of the batch at once, by Adam.
+
+    Source: Hu et al. 2022, "LoRA", equation 3; Zhang et al. 2023, "AdaLoRA", equation 3; the code
+    is peft's.
+
+    Example:
+        >>> str(LoRA(rank=4, targets=("q_proj", "v_proj")))
+        "lora(rank=4, targets=('q_proj', 'v_proj'))"
     """
 
     rank: int = hyperparameter(8, "rank of the adapters", low=1)
@@ -50,43 +61,50 @@ class LoRA(Intervention, category="editing"):
         }
         for target in self.targets:
             if target not in names:
-                shown = ", ".join(sorted(n for n in names if not n.isdigit()))
+                shown = ", ".join(sorted(name for name in names if not name.isdigit()))
                 raise InvalidInput(
                     f"lora.targets names {target!r}, which the model lacks; it has: {shown}"
                 )
 
     @classmethod
-    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
-        """How large, how fast, how long."""
+    def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
+        """Suggest how large the adapters are, how fast and how long they learn."""
         return {
             "rank": trial.suggest_int("rank", 2, 32, log=True),
             "alpha": trial.suggest_float("alpha", 4.0, 64.0, log=True),
-            "lr": room.around(trial, cls, "lr", 10, 10),
-            "steps": room.around(trial, cls, "steps", 4, 2),
+            "lr": tuning_context.around(trial, cls, "lr", 10, 10),
+            "steps": tuning_context.around(trial, cls, "steps", 4, 2),
         }
 
     def apply(self, lm: LM, data: Data) -> LM:
-        """Adapters train in float32 (peft's default) and are merged in the model's dtype."""
+        """Train adapters in float32 (peft's default) and merge them in the model's dtype."""
+        # imported here: no other method needs peft
         from peft import get_peft_model
 
-        with (
-            warnings.catch_warnings()
-        ):  # peft 0.21 asks transformers 5.23 for a name that it renames in 6
+        with warnings.catch_warnings():
+            # peft 0.21 asks transformers 5.23 for a name that it renames in 6
             warnings.filterwarnings(
                 "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
             )
             adapted = get_peft_model(lm.model, self.config())
-        trained = [p for p in adapted.parameters() if p.requires_grad]
+        adapters = [p for p in adapted.parameters() if p.requires_grad]
         pairs = [(edit.prompt, f" {edit.target}") for edit in data.edits]
         learner = LM(adapted, lm.tokenizer, lm.grids)
-        fit(learner, pairs, trained, self.steps, self.lr, lambda done: report(self, done, learner))
+        train_on_answers(
+            learner,
+            pairs,
+            adapters,
+            steps=self.steps,
+            lr=self.lr,
+            after_step=lambda steps_done: report(self, steps_done, learner),
+        )
         merged: Any = adapted.merge_and_unload()
         if hasattr(merged, "peft_config"):
-            del merged.peft_config
+            del merged.peft_config  # nothing of the adapters may stay behind
         return LM(merged, lm.tokenizer, lm.grids)
 
     def config(self) -> Any:
-        """Peft's configuration."""
+        """Return peft's configuration of the adapters."""
         from peft import AdaLoraConfig, LoraConfig
 
         common: dict[str, Any] = {

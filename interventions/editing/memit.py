@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,12 +12,14 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from interventions.anatomy import blocks, check_layers, down_projection, hidden_states, split, taps
+from interventions.anatomy import blocks, check_layers, down_projection, taps
 from interventions.base import Intervention
 from interventions.data.base import Data, Edit
+from interventions.editing.prompts import EditPrompts
 from interventions.editing.second_moments import second_moments
 from interventions.hyperparameters import hyperparameter
 from interventions.lm import LM
+from interventions.partial_pass import hidden_states, split_pass
 from interventions.search_space import Trial, TuningContext, consecutive
 
 _ENOUGH = 0.05  # nats: an edit whose loss is below is done (the authors' code)
@@ -25,17 +27,33 @@ _ENOUGH = 0.05  # nats: an edit whose loss is below is done (the authors' code)
 
 @dataclass(frozen=True)
 class MEMIT(Intervention, category="editing"):
-    """Find, for every edit, what the last layer should say at the subject, and write it into the layers' memories.
+    """Find the state wanted at each edit's subject, and write these into the layers' memories.
 
-    1. Targets: z_i = h_i + d_i at the subject's last token in the last of ``layers``, where d_i minimizes
-       -log p(target) + kl_factor KL(p(. | "<subject> is a") after || before) + weight_decay (||d|| / ||h||^2),
-       by Adam, kept within ``clamp`` ||h||; all edits of the batch in one loop.
-    2. Layer by layer, W += R K' (covariance C + K K')^-1, with K (in, edits) the down-projection's inputs at the
-       subject, C their second moment over a corpus, and R (hidden, edits) what is missing to the targets, divided by
-       the number of layers still to come.
+    1. Targets (equation 16): z_i = h_i + d_i at the subject's last token in the last of ``layers``,
+       where d_i minimizes
 
-    Source: Meng et al. 2023, "Mass-Editing Memory in a Transformer", equations 14, 20 and algorithm 1; the divergence
-    is that of Meng et al. 2022, "Locating and Editing Factual Associations in GPT", equation 4.
+           -log p(target) + kl_factor KL(p(. | "<subject> is a") after || before)
+           + weight_decay (||d_i|| / ||h_i||^2)
+
+       by Adam, with ||d_i|| at most ``clamp`` ||h_i||; all edits of the batch in one loop.
+
+    2. Update (equation 14 and algorithm 1), layer by layer, for the down-projection W (hidden, in):
+
+           W += R K' (covariance C + K K')^-1
+
+       with K (in, edits) its inputs at the subjects, C (in, in) their second moment over a corpus,
+       and R (hidden, edits) what is missing to the targets, divided by the layers still to come.
+
+    The divergence is that of ROME, and the decay, the clamp and the end at a loss of 0.05 are those
+    of the authors' code, as are prefixes that the model itself writes.
+
+    Source: Meng et al. 2023, "Mass-Editing Memory in a Transformer", equations 14, 16 and 20 and
+    algorithm 1; Meng et al. 2022, "Locating and Editing Factual Associations in GPT" (ROME),
+    equation 4.
+
+    Example:
+        >>> str(MEMIT(layers=(1, 2), covariance=15000))
+        'memit(layers=(1, 2), covariance=15000.0)'
     """
 
     layers: tuple[int, ...] = hyperparameter((0,), "blocks that are edited", paper=(4, 5, 6, 7, 8))
@@ -57,59 +75,64 @@ class MEMIT(Intervention, category="editing"):
         check_layers(model, self.layers, "memit.layers")
 
     @classmethod
-    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
-        """Where, how the targets are found, and how firmly the rest is held."""
+    def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
+        """Suggest where to edit, how targets are searched, and how firmly the rest is held."""
         return {
-            "layers": consecutive(trial, room),
-            "steps": room.around(trial, cls, "steps", 3, 2),
-            "lr": room.around(trial, cls, "lr", 4, 4),
-            "covariance": room.around(trial, cls, "covariance", 20, 20),
+            "layers": consecutive(trial, tuning_context),
+            "steps": tuning_context.around(trial, cls, "steps", 3, 2),
+            "lr": tuning_context.around(trial, cls, "lr", 4, 4),
+            "covariance": tuning_context.around(trial, cls, "covariance", 20, 20),
         }
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Edit in place; the closed form is computed in float64."""
         moments = second_moments(lm, data.statistics[: self.samples], self.layers)
         prefixes = self._prefixes(lm)
-        wanted = self.targets(lm, data.edits, prefixes)
+        targets = self.targets(lm, data.edits, prefixes)
         for i, layer in enumerate(sorted(self.layers)):
-            prompts = _Prompts(lm, data.edits, prefixes, answers=False)
-            missing = wanted - self._at_subject(lm, prompts, max(self.layers))
-            linear = down_projection(blocks(lm.model)[layer])
+            # each layer changes what the next ones see: states and keys are read again
+            prompts = EditPrompts(lm, data.edits, prefixes, answers=False)
+            missing = targets - self._states_at_subjects(lm, prompts, max(self.layers))
             keys = self._keys(lm, prompts, layer)
-            change = update(missing / (len(self.layers) - i), keys, moments[layer], self.covariance)
-            _add(linear, change)
+            share = missing / (len(self.layers) - i)  # of the layers still to come
+            change = closed_form_change(share, keys, moments[layer], self.covariance)
+            _add(down_projection(blocks(lm.model)[layer]), change)
         return lm
 
     def targets(self, lm: LM, edits: Sequence[Edit], prefixes: Sequence[str] = ("",)) -> Tensor:
-        """The hidden states (edits, hidden) wanted at the subjects, in float32; optimized together."""
-        prompts, neutral = _Prompts(lm, edits, prefixes, answers=True), _Prompts.neutral(lm, edits)
+        """Return the hidden states z (edits, hidden) wanted at the subjects, in float32.
+
+        Args:
+            lm: the model; not changed.
+            edits: optimized together, but with the result that each would have alone.
+            prefixes: what stands before the prompts; the first is empty.
+        """
+        prompts = EditPrompts(lm, edits, prefixes, answers=True)
+        neutral = EditPrompts.neutral(lm, edits)
         last = max(self.layers)
         with torch.no_grad():
-            hidden, rest = split(lm.model, prompts.encoded, last)
-            neutral_hidden, neutral_rest = split(lm.model, neutral.encoded, last)
+            hidden, rest = split_pass(lm.model, prompts.encoded, last)
+            neutral_hidden, neutral_rest = split_pass(lm.model, neutral.encoded, last)
             before = F.log_softmax(neutral_rest(neutral_hidden, neutral.subjects).float(), dim=-1)
-            start = hidden[prompts.subjects].float()[
-                :: prompts.each
-            ]  # (edits, hidden), at the bare prompt
+            # h (edits, hidden), at the bare prompt: the first row of each edit
+            start = hidden[prompts.subjects].float()[:: prompts.each]
         size = start.norm(dim=1)
         delta = torch.zeros_like(start, requires_grad=True)
         optimizer = torch.optim.Adam([delta], lr=self.lr)
         done = torch.zeros(len(edits), dtype=torch.bool, device=lm.device)
         for step in tqdm(range(self.steps), desc="memit targets", unit="step", delay=5):
-            likely = prompts.answer_losses(rest(prompts.add(hidden, delta), prompts.answers))
-            kept = (
-                neutral_rest(neutral.add(neutral_hidden, delta), neutral.subjects)
-                .float()
-                .log_softmax(-1)
+            likelihood_losses = prompts.answer_losses(
+                rest(prompts.add(hidden, delta), prompts.answers)
             )
-            divergence = F.kl_div(before, kept, log_target=True, reduction="none").sum(
-                1
-            )  # KL(kept || before)
-            losses = (
-                likely
+            neutral_logits = neutral_rest(neutral.add(neutral_hidden, delta), neutral.subjects)
+            after = neutral_logits.float().log_softmax(-1)
+            # F.kl_div(q, p) is KL(p || q), so this is KL(after || before)
+            divergence = F.kl_div(before, after, log_target=True, reduction="none").sum(1)
+            losses = (  # (edits)
+                likelihood_losses
                 + self.kl_factor * divergence
                 + self.weight_decay * delta.norm(dim=1) / size**2
-            )  # (edits)
+            )
             done |= losses.detach() < _ENOUGH
             if bool(done.all()) or step == self.steps - 1:
                 break  # the loss of the last step decides nothing any more
@@ -119,53 +142,48 @@ class MEMIT(Intervention, category="editing"):
             optimizer.step()
             with torch.no_grad():
                 delta.mul_((self.clamp * size / delta.norm(dim=1)).clamp(max=1)[:, None])
+                # Adam's momentum would move an edit that is done, with no gradient too
                 delta[done] = unchanged[done]
         return start + delta.detach()
 
     def _prefixes(self, lm: LM) -> list[str]:
-        """The empty one, and texts that the model itself goes on with; seeded with the step."""
+        """Return "" and texts that the model itself continues; random, seeded with the step."""
         if not self.prefixes:
             return [""]
         starts = ("The", "Therefore", "Because", "I", "You")
+        # padded on the left: a text is continued from its last token
         encoded = lm.encode(
             [starts[i % len(starts)] for i in range(self.prefixes)], padding_side="left"
         )
-        out = lm.model.generate(
+        continued = lm.model.generate(
             **encoded,
             do_sample=True,
             max_new_tokens=self.prefix_tokens,
             min_new_tokens=self.prefix_tokens,
             pad_token_id=lm.tokenizer.pad_token_id,
         )
-        return [
-            "",
-            *(
-                f"{text.strip()}. "
-                for text in lm.tokenizer.batch_decode(out, skip_special_tokens=True)
-            ),
-        ]
+        texts = lm.tokenizer.batch_decode(continued, skip_special_tokens=True)
+        return ["", *(f"{text.strip()}. " for text in texts)]
 
     @torch.no_grad()
-    def _at_subject(self, lm: LM, prompts: _Prompts, layer: int) -> Tensor:
-        """The hidden states (edits, hidden) at the subject in the bare prompts, in float32."""
-        return hidden_states(lm.model, prompts.encoded, layer)[prompts.subjects].float()[
-            :: prompts.each
-        ]
+    def _states_at_subjects(self, lm: LM, prompts: EditPrompts, layer: int) -> Tensor:
+        """Return the hidden states (edits, hidden) at the subject in the bare prompts, float32."""
+        hidden = hidden_states(lm.model, prompts.encoded, layer)
+        return hidden[prompts.subjects].float()[:: prompts.each]
 
     @torch.no_grad()
-    def _keys(self, lm: LM, prompts: _Prompts, layer: int) -> Tensor:
-        """The down-projection's inputs (in, edits) at the subject, mean over the prefixes, in float32."""
-        seen: list[Tensor] = []
-        with taps(
-            {"down": down_projection(blocks(lm.model)[layer])},
-            lambda _, inputs: seen.append(inputs),
-        ):
+    def _keys(self, lm: LM, prompts: EditPrompts, layer: int) -> Tensor:
+        """Return K (in, edits), float32: inputs at subjects, mean over prefixes (equation 19)."""
+        layer_inputs: list[Tensor] = []
+        tapped = {"down": down_projection(blocks(lm.model)[layer])}
+        with taps(tapped, lambda _, inputs: layer_inputs.append(inputs)):
             hidden_states(lm.model, prompts.encoded, layer)
-        return seen[0][prompts.subjects].float().unflatten(0, (-1, prompts.each)).mean(1).T
+        at_subjects = layer_inputs[0][prompts.subjects].float()  # (edits * each, in)
+        return at_subjects.unflatten(0, (-1, prompts.each)).mean(1).T
 
 
-def update(missing: Tensor, keys: Tensor, moment: Tensor, covariance: float) -> Tensor:
-    """The change (hidden, in) of a down-projection: R K' (covariance C + K K')^-1, in float64.
+def closed_form_change(missing: Tensor, keys: Tensor, moment: Tensor, covariance: float) -> Tensor:
+    """Return the change (hidden, in) of a down-projection, R K' (covariance C + K K')^-1, float64.
 
     Args:
         missing: R' (edits, hidden).
@@ -174,66 +192,19 @@ def update(missing: Tensor, keys: Tensor, moment: Tensor, covariance: float) -> 
         covariance: its weight.
 
     Source: Meng et al. 2023, equation 14.
+
+    Example:
+        >>> keys = torch.tensor([[1.0], [0.0]])
+        >>> closed_form_change(torch.tensor([[2.0]]), keys, torch.eye(2), 1.0).round(decimals=3)
+        tensor([[1., 0.]], dtype=torch.float64)
     """
     k = keys.double()
     system = covariance * moment.double() + k @ k.T
-    system.diagonal().add_(
-        1e-12 * system.diagonal().mean()
-    )  # a pruned model has inputs that are always 0
+    # a pruned model has inputs that are always 0: keep the system solvable
+    system.diagonal().add_(1e-12 * system.diagonal().mean())
     return torch.linalg.solve(system, k @ missing.double()).T
 
 
 @torch.no_grad()
 def _add(linear: torch.nn.Linear, change: Tensor) -> None:
     linear.weight.copy_(linear.weight.double() + change)
-
-
-class _Prompts:
-    """The prompts of a batch of edits as one encoded batch, and where in it the subjects and the answers are.
-
-    Every edit's prompt stands behind every prefix, ``each`` rows in a row. Places are (rows, positions), to index
-    (rows, tokens, …) with: ``subjects`` the subjects' last tokens, ``answers`` what the targets' tokens are read from.
-    """
-
-    def __init__(
-        self, lm: LM, edits: Sequence[Edit], prefixes: Sequence[str], *, answers: bool
-    ) -> None:
-        self.each = len(prefixes)
-        rows = [(f"{prefix}{edit.prompt}", edit) for edit in edits for prefix in prefixes]
-        starts = [text.index(edit.subject, len(text) - len(edit.prompt)) for text, edit in rows]
-        ends = [start + len(edit.subject) for start, (_, edit) in zip(starts, rows, strict=True)]
-        self.encoded, labels = lm.encode_pairs(
-            [(text, f" {edit.target}" if answers else "") for text, edit in rows]
-        )
-        positions = [self.encoded.char_to_token(row, end - 1) for row, end in enumerate(ends)]
-        self.subjects = (
-            torch.arange(len(rows), device=lm.device),
-            torch.tensor(positions, device=lm.device),
-        )
-        wanted = labels[:, 1:]
-        where, at = (wanted != -100).nonzero(as_tuple=True)
-        self.answers, self._targets = (where, at), wanted[where, at]
-
-    @classmethod
-    def neutral(cls, lm: LM, edits: Sequence[Edit]) -> _Prompts:
-        """One row "<subject> is a" per edit."""
-        plain = [replace(edit, prompt=f"{edit.subject} is a") for edit in edits]
-        return cls(lm, plain, [""], answers=False)
-
-    def add(self, hidden: Tensor, delta: Tensor) -> Tensor:
-        """Hidden states (rows, tokens, hidden) with each edit's delta (edits, hidden) added at its subjects."""
-        added = delta.repeat_interleave(self.each, 0).to(hidden.dtype)
-        return hidden.index_put(self.subjects, added, accumulate=True)
-
-    def answer_losses(self, logits: Tensor) -> Tensor:
-        """Mean negative log-likelihood in nats of each edit's target, over tokens, then over prefixes: (edits).
-
-        Args:
-            logits: (answer tokens, vocabulary), at ``answers``.
-        """
-        losses = F.cross_entropy(logits.float(), self._targets, reduction="none")
-        rows = len(self.subjects[0])
-        sums = losses.new_zeros(rows).index_add(0, self.answers[0], losses)
-        return (
-            (sums / self.answers[0].bincount(minlength=rows)).unflatten(0, (-1, self.each)).mean(1)
-        )

@@ -1,11 +1,9 @@
-"""Second moments of what down-projections see over a corpus: computed once, kept in a file."""
+"""Second moments of what down-projections see over a corpus, computed once and kept in a file."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,8 +15,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from interventions import cache
-from interventions.anatomy import blocks, down_projection, hidden_states, taps
+from interventions.anatomy import blocks, down_projection, taps
+from interventions.files import whole_file
 from interventions.lm import LM, batches
+from interventions.partial_pass import hidden_states
 
 _BATCH = 32  # texts
 _MAX_TOKENS = 512  # of a text
@@ -26,34 +26,48 @@ _VERSION = 1
 
 
 def second_moments(lm: LM, texts: Sequence[str], layers: Sequence[int]) -> dict[int, Tensor]:
-    """Layer -> mean of k k' (in, in), float32, over the tokens of the texts; k is the down-projection's input.
+    """Return, by layer, the mean of k k' over tokens, with k the input of its down-projection.
 
-    Kept under a key that hashes the weights, but those of later blocks, and the texts, so that other seeds, edits and
-    compositions use them again. A damaged file is computed again, with a warning.
+    Results are stored in the cache folder, under a key that hashes the texts and all weights but
+    those of blocks after the layer: other seeds, edits and compositions with the same weights use
+    them again. A damaged file is computed again, with a warning.
 
-    Source: Meng et al. 2023, "Mass-Editing Memory in a Transformer", equation 14 (C_0) and section 4.3.
+    Args:
+        lm: the model; not changed.
+        texts: the corpus; each is cut to 512 tokens.
+        layers: indices of blocks.
+
+    Returns:
+        Layer -> (in, in), float32, on the model's device.
+
+    Source: Meng et al. 2023, "Mass-Editing Memory in a Transformer", equation 14 (C_0) and
+    section 4.3.
     """
-    keys = _keys(lm, texts, layers)
+    folder = cache.folder() / "statistics"
     files = {
-        layer: cache.folder() / "statistics" / f"{key}.safetensors" for layer, key in keys.items()
+        layer: folder / f"{key}.safetensors" for layer, key in _keys(lm, texts, layers).items()
     }
-    found = {layer: moment for layer, file in files.items() if (moment := _load(file)) is not None}
-    missing = [layer for layer in layers if layer not in found]
+    moments: dict[int, Tensor] = {}
+    for layer, file in files.items():
+        stored = _load(file)
+        if stored is not None:
+            moments[layer] = stored
+    missing = [layer for layer in layers if layer not in moments]
     for layer, moment in (_compute(lm, texts, missing) if missing else {}).items():
         _save(files[layer], moment)
-        found[layer] = moment
-    return {layer: moment.to(lm.device) for layer, moment in found.items()}
+        moments[layer] = moment
+    return {layer: moment.to(lm.device) for layer, moment in moments.items()}
 
 
 @torch.no_grad()
 def _compute(lm: LM, texts: Sequence[str], layers: Sequence[int]) -> dict[int, Tensor]:
-    """All layers in one pass over the texts, which ends at the last of them."""
+    """Compute all layers in one pass over the texts, which ends at the last of the layers."""
     sums: dict[str, Tensor] = {}
     tapped = {str(layer): down_projection(blocks(lm.model)[layer]) for layer in layers}
     tokens = 0
 
     def see(real: Tensor, name: str, inputs: Tensor) -> None:
-        keys = inputs[real].float()
+        keys = inputs[real].float()  # (tokens, in), without padding
         if name not in sums:
             sums[name] = keys.new_zeros(keys.shape[1], keys.shape[1])
         sums[name].addmm_(keys.T, keys)
@@ -68,13 +82,19 @@ def _compute(lm: LM, texts: Sequence[str], layers: Sequence[int]) -> dict[int, T
 
 
 def _keys(lm: LM, texts: Sequence[str], layers: Sequence[int]) -> dict[int, str]:
-    """Of all weights but those of later blocks: what stands before a layer differs between architectures."""
-    inside = [tensor for block in blocks(lm.model) for tensor in block.state_dict().values()]
-    places = {tensor.data_ptr() for tensor in inside}
+    """Return each layer's key: a hash of the texts and of all weights but those of later blocks."""
+    in_blocks = [tensor for block in blocks(lm.model) for tensor in block.state_dict().values()]
+    block_pointers = {tensor.data_ptr() for tensor in in_blocks}
     hashed = hashlib.sha256(f"second moments {_VERSION} {_MAX_TOKENS}".encode())
     for text in texts:
         hashed.update(text.encode() + b"\0")
-    _update(hashed, {n: t for n, t in lm.model.state_dict().items() if t.data_ptr() not in places})
+    # everything outside the blocks: what stands before the first differs between architectures
+    outside = {
+        name: tensor
+        for name, tensor in lm.model.state_dict().items()
+        if tensor.data_ptr() not in block_pointers
+    }
+    _update(hashed, outside)
     keys = {}
     for layer, block in enumerate(blocks(lm.model)[: max(layers) + 1]):
         _update(hashed, block.state_dict())
@@ -89,9 +109,8 @@ def _update(hashed: hashlib._Hash, state: Mapping[str, Tensor]) -> None:
 
 
 def _checksum(moment: Tensor) -> str:
-    return hashlib.sha256(
-        f"{moment.dtype} {tuple(moment.shape)}".encode() + _bytes(moment)
-    ).hexdigest()
+    header = f"{moment.dtype} {tuple(moment.shape)}".encode()
+    return hashlib.sha256(header + _bytes(moment)).hexdigest()
 
 
 def _bytes(tensor: Tensor) -> bytes:
@@ -99,16 +118,15 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 def _save(file: Path, moment: Tensor) -> None:
-    """Written aside, then renamed, with a checksum of the values."""
+    """Write a moment with a checksum of its values."""
     file.parent.mkdir(parents=True, exist_ok=True)
     moment = moment.cpu().contiguous()
-    handle, aside = tempfile.mkstemp(dir=file.parent, prefix=".writing-")
-    os.close(handle)
-    save_file({"moment": moment}, aside, metadata={"sha256": _checksum(moment)})
-    os.replace(aside, file)
+    with whole_file(file) as partial:
+        save_file({"moment": moment}, partial, metadata={"sha256": _checksum(moment)})
 
 
 def _load(file: Path) -> Tensor | None:
+    """Return a stored moment; None if there is none, or, with a warning, if it is damaged."""
     if not file.exists():
         return None
     try:

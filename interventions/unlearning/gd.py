@@ -28,12 +28,20 @@ from interventions.unlearning.ga import (
 
 @dataclass(frozen=True)
 class GD(Intervention, category="unlearning"):
-    """Ascend the loss of the hazardous texts and descend that of texts to retain, in the same steps.
+    """Ascend the loss of hazardous texts and descend that of texts to retain, in the same steps.
 
-    minimize  log p(forget) - retain_weight log p(retain)  per token; padding never counts.
+        minimize over the weights:  -L(forget) + retain_weight L(retain)
+        L = mean over tokens of -log p(token | tokens before)
 
-    Source: Liu et al. 2022, "Continual Learning and Private Unlearning", section 4.1 (gradient difference as named by
-    Maini et al. 2024, "TOFU", section 4.1); the paper, section C.
+    by AdamW without weight decay, one pass over ``samples`` texts to forget, ``batch`` a step; the
+    texts to retain, ``retain_batch`` a step, go round and round. Padding never counts.
+
+    Source: Liu et al. 2022, "Continual Learning and Private Unlearning", section 4.1 (gradient
+    difference as named by Maini et al. 2024, "TOFU", section 4.1); the paper, section C.
+
+    Example:
+        >>> str(GD(samples=50, retain_weight=40))
+        'gd(samples=50, retain_weight=40.0)'
     """
 
     lr: float = hyperparameter(1e-3, "learning rate of AdamW", paper=5e-5, above=0)
@@ -59,29 +67,30 @@ class GD(Intervention, category="unlearning"):
         check_last_layers(model, self.last_layers, "gd.last_layers")
 
     @classmethod
-    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
-        """As GA, and what is to be retained: how much it weighs, how much of it there is."""
+    def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
+        """Suggest as GA does, and how much the texts to retain weigh, and how many there are."""
+        most_samples = min(tuning_context.texts("forget"), 2000)
         return {
-            "lr": room.around(trial, cls, "lr", 30, 10),
-            "samples": trial.suggest_int("samples", 8, min(room.texts("forget"), 2000), log=True),
+            "lr": tuning_context.around(trial, cls, "lr", 30, 10),
+            "samples": trial.suggest_int("samples", 8, most_samples, log=True),
             "retain_weight": trial.suggest_float("retain_weight", 0.1, 100.0, log=True),
-            "retain_batch": room.around(trial, cls, "retain_batch", 4, 4),
-            "last_layers": trial.suggest_int("last_layers", 1, room.layers),
+            "retain_batch": tuning_context.around(trial, cls, "retain_batch", 4, 4),
+            "last_layers": trial.suggest_int("last_layers", 1, tuning_context.layers),
         }
 
     def apply(self, lm: LM, data: Data) -> LM:
-        """Train the last blocks in place; each half of the loss is backpropagated by itself."""
+        """Train the last blocks in place."""
         weights = last_weights(lm, self.last_layers)
         optimizer = torch.optim.AdamW(weights, lr=self.lr, weight_decay=0.0)
-        kept = cycle(data.retain)
+        retained = cycle(data.retain)
         steps = list(batches(data.forget[: self.samples], self.batch))
-        for done, texts in enumerate(tqdm(steps, desc=self.name, unit="step", delay=5), start=1):
+        progress = tqdm(steps, desc=self.name, unit="step", delay=5)
+        for steps_done, forgotten_texts in enumerate(progress, start=1):
             optimizer.zero_grad()
-            (-text_loss(lm, texts, self.max_tokens)).backward()
-            (
-                self.retain_weight
-                * text_loss(lm, list(islice(kept, self.retain_batch)), self.max_tokens)
-            ).backward()
+            # each half is backpropagated by itself: only one graph is in memory, gradients add up
+            (-text_loss(lm, forgotten_texts, self.max_tokens)).backward()
+            retained_texts = list(islice(retained, self.retain_batch))
+            (self.retain_weight * text_loss(lm, retained_texts, self.max_tokens)).backward()
             optimizer.step()
-            report(self, done, lm)
+            report(self, steps_done, lm)
         return lm

@@ -13,25 +13,36 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import BatchEncoding, PreTrainedModel
 
-from interventions.anatomy import blocks, check_layers, down_projection, hidden_states
+from interventions.anatomy import blocks, check_layers, down_projection
 from interventions.base import Intervention
 from interventions.callbacks import report
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.lm import LM
+from interventions.partial_pass import hidden_states
 from interventions.search_space import Trial, TuningContext
 
 
 @dataclass(frozen=True)
 class RMU(Intervention, category="unlearning"):
-    """Steer a layer's activations on hazardous texts to one random direction; hold those on other texts.
+    """Steer a layer's activations on hazardous texts to one random direction; hold all others.
 
-    minimize  ||h(forget) - steering u||^2 + alpha ||h(retain) - h_before(retain)||^2  (means over tokens and units),
-    h the output of block ``layer``, u a random unit vector; the down-projections of blocks layer - 2 ... layer learn.
+        minimize over the weights:
+            ||h(forget) - steering u||^2 + alpha ||h(retain) - h_before(retain)||^2
 
-    Passes end at the layer. Of the model before, only the three trained matrices are kept.
+    with h (tokens, hidden) the output of block ``layer``, both terms means over tokens and units,
+    and u a random unit vector with entries of one sign, drawn once. By AdamW with its default
+    weight decay, 0.01, as the authors' code; the down-projections of blocks layer - 2, layer - 1
+    and layer learn. Padding never counts.
+
+    Departure, for memory and time: the authors keep a second, frozen model; here only the three
+    trained matrices of before are kept, and swapped in for a moment. Passes end at the layer.
 
     Source: Li et al. 2024, "The WMDP Benchmark", section 4 and algorithm 1.
+
+    Example:
+        >>> str(RMU(layer=3, alpha=100))
+        'rmu(layer=3, alpha=100.0)'
     """
 
     layer: int = hyperparameter(2, "block whose output is steered", paper=3, low=2)
@@ -56,14 +67,14 @@ class RMU(Intervention, category="unlearning"):
         check_layers(model, (self.layer,), "rmu.layer")
 
     @classmethod
-    def suggest(cls, trial: Trial, room: TuningContext) -> dict[str, Any]:
-        """Where, how far, how firmly the rest is held, and how long."""
+    def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
+        """Suggest where to steer, how far, how firmly the rest is held, and how long to train."""
         return {
-            "layer": trial.suggest_int("layer", 2, room.layers - 1),
-            "steering": room.around(trial, cls, "steering", 8, 8),
+            "layer": trial.suggest_int("layer", 2, tuning_context.layers - 1),
+            "steering": tuning_context.around(trial, cls, "steering", 8, 8),
             "alpha": trial.suggest_float("alpha", 1.0, 10000.0, log=True),
             "steps": trial.suggest_int("steps", 50, 400),
-            "lr": room.around(trial, cls, "lr", 10, 4),
+            "lr": tuning_context.around(trial, cls, "lr", 10, 4),
         }
 
     def apply(self, lm: LM, data: Data) -> LM:
@@ -73,23 +84,24 @@ class RMU(Intervention, category="unlearning"):
         for weight in weights:
             weight.requires_grad_(True)
         optimizer = torch.optim.AdamW(weights, lr=self.lr)
-        direction = torch.rand(
-            lm.model.config.hidden_size
-        )  # uniform, as the authors' code draws it
+        # uniform over [0, 1), as the authors' code draws it; on the CPU: every device gets the same
+        direction = torch.rand(lm.model.config.hidden_size)
         target = (self.steering * direction / direction.norm()).to(lm.device, weights[0].dtype)
         forget, retain = cycle(data.forget), cycle(data.retain)
-        for done in tqdm(range(1, self.steps + 1), desc=self.name, unit="step", delay=5):
+        progress = tqdm(range(1, self.steps + 1), desc=self.name, unit="step", delay=5)
+        for steps_done in progress:
             hazardous = list(islice(forget, self.batch))
+            # one batch for both: the pass with gradients runs once
             encoded = lm.encode([*hazardous, *islice(retain, self.batch)], self.max_tokens)
             loss = self.loss(lm, encoded, len(hazardous), target, before)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            report(self, done, lm)
+            report(self, steps_done, lm)
         return lm
 
     def trained(self, lm: LM) -> list[Tensor]:
-        """The down-projections' weights of blocks layer - 2 ... layer."""
+        """Return the down-projections' weights of blocks layer - 2, layer - 1 and layer."""
         return [
             down_projection(blocks(lm.model)[i]).weight
             for i in range(self.layer - 2, self.layer + 1)
@@ -98,14 +110,14 @@ class RMU(Intervention, category="unlearning"):
     def loss(
         self, lm: LM, encoded: BatchEncoding, forgotten: int, target: Tensor, before: list[Tensor]
     ) -> Tensor:
-        """The loss of one batch, of which the first ``forgotten`` rows are to forget; padding does not count.
+        """Return the loss of one batch; padding does not count.
 
         Args:
-            lm: the model being trained.
-            encoded: (rows, tokens).
+            lm: the model in training.
+            encoded: (rows, tokens); first the texts to forget, then those to retain.
             forgotten: how many rows are to forget.
             target: steering u, (hidden).
-            before: the trained weights as they were.
+            before: the trained weights as they were before the training.
         """
         real = encoded["attention_mask"].bool()
         retained = {key: value[forgotten:] for key, value in encoded.items()}
@@ -119,12 +131,12 @@ class RMU(Intervention, category="unlearning"):
 
 @contextmanager
 def _swapped(weights: list[Tensor], values: list[Tensor]) -> Iterator[None]:
-    """While open, the weights have other values; no copy is made."""
-    own = [weight.data for weight in weights]
+    """Give the weights other values while open; no copy is made."""
+    trained_values = [weight.data for weight in weights]
     for weight, value in zip(weights, values, strict=True):
         weight.data = value
     try:
         yield
     finally:
-        for weight, value in zip(weights, own, strict=True):
+        for weight, value in zip(weights, trained_values, strict=True):
             weight.data = value

@@ -2,6 +2,7 @@
 
 import sys
 
-from sweeps.grid.spec import main
+from interventions.moved import run_old_command
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(run_old_command("sweeps.grid"))

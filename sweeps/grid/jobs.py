@@ -1,4 +1,4 @@
-"""Jobs: compositions to run, in an order in which they share what is computed."""
+"""The jobs of a grid: compositions to run, in an order in which they share what is computed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Job:
     """One composition under one seed and batch of edits.
 
     Attributes:
-        plan: checked.
-        id: what it computes and logs: equal jobs, equal results.
+        plan: the checked run.
+        id: hash of all that the run computes and logs: equal ids, equal results.
     """
 
     plan: Plan
@@ -26,41 +26,54 @@ class Job:
 
     @property
     def name(self) -> str:
-        """As its run is called, with seed and batch of edits where they are not the first."""
+        """The name of the job's run, with the seed and batch of edits where they are not 0."""
         settings = self.plan.settings
-        where = {"seed": settings.seed, "edit batch": settings.edit_batch}
-        told = ", ".join(f"{what} {value}" for what, value in where.items() if value)
+        replicate = {"seed": settings.seed, "edit batch": settings.edit_batch}
+        labels = [f"{label} {index}" for label, index in replicate.items() if index]
         name = schema.run_name([step.spec(settings.data) for step in self.plan.composition])
-        return f"{name} ({told})" if told else name
+        return f"{name} ({', '.join(labels)})" if labels else name
 
     @property
     def prefixes(self) -> list[str]:
-        """Keys of the checkpoints on its way, the base model's first."""
+        """Keys of the checkpoints that the job passes before its last, the base model's first."""
         return self.plan.keys[:-1]
 
 
-def make(compositions: Sequence[Composition], grounds: Iterable[RunContext]) -> list[Job]:
-    """Every composition on every ground, neighbours where they share a prefix; raises InvalidInput."""
-    jobs = [_job(ground.plan(steps)) for ground in grounds for steps in compositions]
+def make_jobs(compositions: Sequence[Composition], contexts: Iterable[RunContext]) -> list[Job]:
+    """Return a job for every composition in every context, neighbours where they share a prefix.
+
+    Args:
+        compositions: what to run.
+        contexts: the settings to run them under, one for each seed and batch of edits.
+
+    Raises:
+        InvalidInput: a step does not fit the model.
+    """
+    jobs = [_make_job(context.plan(steps)) for context in contexts for steps in compositions]
+    # a job without an edit may be the same for every batch of edits: it is run once
     return depth_first({job.id: job for job in jobs}.values())
 
 
-def _job(plan: Plan) -> Job:
+def _make_job(plan: Plan) -> Job:
     settings = plan.settings
     judged = [criterion.identity(plan.data) for criterion in CRITERIA.all().values()]
-    return Job(
-        plan, digest("job", plan.keys[-1], settings.recompress, settings.checkpoints, judged)
-    )
+    job_id = digest("job", plan.keys[-1], settings.recompress, settings.checkpoints, judged)
+    return Job(plan, job_id)
 
 
-def identity(jobs: Iterable[Job]) -> str:
-    """A short name for a set of jobs."""
+def jobs_digest(jobs: Iterable[Job]) -> str:
+    """Return a short hash of a set of jobs; their order does not matter."""
     return digest(sorted(job.id for job in jobs))[:8]
 
 
 def depth_first(jobs: Iterable[Job]) -> list[Job]:
-    """Each job after those whose checkpoint it goes on from; all that go on from one, one after another."""
-    jobs, first_seen = list(jobs), dict[str, int]()
+    """Return the jobs in an order in which few checkpoints are needed at a time.
+
+    Each job comes after those whose last checkpoint it passes; all that pass one checkpoint come
+    one after another.
+    """
+    jobs = list(jobs)
+    first_seen: dict[str, int] = {}
     for job in jobs:
         for key in job.plan.keys:
             first_seen.setdefault(key, len(first_seen))
@@ -68,35 +81,39 @@ def depth_first(jobs: Iterable[Job]) -> list[Job]:
 
 
 class PrefixUse:
-    """Which checkpoints are worth keeping; changes as jobs are done.
+    """Count for every checkpoint how many jobs still need it, so that only those are kept.
 
-    Those that jobs go on from, and those that several end with: without an edit, every batch of edits has the same.
+    A checkpoint is needed if a job passes it, or if several jobs end with it: without an edit, a
+    composition ends with the same checkpoint for every batch of edits.
     """
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         jobs = list(jobs)
-        self._passed = Counter(key for job in jobs for key in job.prefixes)
-        self._ends = Counter(job.plan.keys[-1] for job in jobs)
+        self._passing = Counter(key for job in jobs for key in job.prefixes)
+        self._ending = Counter(job.plan.keys[-1] for job in jobs)
 
     def __call__(self, key: str) -> bool:
-        """Whether a job that is not done goes on from this checkpoint, or another one ends with it."""
-        return self._passed[key] > 0 or self._ends[key] > 1
+        """Return whether a checkpoint is worth keeping for the jobs that are not done."""
+        return self._passing[key] > 0 or self._ending[key] > 1
 
     def keys(self) -> frozenset[str]:
-        """All of them, as things are."""
-        return frozenset(key for key in (*self._passed, *self._ends) if self(key))
+        """Return the keys of all checkpoints that are worth keeping now."""
+        return frozenset(key for key in (*self._passing, *self._ending) if self(key))
 
     def done(self, job: Job) -> list[str]:
-        """A job needs its checkpoints no more; returns those that none needs now."""
-        self._passed.subtract(job.prefixes)
-        self._ends.subtract(job.plan.keys[-1:])
-        return [key for key in job.plan.keys if not self._passed[key] and not self._ends[key]]
+        """Count a job as done, and return the keys of its checkpoints that no job needs now."""
+        self._passing.subtract(job.prefixes)
+        self._ending.subtract(job.plan.keys[-1:])
+        return [key for key in job.plan.keys if not self._passing[key] and not self._ending[key]]
 
 
-def applications(jobs: Sequence[Job]) -> tuple[int, int]:
-    """(how many times an intervention is applied where prefixes are shared, and where each job does all of its own).
+def count_applications(jobs: Sequence[Job]) -> tuple[int, int]:
+    """Return how many times interventions are applied, without recompressions.
 
-    Without the recompressions: whether one is due is measured.
+    Whether a recompression is due is measured while a job runs, so it is not known before.
+
+    Returns:
+        The number if prefixes are shared, and the number if each job does all of its own steps.
     """
-    shared = {key for job in jobs for key in job.plan.keys[1:]}
-    return len(shared), sum(len(job.plan.composition) for job in jobs)
+    shared_keys = {key for job in jobs for key in job.plan.keys[1:]}
+    return len(shared_keys), sum(len(job.plan.composition) for job in jobs)

@@ -13,96 +13,101 @@ from mlflow.entities import Metric
 from tqdm import tqdm
 
 from sweeps.grid.jobs import Job, PrefixUse
-from sweeps.parent_run import Ledger
+from sweeps.parent_run import ParentRun
 from sweeps.retry import patiently
 from tracking import schema
-from tracking.run import Member
+from tracking.run import SweepMember
 
-_BEAT = 10.0  # seconds between the parent run's metrics
+_METRICS_SECONDS = 10.0  # between two updates of the parent run's metrics
 
 
 @dataclass
-class Outcome:
-    """How a grid went.
+class Tally:
+    """What a grid has come to so far.
 
     Attributes:
-        done: runs that finished now.
-        before: runs that had finished before.
-        failed: job's name -> why.
-        applied: interventions applied now.
-        seconds: wall, and of it what went into: apply, measure, load, save, log.
+        total: jobs of the grid.
+        before: jobs that had finished before.
+        done: jobs that finished now.
+        failed: name of a job -> why it failed.
+        applied: how many interventions were applied now.
+        seconds: what the time went into: apply, measure, load, save, log; "wall" at the end.
     """
 
-    done: int = 0
+    total: int
     before: int = 0
+    done: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     applied: int = 0
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
 
 class Progress:
-    """The progress line, the parent run's metrics and files, and what becomes of the jobs."""
+    """Count what becomes of the jobs, and show it: on the progress line and in the parent run."""
 
-    def __init__(
-        self, ledger: Ledger, root: str, bar: tqdm[Any], total: int, outcome: Outcome
-    ) -> None:
-        self.ledger, self.root, self.outcome, self._bar, self._total = (
-            ledger,
-            root,
-            outcome,
-            bar,
-            total,
-        )
-        self._told = 0.0
+    def __init__(self, parent: ParentRun, run_id: str, bar: tqdm[Any], tally: Tally) -> None:
+        """Start with nothing done.
+
+        Args:
+            parent: the grid in the store.
+            run_id: the parent run's id.
+            bar: the progress line, one step per job.
+            tally: what the grid has come to.
+        """
+        self.parent = parent
+        self.run_id = run_id
+        self.tally = tally
+        self._bar = bar
+        self._last_log = 0.0
 
     @property
     def experiment_id(self) -> str:
-        """Where the runs go."""
-        return self.ledger.experiment_id
+        """The experiment that the jobs' runs go to."""
+        return self.parent.experiment_id
 
-    def member(self, job: Job, shared: PrefixUse) -> Member:
-        """A job's place in the store."""
-        tags = {schema.PARENT: self.root, schema.SWEEP: self.ledger.name, schema.JOB: job.id}
-        return Member(self.ledger.experiment_id, tags, shared)
+    def member(self, job: Job, prefix_use: PrefixUse) -> SweepMember:
+        """Return what makes a job's run part of the grid."""
+        tags = {schema.PARENT: self.run_id, schema.SWEEP: self.parent.name, schema.JOB: job.id}
+        return SweepMember(self.experiment_id, tags, prefix_use)
 
-    def spent(self, seconds: Mapping[str, float], applied: int) -> None:
-        """What something took."""
-        self.outcome.applied += applied
-        for what, spent in seconds.items():
-            self.outcome.seconds[what] += spent
+    def add_cost(self, seconds: Mapping[str, float], applied: int) -> None:
+        """Add what a job or a shared prefix took: seconds by part, and interventions applied."""
+        self.tally.applied += applied
+        for part, part_seconds in seconds.items():
+            self.tally.seconds[part] += part_seconds
 
-    def done(self) -> None:
-        """One more is finished."""
-        self.outcome.done += 1
+    def job_done(self) -> None:
+        """Count one more finished job."""
+        self.tally.done += 1
         self._advance()
 
-    def failed(self, job: Job, reason: str) -> None:
-        """One more has failed."""
-        self.outcome.failed[job.name] = reason
-        self._bar.set_postfix(failed=len(self.outcome.failed))
+    def job_failed(self, job: Job, reason: str) -> None:
+        """Count one more failed job."""
+        self.tally.failed[job.name] = reason
+        self._bar.set_postfix(failed=len(self.tally.failed))
         self._advance()
 
-    def end(self, table: Path) -> None:
-        """The parent run's last metrics, and its table."""
-        self._tell()
-        self.ledger.client.log_artifact(self.root, str(table))
+    def finish(self, table: Path) -> None:
+        """Log the parent run's last metrics, and the grid's table as an artifact."""
+        self._log_metrics()
+        self.parent.client.log_artifact(self.run_id, str(table))
 
     def _advance(self) -> None:
         self._bar.update()
-        if time.monotonic() - self._told > _BEAT:
-            patiently(self._tell)
+        if time.monotonic() - self._last_log > _METRICS_SECONDS:
+            patiently(self._log_metrics)
 
-    def _tell(self) -> None:
-        self._told, now, outcome = time.monotonic(), int(time.time() * 1000), self.outcome
-        values: dict[str, float] = {
-            "sweep/total": float(self._total),
-            "sweep/done": float(outcome.before + outcome.done),
-            "sweep/failed": float(len(outcome.failed)),
-            "sweep/applications": float(outcome.applied),
+    def _log_metrics(self) -> None:
+        self._last_log = time.monotonic()
+        timestamp = int(time.time() * 1000)
+        finished = self.tally.before + self.tally.done
+        values = {
+            "sweep/total": float(self.tally.total),
+            "sweep/done": float(finished),
+            "sweep/failed": float(len(self.tally.failed)),
+            "sweep/applications": float(self.tally.applied),
         }
-        values |= {f"sweep/seconds_{what}": spent for what, spent in outcome.seconds.items()}
-        metrics = [
-            Metric(name, value, now, outcome.before + outcome.done)
-            for name, value in values.items()
-        ]
-        self.ledger.client.log_batch(self.root, metrics=metrics)
+        for part, seconds in self.tally.seconds.items():
+            values[f"sweep/seconds_{part}"] = seconds
+        metrics = [Metric(name, value, timestamp, finished) for name, value in values.items()]
+        self.parent.client.log_batch(self.run_id, metrics=metrics)

@@ -1,14 +1,12 @@
-"""Runs what is missing of a grid: one run per composition, under one parent run, here or by workers."""
+"""Run what is missing of a grid: a run for each composition, here or by workers."""
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mlflow
 from filelock import FileLock, Timeout
@@ -17,11 +15,12 @@ from tqdm import tqdm
 
 from interventions.composition import digest
 from interventions.errors import InvalidInput
+from sweeps.failures import Incomplete
 from sweeps.grid import ray_runner
 from sweeps.grid.jobs import Job, PrefixUse
-from sweeps.grid.progress import Outcome, Progress
-from sweeps.grid.ray_runner import Resources
-from sweeps.parent_run import Ledger
+from sweeps.grid.progress import Progress, Tally
+from sweeps.grid.spec import CompositionGrid
+from sweeps.parent_run import ParentRun
 from sweeps.retry import StoreAway, patiently
 from tracking import lifecycle, query, schema, store
 from tracking.checkpoints.store import Checkpoints
@@ -30,116 +29,129 @@ from tracking.run import track_member
 TABLE = "compositions.csv"
 
 
-class Incomplete(Exception):
-    """Some compositions failed; the others are done."""
-
-
-def exit_status(command: Callable[[], None]) -> int:
-    """Run a command of a sweep: as liveness.exit_status does, and 1, in words, if some of it failed."""
-    try:
-        return lifecycle.exit_status(command)
-    except (Incomplete, StoreAway) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-
-
 @dataclass(frozen=True)
-class CompositionGrid:
-    """What is asked for, checked.
+class GridResult:
+    """What a grid came to; all of its runs are finished.
 
     Attributes:
-        name: by which it is found again, and goes on.
-        jobs: all of them, neighbours where they share a prefix.
-        experiment: the experiment's name.
-        params: as given, for the parent run.
-        resources: what it runs on.
+        name: of the grid; the same name again goes on with it.
+        run_id: of the parent run, under which the compositions' runs are nested.
+        runs: how many compositions there are, over all seeds and batches of edits.
+        finished_before: how many of them an earlier call had finished.
+        applications: how many interventions were applied now; a shared prefix counts once.
+        seconds: by the clock.
+        seconds_by_part: of apply, measure, load, save, log; with several workers these add up to
+            more than ``seconds``.
     """
 
     name: str
-    jobs: Sequence[Job]
-    experiment: str = store.EXPERIMENT
-    params: Mapping[str, str] = field(default_factory=dict)
-    resources: Resources = field(default_factory=Resources)
+    run_id: str
+    runs: int
+    finished_before: int
+    applications: int
+    seconds: float
+    seconds_by_part: Mapping[str, float]
+
+    @property
+    def finished_now(self) -> int:
+        """How many compositions this call has run."""
+        return self.runs - self.finished_before
 
 
-def run(grid: CompositionGrid, cache: Checkpoints | None = None) -> Outcome:
-    """Run what is missing of a grid.
+def run_grid(grid: CompositionGrid, cache: Checkpoints | None = None) -> GridResult:
+    """Run what is missing of a grid, and return what it came to.
+
+    Args:
+        grid: checked.
+        cache: where checkpoints are kept; the checkout's by default.
 
     Raises:
-        InvalidInput: the grid is being run; nothing was.
+        InvalidInput: another process runs the grid; nothing was run.
         Incomplete: some compositions failed; which and why, in one line each.
         StoreAway: the store did not come back.
     """
-    kept = cache or Checkpoints()
+    checkpoints = cache or Checkpoints()
     mlflow.set_tracking_uri(store.uri())
-    lock = FileLock(
-        kept.folder / "locks" / f"sweep-{digest(store.uri(), grid.experiment, grid.name)}.lock"
-    )
+    lock_name = f"sweep-{digest(store.uri(), grid.experiment, grid.name)}.lock"
+    lock = FileLock(checkpoints.folder / "locks" / lock_name)
     try:
-        lock.acquire(timeout=0)
+        acquired = lock.acquire(timeout=0)
     except Timeout as error:
         raise InvalidInput(
-            f"{grid.name!r} is being run on this machine: wait for it or end it, or give this one another name"
+            f"{grid.name!r} is being run on this machine: wait for it or end it, or give this one"
+            " another name"
         ) from error
-    with lock:
-        ledger = Ledger(MlflowClient(), store.experiment(grid.experiment), grid.name)
-        root = ledger.open(grid.params)
-        with lifecycle.ending(ledger.client, root):
-            return _run(grid, ledger, root, kept)
+    with acquired:
+        parent = ParentRun(MlflowClient(), store.ensure_experiment(grid.experiment), grid.name)
+        run_id = parent.open_run(grid.params)
+        with lifecycle.closing_run(parent.client, run_id):
+            return _run_missing(grid, parent, run_id, checkpoints)
 
 
-def _run(grid: CompositionGrid, ledger: Ledger, root: str, kept: Checkpoints) -> Outcome:
+def _run_missing(
+    grid: CompositionGrid, parent: ParentRun, run_id: str, checkpoints: Checkpoints
+) -> GridResult:
     start = time.perf_counter()
-    finished = patiently(ledger.finished)
-    todo = [job for job in grid.jobs if job.id not in finished]
-    total, before = len(grid.jobs), len(grid.jobs) - len(todo)
-    bar: tqdm[Any] = tqdm(total=total, initial=before, unit="run", desc=grid.name)
-    with bar:
-        progress = Progress(ledger, root, bar, total, Outcome(before=before))
+    finished_jobs = patiently(parent.settle_runs)
+    missing = [job for job in grid.jobs if job.id not in finished_jobs]
+    tally = Tally(total=len(grid.jobs), before=len(grid.jobs) - len(missing))
+    with tqdm(total=tally.total, initial=tally.before, unit="run", desc=grid.name) as bar:
+        progress = Progress(parent, run_id, bar, tally)
         if grid.resources.on_ray:
-            ray_runner.run(grid.resources, todo, progress, kept)
+            ray_runner.run_jobs(grid.resources, missing, progress, checkpoints)
         else:
-            _here(todo, progress, kept)
-    patiently(ledger.finished)
-    outcome = progress.outcome
-    outcome.seconds["wall"] = time.perf_counter() - start
-    patiently(lambda: progress.end(_table(grid)))
-    if outcome.failed:
-        reasons = "".join(f"\n  {name}: {reason}" for name, reason in outcome.failed.items())
+            _run_jobs(missing, progress, checkpoints)
+    # an attempt that failed while its run was made, and was made again, has left a run behind
+    patiently(parent.settle_runs)
+    seconds = time.perf_counter() - start
+    seconds_by_part = dict(tally.seconds)
+    tally.seconds["wall"] = seconds
+    patiently(lambda: progress.finish(_write_table(grid)))
+    if tally.failed:
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in tally.failed.items())
         raise Incomplete(
-            f"{len(outcome.failed)} of {len(grid.jobs)} failed; the same command tries them again{reasons}"
+            f"{len(tally.failed)} of {tally.total} failed; the same command tries them again"
+            + reasons
         )
-    return outcome
+    return GridResult(
+        name=grid.name,
+        run_id=run_id,
+        runs=tally.total,
+        finished_before=tally.before,
+        applications=tally.applied,
+        seconds=seconds,
+        seconds_by_part=seconds_by_part,
+    )
 
 
-def _here(todo: Sequence[Job], progress: Progress, kept: Checkpoints) -> None:
-    """In this process, one after another."""
-    shared = PrefixUse(todo)
-    for job in todo:
-        kept.pin(filter(shared, job.plan.keys))
-        _attempt(job, progress, kept, shared)
-        kept.unpin(shared.done(job))
+def _run_jobs(jobs: Sequence[Job], progress: Progress, checkpoints: Checkpoints) -> None:
+    """Run jobs in this process, one after another."""
+    prefix_use = PrefixUse(jobs)
+    for job in jobs:
+        checkpoints.pin(filter(prefix_use, job.plan.keys))
+        _run_job(job, progress, checkpoints, prefix_use)
+        checkpoints.unpin(prefix_use.done(job))
 
 
-def _attempt(job: Job, progress: Progress, kept: Checkpoints, shared: PrefixUse) -> None:
-    """One that fails does not stop the others, and its run says why."""
-    member = progress.member(job, shared)
+def _run_job(job: Job, progress: Progress, checkpoints: Checkpoints, prefix_use: PrefixUse) -> None:
+    """Run one job; if it fails, its run says why and the grid goes on."""
+    member = progress.member(job, prefix_use)
     try:
-        chain = patiently(lambda: track_member(job.plan, member, kept))
+        chain = patiently(lambda: track_member(job.plan, member, checkpoints))
     except StoreAway:
         raise
     except Exception as error:
-        progress.failed(job, lifecycle.one_line(error))
+        progress.job_failed(job, lifecycle.one_line(error))
     else:
-        progress.spent(chain.seconds, chain.applied)
-        progress.done()
+        progress.add_cost(chain.seconds, chain.steps_applied)
+        progress.job_done()
 
 
-def _table(grid: CompositionGrid) -> Path:
-    """The finished runs, as a file in a folder of its own."""
-    frame = query.compositions(
+def _write_table(grid: CompositionGrid) -> Path:
+    """Write the finished runs as a CSV file in a folder of its own, and return its path."""
+    finished_runs = query.compositions(
         grid.experiment, f"tags.`{schema.SWEEP}` = '{grid.name}' and attributes.status = 'FINISHED'"
     )
     path = Path(tempfile.mkdtemp(prefix="composability-")) / TABLE
-    frame.to_csv(path, index=False)
+    finished_runs.to_csv(path, index=False)
     return path

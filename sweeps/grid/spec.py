@@ -1,154 +1,150 @@
-"""A grid of compositions, nothing computed twice: `python -m sweeps.grid --preset paper`, or `mlflow run . -e grid`.
-
-Each composition is a run under one parent run. The same command again does what is missing.
-"""
+"""What a grid is asked for, and the checked grid that is made of it."""
 
 from __future__ import annotations
 
-import os
-import sys
-from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
-if __name__ == "__main__":
-    os.environ.setdefault(
-        "TQDM_DELAY", "5"
-    )  # libraries' progress bars: only where something takes over 5 s
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "PASSIVE"
-    )  # on cores shared with others, threads that spin cost tenfold
-
-from mlflow import MlflowClient
-
-from interventions.composition import sweep
-from interventions.errors import InvalidInput
-from sweeps.grid import enumerate as enumeration
-from sweeps.grid import jobs, ray_runner
-from sweeps.grid.estimate import estimate
-from sweeps.grid.progress import Outcome
-from sweeps.grid.runner import CompositionGrid, exit_status, run
-from sweeps.parent_run import Ledger, check_name
-from tracking import command, store
-from tracking.plan import RunContext, add_settings, profile
+from interventions.composition import Composition
+from interventions.errors import InvalidInput, one_of
+from interventions.specs import sweep
+from sweeps.cluster import Resources
+from sweeps.grid.enumerate import enumerate_compositions, preset_interventions
+from sweeps.grid.jobs import Job, jobs_digest, make_jobs
+from sweeps.grid.presets import PAIRS, PRESETS
+from sweeps.grid.ranges import Numbers, read_indices, read_range
+from sweeps.values import check_sweep_name
+from tracking import store
+from tracking.plan import RunContext, defaults_profile
 from tracking.settings import Settings
 
-_NONE = "none"
+_NONE, _AUTO = "none", "auto"
+_NUMBERS = ("length", "edit_batches", "seeds")
+_RESOURCES = ("workers", "gpus")
+_SETTINGS = ("model", "data", "split", "recompress", "checkpoints", "device", "dtype")
 
 
-def parser() -> ArgumentParser:
-    """The command line; MLproject's entry point ``grid`` has the same parameters."""
-    made = command.parser("sweeps.grid", __doc__)
-    made.add_argument(
-        "--interventions",
-        default=_NONE,
-        help="'ft; wanda(sparsity=[0.25, 0.35])'; a list is a sweep",
-    )
-    made.add_argument(
-        "--preset",
-        default=_NONE,
-        help=f"instead of interventions: {', '.join(enumeration.PRESETS)}",
-    )
-    made.add_argument(
-        "--length", default="0..2", help="how many steps: 2, or 1..3; 0 is the base model"
-    )
-    made.add_argument(
-        "--pairs",
-        default="across",
-        help="across: steps of different categories; all: of different interventions",
-    )
-    made.add_argument(
-        "--edit_batches", default="1", help="how many batches of edits (3), or which (0,4)"
-    )
-    made.add_argument("--seeds", default="1", help="how many seeds (3), or which (0,4)")
-    made.add_argument(
-        "--name", default="auto", help="a grid of this name goes on; auto: by what it runs"
-    )
-    made.add_argument("--dry_run", default="false", help="true: say what would run, and how long")
-    ray_runner.add_resources(made)
-    add_settings(made, checkpoints="none")
-    return made
+@dataclass(frozen=True)
+class GridRequest:
+    """The values of a grid as a user gives them, on the command line or in Python.
 
+    Attributes:
+        interventions: ``"ft; wanda(sparsity=[0.25, 0.35])"``: a list of values is a sweep.
+        preset: instead of interventions: a name out of ``sweeps.grid.presets.PRESETS``.
+        length: how many steps: 2, ``"1..3"`` or ``[0, 2]``; 0 is the base model.
+        pairs: "across": steps of different categories; "all": of different interventions.
+        edit_batches: how many batches of edits (3), or which (``"0,4"`` or ``[0, 4]``).
+        seeds: how many seeds (3), or which (``"0,4"`` or ``[0, 4]``).
+        name: of the grid; "auto": the preset's name, or one made of what the grid runs.
+        workers: processes; more than one run on Ray.
+        ray_address: of a Ray cluster, such as ``10.0.0.1:6379``, or "none".
+        gpus: GPUs per worker.
+        model, data, split, recompress, checkpoints, device, dtype: of every run; see
+            ``tracking.settings.Settings``.
+        experiment: name of the MLflow experiment.
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status: 0, 1 (some failed), 2 (bad input), 130 (Ctrl-C), 143 (SIGTERM)."""
-    return exit_status(lambda: _main(arguments))
-
-
-def _main(arguments: Sequence[str] | None) -> None:
-    given = command.read(parser(), arguments)
-    dry_run = enumeration.switch("dry_run", given.dry_run)
-    store.check()
-    grid = prepare(given)
-    if dry_run:
-        print(plan_in_words(grid))
-    else:
-        print(in_words(grid, run(grid)))
-
-
-def prepare(given: Namespace) -> CompositionGrid:
-    """Check everything there is to check, and make the jobs.
-
-    Raises:
-        InvalidInput: one line that says what is wrong and what is valid.
+    Example:
+        >>> grid = GridRequest("ft; wanda(sparsity=[0.25, 0.5])", name="levels").checked()
+        >>> grid.name, len(grid.jobs)
+        ('levels', 8)
     """
-    varied = ("seed", "edit_batch")
-    settings = Settings(
-        **{f.name: getattr(given, f.name) for f in fields(Settings) if f.name not in varied}
-    )
-    if (given.interventions == _NONE) == (given.preset == _NONE):
-        raise InvalidInput(
-            f"give interventions or a preset ({', '.join(enumeration.PRESETS)}), one of the two"
-        )
-    text = given.interventions if given.preset == _NONE else enumeration.preset(given.preset)
-    steps = sweep(text, profile(settings.data))
-    lengths = enumeration.numbers(given.length, "length")
-    compositions = enumeration.compositions(steps, lengths, enumeration.pairs(given.pairs))
-    seeds, batches = (
-        enumeration.counted(given.seeds, "seeds"),
-        enumeration.counted(given.edit_batches, "edit_batches"),
-    )
-    resources = ray_runner.Resources.read(
-        given.workers, "" if given.ray_address == _NONE else given.ray_address, given.gpus
-    )
-    first = RunContext(resources.settings(settings), elsewhere=resources.on_ray)
-    made = jobs.make(
-        compositions, [first.varied(seed, batch) for seed in seeds for batch in batches]
-    )
-    automatic = given.preset if given.preset != _NONE else f"grid-{jobs.identity(made)}"
-    name = check_name(automatic if given.name == "auto" else given.name)
-    params = {key: str(value) for key, value in vars(given).items()}
-    return CompositionGrid(name, made, given.experiment, params, resources)
+
+    interventions: str = _NONE
+    preset: str = _NONE
+    length: Numbers = "0..2"
+    pairs: str = PAIRS[0]
+    edit_batches: Numbers = 1
+    seeds: Numbers = 1
+    name: str = _AUTO
+    workers: int | str = 1
+    ray_address: str = _NONE
+    gpus: float | str = 0
+    model: str = Settings.model
+    data: str = Settings.data
+    split: str = Settings.split
+    recompress: str = Settings.recompress
+    checkpoints: str = "none"
+    device: str = Settings.device
+    dtype: str = Settings.dtype
+    experiment: str = store.EXPERIMENT
+
+    def checked(self) -> CompositionGrid:
+        """Check everything that can be checked before weights are loaded, and make the jobs.
+
+        Raises:
+            InvalidInput: one line that says what is wrong and what is valid.
+        """
+        self._check_types()
+        steps = sweep(self._intervention_list(), defaults_profile(self.data))
+        lengths = read_range("length", self.length)
+        pairs = one_of("pairs", self.pairs, PAIRS)
+        compositions = enumerate_compositions(steps, lengths, pairs)
+        seeds = read_indices("seeds", self.seeds)
+        edit_batches = read_indices("edit_batches", self.edit_batches)
+        address = "" if self.ray_address == _NONE else self.ray_address
+        resources = Resources.read(_value_text(self.workers), address, _value_text(self.gpus))
+        jobs = self._make_jobs(compositions, seeds, edit_batches, resources)
+        automatic_name = f"grid-{jobs_digest(jobs)}" if self.preset == _NONE else self.preset
+        name = check_sweep_name(automatic_name if self.name == _AUTO else self.name)
+        return CompositionGrid(name, jobs, self.experiment, self.params(), resources)
+
+    def params(self) -> dict[str, str]:
+        """Return the values as text, for the parent run; the same as the command line has them."""
+        params = {name: _value_text(value) for name, value in asdict(self).items()}
+        # a dry run logs nothing, but parent runs have had this param from the beginning
+        return {**params, "dry_run": "false"}
+
+    def _check_types(self) -> None:
+        """Check that all but numbers is text; numbers are checked where they are read."""
+        for name, value in asdict(self).items():
+            if name not in (*_NUMBERS, *_RESOURCES) and not isinstance(value, str):
+                raise InvalidInput(f"{name} must be text, but got {value!r}")
+
+    def _intervention_list(self) -> str:
+        """Return the interventions as text, whether they were given or named by a preset."""
+        if (self.interventions == _NONE) == (self.preset == _NONE):
+            raise InvalidInput(
+                f"give interventions or a preset ({', '.join(PRESETS)}), one of the two"
+            )
+        if self.preset == _NONE:
+            return self.interventions
+        return preset_interventions(self.preset)
+
+    def _make_jobs(
+        self,
+        compositions: Sequence[Composition],
+        seeds: Sequence[int],
+        edit_batches: Sequence[int],
+        resources: Resources,
+    ) -> list[Job]:
+        settings = Settings(**{name: getattr(self, name) for name in _SETTINGS})
+        first = RunContext(resources.settings(settings), remote=resources.on_ray)
+        contexts = [first.for_replicate(seed, batch) for seed in seeds for batch in edit_batches]
+        return make_jobs(compositions, contexts)
 
 
-def plan_in_words(grid: CompositionGrid) -> str:
-    """What would run, how many applications that takes, and how long."""
-    ledger = Ledger(
-        MlflowClient(tracking_uri=store.uri()), store.experiment(grid.experiment), grid.name
-    )
-    finished = ledger.finished()
-    todo = [job for job in grid.jobs if job.id not in finished]
-    shared, alone = jobs.applications(todo)
-    lines = [
-        f"{grid.name}: {len(grid.jobs)} runs, {len(grid.jobs) - len(todo)} of them finished",
-        *(f"  {job.name}" for job in todo),
-        f"{len(todo)} to do: {shared} applications with shared prefixes, {alone} one by one, and recompressions",
-        f"time: {estimate(todo, ledger.experiment_id)}",
-    ]
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class CompositionGrid:
+    """A checked grid.
+
+    Attributes:
+        name: by which the grid is found again and continued.
+        jobs: one for every composition, seed and batch of edits, neighbours where they share a
+            prefix.
+        experiment: name of the MLflow experiment.
+        params: of the parent run.
+        resources: what the jobs run on.
+    """
+
+    name: str
+    jobs: Sequence[Job]
+    experiment: str = store.EXPERIMENT
+    params: Mapping[str, str] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
 
 
-def in_words(grid: CompositionGrid, outcome: Outcome) -> str:
-    """How it went, and where the time did."""
-    wall = outcome.seconds["wall"]
-    parts = [what for what in ("apply", "measure", "load", "save", "log") if outcome.seconds[what]]
-    split = ", ".join(f"{what} {outcome.seconds[what] / wall:.0%}" for what in parts)
-    before = f" ({outcome.before} had finished before)" if outcome.before else ""
-    return (
-        f"{grid.name}: {len(grid.jobs)} runs finished{before} in {store.uri()}\n"
-        f"{outcome.applied} applications, {wall:.0f} s" + (f": {split}" if split else "")
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _value_text(value: object) -> str:
+    """Return a value as text; 1.0 as "1", as the command line has it, and a tuple as a list."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(list(value) if isinstance(value, tuple | range) else value)

@@ -1,7 +1,8 @@
-"""What a study looks for: objectives, ``wmdp:min,mmlu:max``, and constraints, ``mmlu>0.55,wmdp<0.30``."""
+"""What a study looks for: objectives, ``wmdp:min,mmlu:max``, and constraints, ``mmlu>0.55``."""
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import sys
@@ -9,21 +10,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from interventions.base import Intervention
-from interventions.criteria.base import CRITERIA, Scores
+from interventions.criteria.base import CRITERIA, Criterion, Scores
 from interventions.errors import InvalidInput
+from sweeps.study.options import AUTO, NONE
 from tracking.measures import MEASURES
 
-AUTO = "auto"
-# what a category is for, and what it costs
-_USUAL = {
-    "editing": "edit_success:max,edit_locality:max",
-    "unlearning": "wmdp:min,mmlu:max",
-    "compression": "average_bits:min,wikitext_ppl:min",
-}
 _DIRECTIONS = {"min": "minimize", "max": "maximize"}
-_UNBOUNDED = 1e9  # what samplers are told of an infinite value (a destroyed model's perplexity); the run has it exactly
+_BETTER = {"higher": "max", "lower": "min"}
+_UNBOUNDED = 1e9
 
 Values = Mapping[str, Scores]
+
+
+def finite(value: float) -> float:
+    """Return the value as samplers take it: their models need finite numbers.
+
+    A destroyed model's perplexity is infinite; the run records it exactly.
+
+    Example:
+        >>> finite(float("inf")), finite(-2.5)
+        (1000000000.0, -2.5)
+    """
+    return max(-_UNBOUNDED, min(_UNBOUNDED, value))
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,8 @@ class Objective:
     Attributes:
         criterion: its name.
         direction: "minimize" or "maximize".
-        measure: "order_sensitivity" or "order_free_error" of both orders; "" for the criterion itself.
+        measure: "order_sensitivity" or "order_free_error" of both orders; "" for the criterion
+            itself.
     """
 
     criterion: str
@@ -42,30 +51,36 @@ class Objective:
 
     @property
     def name(self) -> str:
-        """As it is written, without the direction."""
+        """Return the objective as it is written, without its direction."""
         return f"{self.measure}:{self.criterion}" if self.measure else self.criterion
 
-    def value(self, forward: Values, backward: Values | None = None) -> float:
-        """From the criteria after the composition as written, and, for a measure, after the other order."""
-        return self.of(
-            *(values[self.criterion].value for values in (forward, backward) if values is not None)
-        )
+    def from_scores(self, forward: Values, backward: Values | None = None) -> float:
+        """Return the objective's value.
 
-    def of(self, forward: float, backward: float | None = None) -> float:
-        """From the criterion's value after the composition as written, and, for a measure, after the other order."""
+        Args:
+            forward: the criteria after the composition as it is written.
+            backward: the criteria after the other order; needed for a measure.
+        """
+        second = backward[self.criterion].value if backward is not None else None
+        return self.from_values(forward[self.criterion].value, second)
+
+    def from_values(self, forward: float, backward: float | None = None) -> float:
+        """Return the objective's value, from the criterion's value after each order."""
         if not self.measure:
             return forward
         assert backward is not None, "a measure needs both orders"
         return MEASURES[self.measure](forward, backward, CRITERIA.get(self.criterion).better)
 
-    def told(self, value: float) -> float:
-        """The value as samplers are told it: finite, as their models need it."""
-        return max(-_UNBOUNDED, min(_UNBOUNDED, value))
-
 
 @dataclass(frozen=True)
 class Constraint:
-    """A criterion that must be above or below a bound."""
+    """A criterion that must be above or below a bound.
+
+    Attributes:
+        criterion: its name.
+        sign: "<", ">", "<=" or ">=".
+        bound: in the criterion's unit.
+    """
 
     criterion: str
     sign: str
@@ -75,37 +90,79 @@ class Constraint:
         return f"{self.criterion}{self.sign}{self.bound:g}"
 
     def violation(self, values: Values) -> float:
-        """Above 0 if it does not hold, as Optuna reads it; the further, the more. Finite."""
+        """Return how far a value is beyond the bound: above 0 if the constraint does not hold.
+
+        Finite, as Optuna reads it.
+        """
         value = values[self.criterion].value
         beyond = value - self.bound if self.sign[0] == "<" else self.bound - value
-        if beyond == 0 and len(self.sign) == 1:
-            return sys.float_info.min  # the bound itself is not below it
-        return max(-_UNBOUNDED, min(_UNBOUNDED, beyond))
+        is_strict = len(self.sign) == 1
+        if beyond == 0 and is_strict:
+            return sys.float_info.min  # the bound itself is not below the bound
+        return finite(beyond)
 
 
-def objectives(text: str, steps: Sequence[type[Intervention]]) -> list[Objective]:
-    """Read objectives; ``auto`` is what the steps' categories are usually judged by.
+def read_objectives(text: str, steps: Sequence[type[Intervention]]) -> list[Objective]:
+    """Read the objectives of a study.
+
+    Args:
+        text: ``"wmdp:min,mmlu:max"``; a missing direction is the criterion's better one.
+            "auto" stands for the criteria that judge the categories of the steps.
+        steps: the interventions of the composition, in order.
 
     Raises:
-        InvalidInput: unreadable; no such criterion; one named twice; a measure of both orders, but not of two steps.
+        InvalidInput: the text is unreadable, names no criterion, or names one twice; or it measures
+            both orders, and the steps are not two different interventions.
+
+    Example:
+        >>> from interventions.editing.ft import FT
+        >>> objectives_in_words(read_objectives("auto", [FT]))
+        'edit_success:max,edit_locality:max'
     """
     if text == AUTO:
-        text = ",".join(dict.fromkeys(_USUAL[step.category] for step in steps))
-    found = [_objective(part.strip(), text) for part in text.split(",")]
-    names = [one.name for one in found]
+        text = _usual_objectives(steps)
+    objectives = [_read_objective(part.strip(), text) for part in text.split(",")]
+    names = [objective.name for objective in objectives]
     for name in names:
         if names.count(name) > 1:
             raise InvalidInput(f"objective {name} is named twice in {text!r}")
-    for one in found:
-        if one.measure and (len(steps) != 2 or steps[0] is steps[1]):
+    has_two_orders = len(steps) == 2 and steps[0] is not steps[1]
+    for objective in objectives:
+        if objective.measure and not has_two_orders:
             raise InvalidInput(
-                f"objective {one.name} compares the two orders of two different interventions, but got"
-                f" {' | '.join(step.name for step in steps)}"
+                f"objective {objective.name} compares the two orders of two different"
+                f" interventions, but got {' | '.join(step.name for step in steps)}"
             )
-    return found
+    return objectives
 
 
-def _objective(text: str, whole: str) -> Objective:
+def _usual_objectives(steps: Sequence[type[Intervention]]) -> str:
+    """Return the objectives that the criteria name for the categories of the steps."""
+    judges: dict[str, Criterion] = {}
+    for category in dict.fromkeys(step.category for step in steps):
+        criteria = [c for c in CRITERIA.all().values() if category in c.judges]
+        if not criteria:
+            raise InvalidInput(f"no criterion judges {category}: give an objective")
+        judges.update((criterion.name, criterion) for criterion in sorted(criteria, key=_rank))
+    # with its direction, so that what is written is what a study's name and its note are made of
+    return ",".join(
+        f"{name}:{_BETTER[criterion.better]}" if criterion.better in _BETTER else name
+        for name, criterion in judges.items()
+    )
+
+
+def _rank(criterion: Criterion) -> tuple[bool, str, int]:
+    """Order criteria: those to be minimized first, then by file, then by line.
+
+    The order enters a study's name. It must not depend on which module was imported first.
+    """
+    function = inspect.unwrap(criterion.function)
+    code = getattr(function, "__code__", None)
+    line = code.co_firstlineno if code is not None else 0
+    return criterion.better != "lower", function.__module__, line
+
+
+def _read_objective(text: str, whole: str) -> Objective:
     parts = text.split(":")
     measure = parts.pop(0) if parts[0] in MEASURES else ""
     if not 1 <= len(parts) <= 2 or not parts[0]:
@@ -114,30 +171,34 @@ def _objective(text: str, whole: str) -> Objective:
             f" {' or '.join(MEASURES)}:CRITERION"
         )
     criterion = CRITERIA.get(parts[0])
-    better = {"higher": "max", "lower": "min"}.get(criterion.better)
-    direction = "min" if measure else better
+    direction = "min" if measure else _BETTER.get(criterion.better)
     if len(parts) == 2:
         direction = parts[1]
+    name = criterion.name
     if direction is None:
         raise InvalidInput(
-            f"neither direction of {criterion.name} is the better one: write {criterion.name}:min or :max"
+            f"neither direction of {name} is the better one: write {name}:min or :max"
         )
     if direction not in _DIRECTIONS:
         raise InvalidInput(
             f"the direction of objective {text!r} must be min or max, but got {direction!r}"
         )
-    return Objective(criterion.name, _DIRECTIONS[direction], measure)
+    return Objective(name, _DIRECTIONS[direction], measure)
 
 
-def constraints(text: str) -> list[Constraint]:
-    """Read constraints; ``none`` is none.
+def read_constraints(text: str) -> list[Constraint]:
+    """Read the constraints of a study; "none" stands for no constraint.
 
     Raises:
-        InvalidInput: unreadable, or no such criterion.
+        InvalidInput: the text is unreadable, or names no criterion.
+
+    Example:
+        >>> [str(constraint) for constraint in read_constraints("mmlu>0.55, wmdp<=0.3")]
+        ['mmlu>0.55', 'wmdp<=0.3']
     """
-    if text == "none":
+    if text == NONE:
         return []
-    found = []
+    constraints = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\S+)\s*", part)
         try:
@@ -146,13 +207,13 @@ def constraints(text: str) -> list[Constraint]:
             bound = math.nan
         if match is None or not math.isfinite(bound):
             raise InvalidInput(
-                f"cannot read the constraint {part.strip()!r} in {text!r}: write a criterion, < or >, and a number,"
-                " such as mmlu>0.55,wmdp<0.30"
+                f"cannot read the constraint {part.strip()!r} in {text!r}: write a criterion, < or"
+                " >, and a number, such as mmlu>0.55,wmdp<0.30"
             )
-        found.append(Constraint(CRITERIA.get(match[1]).name, match[2], bound))
-    return found
+        constraints.append(Constraint(CRITERIA.get(match[1]).name, match[2], bound))
+    return constraints
 
 
-def in_words(chosen: Iterable[Objective]) -> str:
-    """The text that ``objectives`` reads back."""
-    return ",".join(f"{one.name}:{one.direction[:3]}" for one in chosen)
+def objectives_in_words(objectives: Iterable[Objective]) -> str:
+    """Return the text that ``read_objectives`` reads back."""
+    return ",".join(f"{objective.name}:{objective.direction[:3]}" for objective in objectives)

@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import html
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, select_autoescape
+from markupsafe import Markup
 from optuna import Study, visualization
+from optuna.trial import FrozenTrial
 
 from sweeps.study.objectives import Objective
 
 PAGE = "study.html"
-_MOST = 3  # objectives that a Pareto front is drawn of
+_TEMPLATE = Path(__file__).with_name("study.html.j2")
+_FRONT_AXES = 3  # more objectives than these make no picture of a Pareto front
+
+Target = Callable[[FrozenTrial], float]
 
 
-def figures(study: Study, objectives: Sequence[Objective]) -> dict[str, Any]:
-    """Title -> plotly figure; a picture that these trials do not suffice for is left out."""
-    names = [one.name for one in objectives]
-    wanted: dict[str, Any] = {}
-    if 1 < len(names) <= _MOST:
-        wanted["Pareto front"] = lambda: visualization.plot_pareto_front(study, target_names=names)
-    for i, name in enumerate(names):
-        target: Any = None if len(names) == 1 else (lambda trial, i=i: trial.values[i])
-        common = {"target": target, "target_name": name}
-        if len(names) == 1:
-            wanted[f"History of {name}"] = lambda c=common: visualization.plot_optimization_history(
-                study, **c
-            )
-        wanted[f"Importance for {name}"] = lambda c=common: visualization.plot_param_importances(
-            study, **c
-        )
-        wanted[f"Slices of {name}"] = lambda c=common: visualization.plot_slice(study, **c)
-    if any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
-        wanted["Intermediate values"] = lambda: visualization.plot_intermediate_values(study)
+def draw_figures(study: Study, objectives: Sequence[Objective]) -> dict[str, Any]:
+    """Return title -> plotly figure; a picture for which the trials do not suffice is left out."""
     drawn = {}
-    for title, draw in wanted.items():
+    for title, draw in _pictures(study, objectives).items():
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of too few trials, or of pictures that Optuna may yet change
+            # of too few trials, or of pictures that Optuna may yet change
+            warnings.simplefilter("ignore")
             try:
                 drawn[title] = draw()
             except (RuntimeError, ValueError):  # too few trials, or all values equal
@@ -47,17 +36,53 @@ def figures(study: Study, objectives: Sequence[Objective]) -> dict[str, Any]:
     return drawn
 
 
-def page(title: str, said: str, drawn: dict[str, Any]) -> str:
-    """One HTML page with plotly's own script in it."""
-    parts, script = [], True
-    for name, figure in drawn.items():
-        body = figure.to_html(full_html=False, include_plotlyjs=script)
-        parts.append(f"<h2>{html.escape(name)}</h2>\n{body}")
-        script = False
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title></head>\n'
-        '<body style="font-family: sans-serif; max-width: 75em; margin: auto">\n'
-        f"<h1>{html.escape(title)}</h1>\n<pre>{html.escape(said)}</pre>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
+def _pictures(study: Study, objectives: Sequence[Objective]) -> dict[str, Callable[[], Any]]:
+    """Return title -> function that draws the picture."""
+    names = [objective.name for objective in objectives]
+    is_single = len(names) == 1
+    pictures: dict[str, Callable[[], Any]] = {}
+    if 1 < len(names) <= _FRONT_AXES:
+        pictures["Pareto front"] = partial(
+            visualization.plot_pareto_front, study, target_names=names
+        )
+    for objective_index, name in enumerate(names):
+        target = None if is_single else _target(objective_index)
+        options: dict[str, Any] = {"target": target, "target_name": name}
+        if is_single:
+            pictures[f"History of {name}"] = partial(
+                visualization.plot_optimization_history, study, **options
+            )
+        pictures[f"Importance for {name}"] = partial(
+            visualization.plot_param_importances, study, **options
+        )
+        pictures[f"Slices of {name}"] = partial(visualization.plot_slice, study, **options)
+    if any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
+        pictures["Intermediate values"] = partial(visualization.plot_intermediate_values, study)
+    return pictures
+
+
+def _target(objective_index: int) -> Target:
+    return lambda trial: float(trial.values[objective_index])
+
+
+def render_page(title: str, words: str, figures: Mapping[str, Any]) -> str:
+    """Return one HTML page with plotly's own script in it.
+
+    Args:
+        title: of the page.
+        words: what came of the study, in lines.
+        figures: title -> plotly figure.
+    """
+    environment = Environment(
+        autoescape=select_autoescape(default=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
+    template = environment.from_string(_TEMPLATE.read_text())
+    embedded: list[tuple[str, Markup]] = []
+    for name, figure in figures.items():
+        # the first brings the script, megabytes of it
+        html = figure.to_html(full_html=False, include_plotlyjs=not embedded)
+        embedded.append((name, Markup(html)))
+    return template.render(title=title, words=words, figures=embedded)

@@ -1,69 +1,89 @@
-"""A study on many processes or machines, by Ray: each worker serves the study as another process would."""
+"""A study on many processes or machines, by Ray: each worker serves it as another process would."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeps.grid import ray_runner
-from sweeps.study import runner, selection
-from sweeps.study.trial import StudyRequest, StudyRuns, StudySpec, test
+from sweeps import cluster
+from sweeps.study.final_test import measure_chosen
+from sweeps.study.request import StudyRequest
+from sweeps.study.selection import best_trials, choose
+from sweeps.study.serving import POLL_SECONDS, serve
+from sweeps.study.spec import StudySpec
+from sweeps.study.study_runs import StudyRuns
 from sweeps.study.trial_queue import TrialQueue
 from tracking.checkpoints.store import Checkpoints
 
-_LOOK = 1.0  # seconds between looks at how far they are
+
+@dataclass(frozen=True)
+class _Connection:
+    """What a worker needs to take part in a study, as values that can be sent to it."""
+
+    request: StudyRequest
+    experiment_id: str
+    name: str
+    parent_id: str
+    folder: Path
+
+    def open(self) -> tuple[StudySpec, StudyRuns]:
+        checkpoints = Checkpoints(self.folder)
+        study_runs = StudyRuns.connect(self.experiment_id, self.name, self.parent_id, checkpoints)
+        return StudySpec(self.request), study_runs
 
 
-def on_ray(work: StudySpec, place: StudyRuns, claims: TrialQueue, done: Callable[[], None]) -> Any:
-    """Let workers serve the study; returns what tests a setting where they are.
+def serve_on_ray(
+    spec: StudySpec, study_runs: StudyRuns, queue: TrialQueue, on_progress: Callable[[], None]
+) -> None:
+    """Let workers serve the study, and one of them measure the chosen trial on the final split.
+
+    Args:
+        spec: of the study.
+        study_runs: where its runs go.
+        queue: the study's trials.
+        on_progress: called each second, and after each worker.
 
     Raises:
-        InvalidInput: the cluster lacks the GPUs, or its nodes do not share the folder of checkpoints.
+        InvalidInput: the cluster lacks the GPUs, or its nodes do not share the checkpoints.
     """
-    request = work.request
-    resources, name = request.resources, claims.study.study_name
-    options = {"num_cpus": 1, "num_gpus": resources.gpus, "max_retries": ray_runner.RETRIES}
-    where = (request, place.ledger.experiment_id, name, place.root, place.kept.folder)
-    with ray_runner.cluster(resources, place.kept) as ray:
-        ray_runner.check_shared_folder(ray, place.kept)
-        count = min(ray_runner.limit(ray, resources), max(1, len(claims.running())))
-        running = [ray.remote(**options)(_serve).remote(*where) for _ in range(count)]
+    resources, checkpoints = spec.request.resources, study_runs.checkpoints
+    connection = _Connection(
+        spec.request,
+        study_runs.parent.experiment_id,
+        queue.study.study_name,
+        study_runs.parent_id,
+        checkpoints.folder,
+    )
+    options = {"num_cpus": 1, "num_gpus": resources.gpus, "max_retries": cluster.TASK_RETRIES}
+    with cluster.ray_cluster(resources, checkpoints) as ray:
+        cluster.check_shared_folder(ray, checkpoints)
+        worker_count = min(cluster.parallel_tasks(ray, resources), max(1, len(queue.unfinished())))
+        task = ray.remote(**options)(_serve)
+        running = [task.remote(connection) for _ in range(worker_count)]
         try:
             while running:
-                ready, running = ray.wait(running, num_returns=1, timeout=_LOOK)
-                done()
-                for ref in ready:
+                ended, running = ray.wait(running, num_returns=1, timeout=POLL_SECONDS)
+                on_progress()
+                for ref in ended:
                     ray.get(ref)
         except BaseException:
-            ray_runner.cancel(ray, running)
+            cluster.cancel_tasks(ray, running)
             raise
-        chosen = selection.chosen(selection.best(claims.study), claims.study.directions)
+        chosen = choose(best_trials(queue.study), queue.study.directions)
         if chosen is not None:
-            ray.get(ray.remote(**options)(_test).remote(*where, chosen.params, chosen.number))
-    return test  # whose runs there are now
+            # in a worker: this machine may lack the device
+            task = ray.remote(**options)(_measure_chosen)
+            ray.get(task.remote(connection, chosen.params, chosen.number))
 
 
-def _serve(request: StudyRequest, experiment_id: str, name: str, root: str, folder: Path) -> None:
-    """In a worker: run trials until there are none."""
-    work, place = _here(request, experiment_id, name, root, folder)
-    runner.serve(work, place, work.claims(place.kept))
+def _serve(connection: _Connection) -> None:
+    """Run trials in a worker until there are none."""
+    spec, study_runs = connection.open()
+    serve(spec, study_runs, spec.open_queue(study_runs.checkpoints))
 
 
-def _test(
-    request: StudyRequest,
-    experiment_id: str,
-    name: str,
-    root: str,
-    folder: Path,
-    params: dict[str, Any],
-    trial: int,
-) -> None:
-    work, place = _here(request, experiment_id, name, root, folder)
-    test(params, trial, work, place)
-
-
-def _here(
-    request: StudyRequest, experiment_id: str, name: str, root: str, folder: Path
-) -> tuple[StudySpec, StudyRuns]:
-    return StudySpec(request), StudyRuns.of(experiment_id, name, root, Checkpoints(folder))
+def _measure_chosen(connection: _Connection, params: dict[str, Any], trial_number: int) -> None:
+    spec, study_runs = connection.open()
+    measure_chosen(params, trial_number, spec, study_runs)

@@ -1,127 +1,123 @@
-"""Runs a study: several processes may serve it at once; whoever is there at its end concludes it, once."""
+"""Runs a study: several processes may serve it at once; one of them concludes it at its end."""
 
 from __future__ import annotations
 
-import functools
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from optuna.trial import FrozenTrial
 from tqdm import tqdm
 
-from sweeps.grid.runner import Incomplete
-from sweeps.parent_run import Ledger
-from sweeps.retry import patiently
-from sweeps.study import report
-from sweeps.study.trial import StudyRuns, StudySpec, attempt, test
+from sweeps.failures import Incomplete
+from sweeps.parent_run import ParentRun
+from sweeps.study.conclusion import Conclusion, conclude
+from sweeps.study.ray_runner import serve_on_ray
+from sweeps.study.record import record_conclusion
+from sweeps.study.request import StudyRequest
+from sweeps.study.serving import has_living_run, serve
+from sweeps.study.spec import StudySpec
+from sweeps.study.storage import check_recorded_study
+from sweeps.study.study_runs import StudyRuns
 from sweeps.study.trial_queue import TrialQueue
-from tracking import lifecycle, schema, store
+from tracking import lifecycle, store
 from tracking.checkpoints.store import Checkpoints
-
-_LOOK = 1.0  # seconds between looks at what others do
 
 
 @dataclass(frozen=True)
-class Ended:
+class StudyOutcome:
     """How a study ended.
 
     Attributes:
-        claims: the study.
-        root: its parent run.
-        before: how many trials had ended before.
-        conclusion: what came of it.
+        queue: its trials.
+        parent_id: id of the run under which the study's runs are nested.
+        ended_before: how many trials had ended before this process came.
+        conclusion: what the study comes to.
     """
 
-    claims: TrialQueue
-    root: str
-    before: int
-    conclusion: report.Conclusion
+    queue: TrialQueue
+    parent_id: str
+    ended_before: int
+    conclusion: Conclusion
 
 
-def run(work: StudySpec, cache: Checkpoints | None = None) -> Ended:
-    """Run what is missing of a study, together with whoever else is at it; returns when all of it is done.
+def prepare_study(request: StudyRequest, checkpoints: Checkpoints) -> StudySpec:
+    """Check a request in full, against the storage too, before anything runs.
+
+    Raises:
+        InvalidInput: one line that says what is wrong and what is valid.
+    """
+    spec = StudySpec(request, remote=request.resources.on_ray)
+    request = spec.request
+    store.ensure_experiment(request.experiment)
+    check_recorded_study(
+        request.storage, checkpoints.folder, request.experiment, request.name, spec.about()
+    )
+    return spec
+
+
+def run_study(spec: StudySpec, checkpoints: Checkpoints | None = None) -> StudyOutcome:
+    """Run what is missing of a study, together with other processes that run it.
+
+    Returns when all trials are done, whoever ran them.
+
+    Args:
+        spec: of the study.
+        checkpoints: the cache; the checkout's by default.
 
     Raises:
         InvalidInput: a study of that name is about something else.
-        Incomplete: some trials failed; which and why, in one line each.
+        Incomplete: some trials failed; says which and why, in one line each.
         StoreAway: the store did not come back.
     """
-    kept, request, name = cache or Checkpoints(), work.request, work.request.name
+    checkpoints = checkpoints or Checkpoints()
+    request = spec.request
     mlflow.set_tracking_uri(store.uri())
-    claims = work.claims(kept)
-    with claims.turn("opening"):
-        ledger = Ledger(MlflowClient(), store.experiment(request.experiment), name)
-        root = ledger.open(dict(request.params), together=True)
-        claims.fill()
-    place = StudyRuns(ledger, root, kept)
-    with lifecycle.ending(ledger.client, root):
-        before = len(claims.ended())
-        with tqdm(total=claims.slots, initial=before, unit="trial", desc=name) as bar:
-            if request.resources.on_ray:
-                from sweeps.study import ray_runner
-
-                final = ray_runner.on_ray(work, place, claims, lambda: _advance(bar, claims))
-            else:
-                serve(work, place, claims, lambda: _advance(bar, claims))
-                final = test
-        with claims.turn("conclusion", lambda: not _lives(place)):
-            found = report.conclude(work, place, claims, final)
-        failed = claims.failed()
-        if failed:
-            reasons = "".join(
-                f"\n  trial of slot {slot}: {reason}" for slot, reason in sorted(failed.items())
-            )
-            raise Incomplete(
-                f"{len(failed)} of {claims.slots} failed; the same command tries them again{reasons}"
-            )
-    return Ended(claims, root, before, found)
+    queue = spec.open_queue(checkpoints)
+    with queue.turn("opening"):
+        experiment_id = store.ensure_experiment(request.experiment)
+        parent = ParentRun(MlflowClient(), experiment_id, request.name)
+        parent_id = parent.open_run(dict(request.params), shared=True)
+        queue.fill()
+    study_runs = StudyRuns(parent, parent_id, checkpoints)
+    with lifecycle.closing_run(parent.client, parent_id):
+        ended_before = len(queue.ended())
+        _run_trials(spec, study_runs, queue, ended_before)
+        with queue.turn("conclusion", lambda: not has_living_run(study_runs)):
+            conclusion = conclude(spec, study_runs, queue)
+            record_conclusion(spec, study_runs, queue, conclusion)
+        _check_complete(queue)
+    return StudyOutcome(queue, parent_id, ended_before, conclusion)
 
 
-def serve(
-    work: StudySpec, place: StudyRuns, claims: TrialQueue, done: Callable[[], None] = lambda: None
+def _run_trials(
+    spec: StudySpec, study_runs: StudyRuns, queue: TrialQueue, ended_before: int
 ) -> None:
-    """Run trials until none waits and no other process is at one; what a killed process left is run again."""
-    is_silent = functools.partial(silent, place)
-    while True:
-        trial = patiently(claims.claim)
-        if trial is not None:
-            attempt(trial, claims, work, place)
-        elif not patiently(lambda: claims.lost(is_silent)):
-            if not claims.running():
-                done()
-                return
-            time.sleep(_LOOK)
-        done()
+    with tqdm(total=queue.slots, initial=ended_before, unit="trial", desc=spec.request.name) as bar:
+
+        def advance() -> None:
+            _advance(bar, queue)
+
+        if spec.request.resources.on_ray:
+            serve_on_ray(spec, study_runs, queue, advance)
+        else:
+            serve(spec, study_runs, queue, advance)
 
 
-def silent(place: StudyRuns, trial: FrozenTrial) -> bool:
-    """Whether a trial on another host has no run that lives; it may not have one yet."""
-    ledger = place.ledger
-    told = f"tags.`{schema.SWEEP}` = '{ledger.name}' and tags.`{schema.TRIAL}` = '{trial.number}'"
-    runs = ledger.client.search_runs([ledger.experiment_id], told)
-    if any(run.info.status == "RUNNING" and not lifecycle.is_dead(run) for run in runs):
-        return False
-    last = max([run.info.end_time or 0 for run in runs], default=0) / 1000
-    started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-    return time.time() - max(last, started) > lifecycle.SILENT
-
-
-def _lives(place: StudyRuns) -> bool:
-    """Whether any of the study's runs has a process."""
-    told = f"tags.`{schema.SWEEP}` = '{place.ledger.name}' and attributes.status = 'RUNNING'"
-    return any(
-        not lifecycle.is_dead(run)
-        for run in place.ledger.client.search_runs([place.ledger.experiment_id], told)
-    )
-
-
-def _advance(bar: tqdm[Any], claims: TrialQueue) -> None:
-    failed = claims.failed()
-    bar.n = len(claims.ended()) + len(failed)
+def _advance(bar: tqdm[Any], queue: TrialQueue) -> None:
+    failed = queue.failed()
+    bar.n = len(queue.ended()) + len(failed)
     if failed:
         bar.set_postfix(failed=len(failed), refresh=False)
     bar.refresh()
+
+
+def _check_complete(queue: TrialQueue) -> None:
+    failed = queue.failed()
+    if failed:
+        reasons = "".join(
+            f"\n  trial of slot {slot}: {reason}" for slot, reason in sorted(failed.items())
+        )
+        raise Incomplete(
+            f"{len(failed)} of {queue.slots} failed; the same command tries them again{reasons}"
+        )

@@ -1,4 +1,4 @@
-"""Which trial a study ends with: the best that meets the constraints; of several objectives, the best compromise."""
+"""Which trial a study ends with: the best that meets the constraints, or the best compromise."""
 
 from __future__ import annotations
 
@@ -10,26 +10,36 @@ from optuna._hypervolume import compute_hypervolume  # public only as a plot of 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.study.trial_queue import ERROR, SLOT
+from sweeps.study.attributes import ERROR, SLOT
 
 
-def best(study: Study) -> list[FrozenTrial]:
-    """The best trial, or the Pareto-optimal ones, of those that meet the constraints; none if none does."""
-    found = study.best_trials if len(study.directions) > 1 else _single(study)
-    return [trial for trial in found if SLOT in trial.user_attrs and ERROR not in trial.user_attrs]
+def best_trials(study: Study) -> list[FrozenTrial]:
+    """Return the best trial, or the Pareto-optimal ones, of those that meet the constraints.
+
+    A trial that violates a constraint counts for nothing, however good its objectives are.
+
+    Returns:
+        The trials in the order in which they were put in; none if none meets the constraints.
+    """
+    trials = study.best_trials if len(study.directions) > 1 else _single_best(study)
+    return [trial for trial in trials if SLOT in trial.user_attrs and ERROR not in trial.user_attrs]
 
 
-def _single(study: Study) -> list[FrozenTrial]:
+def _single_best(study: Study) -> list[FrozenTrial]:
     try:
         return [study.best_trial]
     except ValueError:  # Optuna's way to say that there is none
         return []
 
 
-def chosen(
+def choose(
     trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
 ) -> FrozenTrial | None:
-    """Of Pareto-optimal trials the one nearest to the ideal: the best of every objective, each scaled to its range."""
+    """Return the compromise among Pareto-optimal trials; None if there are none.
+
+    It is the trial nearest to the ideal point, which has the best value of every objective; each
+    objective is scaled to its range over the trials.
+    """
     if not trials:
         return None
     values = losses(trials, directions)
@@ -39,19 +49,27 @@ def chosen(
 
 
 def losses(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> np.ndarray:
-    """(trials, objectives), each to be minimized."""
-    signs = [-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in directions]
-    return np.array([trial.values for trial in trials]) * np.array(signs)
+    """Return the objectives of trials so that each is to be minimized; (trials, objectives)."""
+    return np.array([trial.values for trial in trials]) * _signs(directions)
 
 
 def hypervolume(
     trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], reference: Sequence[float]
 ) -> float:
-    """What the completed trials dominate, up to a reference point given in the objectives' own values."""
-    signs = np.array(
-        [-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in directions]
-    )
-    bound = np.array(reference) * signs
-    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    inside = [row for row in losses(done, directions) if (row < bound).all()] if done else []
+    """Return the volume that the completed trials dominate.
+
+    Args:
+        trials: of a study; only those that were completed count.
+        directions: of its objectives.
+        reference: the point up to which it is measured, in the objectives' own values.
+    """
+    bound = np.array(reference) * _signs(directions)
+    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if not completed:
+        return 0.0
+    inside = [row for row in losses(completed, directions) if (row < bound).all()]
     return float(compute_hypervolume(np.array(inside), bound)) if inside else 0.0
+
+
+def _signs(directions: Sequence[StudyDirection]) -> np.ndarray:
+    return np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in directions])

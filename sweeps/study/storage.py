@@ -1,124 +1,134 @@
-"""Where studies are kept: a journal file beside the checkpoints, or PostgreSQL; never MLflow's own database."""
+"""Where studies are kept: a journal beside the checkpoints, or PostgreSQL; never MLflow's store."""
 
 from __future__ import annotations
 
-import os
-import re
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
 
 import optuna
-from filelock import FileLock
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
-from interventions.composition import digest
 from interventions.errors import InvalidInput
-from sweeps.study import trial_queue
+from sweeps.study.attributes import ABOUT
+from sweeps.study.journal import journal_path, open_journal
+from sweeps.study.options import JOURNAL
 from tracking import store
 
-JOURNAL = "journal"
-_WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds
+_RACE_WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds
 
 
-def check(text: str) -> str:
-    """What may be a storage: "journal", or the URL of a PostgreSQL database; raises InvalidInput."""
-    if text == JOURNAL:
-        return text
-    kind = urlparse(text).scheme.partition("+")[0]
+def check_storage(address: str) -> str:
+    """Return the address of a storage if studies may be kept there.
+
+    Args:
+        address: "journal", or the URL of a PostgreSQL database.
+
+    Raises:
+        InvalidInput: it is neither, or it is MLflow's own database.
+
+    Example:
+        >>> check_storage("journal")
+        'journal'
+    """
+    if address == JOURNAL:
+        return address
+    kind = urlparse(address).scheme.partition("+")[0]
+    shown = store.shown_address(address)
     if kind == "sqlite":
         raise InvalidInput(
-            f"storage {text!r}: SQLite runs points twice when several processes ask; use {JOURNAL}"
+            f"storage {shown!r}: SQLite runs points twice when several processes ask; use {JOURNAL}"
         )
     if kind != "postgresql":
-        raise InvalidInput(f"storage must be {JOURNAL} or postgresql://…, but got {text!r}")
-    if text == store.uri():
+        raise InvalidInput(f"storage must be {JOURNAL} or postgresql://…, but got {shown!r}")
+    if address == store.uri():
         raise InvalidInput(
             "storage is MLflow's own database: the two have tables of the same names; give another"
         )
-    return text
+    return address
 
 
-def open_storage(where: str, folder: Path, experiment: str, name: str) -> BaseStorage:
-    """The storage of a study.
+def open_storage(address: str, folder: Path, experiment: str, name: str) -> BaseStorage:
+    """Open the storage of a study.
 
     Args:
-        where: checked.
-        folder: of checkpoints; the journals' is in it.
+        address: as ``check_storage`` returns it.
+        folder: of the checkpoints, in which journals are.
         experiment: in MLflow.
-        name: the study's.
+        name: of the study.
 
     Raises:
         InvalidInput: the database cannot be reached.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if where == JOURNAL:
-        path = journal(folder, experiment, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path), _Lock(path)))
-    return _database(where)
+    if address == JOURNAL:
+        return open_journal(journal_path(folder, experiment, name))
+    return _open_database(address)
 
 
-def _database(where: str) -> BaseStorage:
-    """A database; where several processes make its tables at once, all but one fail, and find them the next time."""
+def _open_database(address: str) -> BaseStorage:
+    """Open a database, and make Optuna's tables in it.
+
+    Where several processes make the tables at once, all but one fail, and find them the next time.
+    """
     error: Exception | None = None
-    for wait in (*_WAITS, 0.0):
+    for wait in (*_RACE_WAITS, 0.0):
         try:
-            return RDBStorage(where)
+            return RDBStorage(address)
         except (IntegrityError, ProgrammingError) as raced:
             error = raced
             time.sleep(wait)
-        except (SQLAlchemyError, ImportError) as away:
-            error = away
+        except (SQLAlchemyError, ImportError) as unreachable:
+            error = unreachable
             break
     reason = " ".join(str(error).split())[:200]
-    shown = re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", where)
-    raise InvalidInput(f"the storage {shown} cannot be reached: {reason}") from error
+    raise InvalidInput(
+        f"the storage {store.shown_address(address)} cannot be reached: {reason}"
+    ) from error
 
 
-def look(where: str, folder: Path, experiment: str, name: str, about: Mapping[str, str]) -> None:
-    """Raise InvalidInput if there is a study of that name about something else; makes none."""
-    if where != JOURNAL or journal(folder, experiment, name).exists():
-        trial_queue.check(open_storage(where, folder, experiment, name), name, about)
+def check_recorded_study(
+    address: str, folder: Path, experiment: str, name: str, about: Mapping[str, str]
+) -> None:
+    """Check, without making one, that a study of that name is about the same, if there is one.
 
+    Args:
+        address: as ``check_storage`` returns it.
+        folder: of the checkpoints, in which journals are.
+        experiment: in MLflow.
+        name: of the study.
+        about: what the study tunes and how, by word.
 
-def journal(folder: Path, experiment: str, name: str) -> Path:
-    """A study's file: one for each experiment of each store."""
-    return (
-        folder
-        / "studies"
-        / f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}-{digest(store.uri(), experiment, name)[:8]}.log"
-    )
-
-
-class _Lock(JournalFileOpenLock):
-    """Journal's own locks outlive a process that is killed with -9, and hold the others up for half a minute.
-
-    A line that such a process, or a full disk, left half-written is cut off: nothing after it could be read.
+    Raises:
+        InvalidInput: it is about something else; says what differs.
     """
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._lock = path, FileLock(f"{path}.lock")
-
-    def acquire(self) -> bool:
-        self._lock.acquire()
-        _cut(self._path)
-        return True
-
-    def release(self) -> None:
-        self._lock.release()
+    if address != JOURNAL or journal_path(folder, experiment, name).exists():
+        check_same_study(open_storage(address, folder, experiment, name), name, about)
 
 
-def _cut(path: Path) -> None:
-    with path.open("rb+") as file:
-        end = file.seek(0, os.SEEK_END)
-        if not end:
-            return
-        file.seek(end - 1)
-        if file.read(1) == b"\n":
-            return
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
+def check_same_study(storage: BaseStorage, name: str, about: Mapping[str, str]) -> None:
+    """Check that the storage's study of that name is about the same, if it has one.
+
+    Raises:
+        InvalidInput: it is about something else; says what differs.
+    """
+    try:
+        study_id = storage.get_study_id_from_name(name)
+    except KeyError:
+        return
+    text = storage.get_study_user_attrs(study_id).get(ABOUT)
+    if text is None:
+        # a study without trials is one that another process is making at this moment
+        if storage.get_n_trials(study_id):
+            raise InvalidInput(f"study {name!r} was not made by this command: give another name")
+        return
+    recorded = json.loads(text)
+    for key in {**about, **recorded}:
+        if recorded.get(key) != about.get(key):
+            raise InvalidInput(
+                f"study {name!r} is of {key}={recorded.get(key)}, and this is"
+                f" {key}={about.get(key)}: give another name"
+            )

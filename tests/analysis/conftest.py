@@ -24,12 +24,12 @@ def published(published_uri: str) -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def grid_uri(tmp_path_factory: pytest.TempPathFactory, small: Data, kept_folder: Path) -> str:
-    """A store with both orders of FT and Wanda at three levels on the testbed, and each alone; few of everything."""
+    """A store with both orders of FT and Wanda at three levels, each alone, and little data."""
     folder = tmp_path_factory.mktemp("grid")
     fewer = dataclasses.replace(
         small, questions=dataclasses.replace(small.questions, split="validation")
     )
-    uri, kept = f"sqlite:///{folder}/mlflow.db", Checkpoints(kept_folder)
+    uri, checkpoints = f"sqlite:///{folder}/mlflow.db", Checkpoints(kept_folder)
     pruned = [f"wanda(sparsity={level}, samples=16)" for level in (0.25, 0.5, 0.75)]
     edit = "ft(steps=10)"
     specs = [
@@ -43,7 +43,7 @@ def grid_uri(tmp_path_factory: pytest.TempPathFactory, small: Data, kept_folder:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         patch.setattr("tracking.plan.testbed", lambda edit_batch, split: fewer)
         for spec in specs:
-            run(spec, checkpoints="none", cache=kept)
+            run(spec, checkpoints="none", cache=checkpoints)
     return uri
 
 

@@ -1,4 +1,4 @@
-"""The peers' own environments, from the requirement files here: their pins contradict ours and each other's."""
+"""An environment for each peer: their pins contradict ours and each other's."""
 
 import hashlib
 import subprocess
@@ -9,7 +9,10 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def environment(name: str) -> Path:
-    """The python of a peer's environment, made (in minutes) from ``<name>.txt`` if missing or made from another."""
+    """Return the python of a peer's environment.
+
+    It is made from ``<name>.txt``, in minutes, if there is none or that file has changed.
+    """
     requirements = Path(__file__).with_name(f"{name}.txt")
     folder = CHECKOUT / ".cache" / "peers" / name
     python, made_from = folder / "bin" / "python", folder / "made_from"

@@ -1,10 +1,10 @@
-"""A method of ours against a peer's, in one process of the peer's environment, on the testbed:
+"""A method of ours against a peer's, in one process of the peer's environment, on the testbed.
 
-    $(a peer's python) -m tests.peers.compare --backend gptqmodel --method gptq --bits 3 --group 64 --out result.json
+    python -m tests.peers.compare --backend gptqmodel --method gptq --bits 3 --group 64 --out a.json
 
-Writes JSON: for ``own`` and ``peer`` the perplexity, the seconds (median; for the peer with writing and loading its
-copy of the model), the relative error of every block's output on held-out text, whether the promised property holds;
-and the ratios own / peer.
+Writes JSON: for ``own`` and ``peer`` the perplexity, the seconds (median; for the peer with writing
+and loading its copy of the model), the relative error of every block's output on held-out text, and
+whether the promised property holds; then the ratios own / peer.
 """
 
 import argparse
@@ -35,12 +35,15 @@ HELD_OUT = 32  # texts whose states are compared
 
 
 def compare(method: str, backend: str, repeats: int, **settings: Any) -> dict[str, Any]:
-    """Figures of both; the first run of each warms up, and is not timed unless ``repeats`` is 0."""
+    """Return the figures of both; the first run of each is timed only if ``repeats`` is 0."""
     data, base = testbed(), LM.load(MODEL)
-    own, peer = (make(method, backend=name, **settings) for name in ("own", backend))
+    steps = {
+        side: make(method, backend=name, **settings)
+        for side, name in (("own", "own"), ("peer", backend))
+    }
     changed: dict[str, LM] = {}
     figures: dict[str, dict[str, Any]] = {}
-    for side, step in {"own": own, "peer": peer}.items():
+    for side, step in steps.items():
         changed[side], seconds = _timed(step, data, repeats)
         lm = changed[side]
         figures[side] = {
@@ -61,7 +64,7 @@ def compare(method: str, backend: str, repeats: int, **settings: Any) -> dict[st
     return {
         "method": method,
         "backend": backend,
-        "settings": own.params() | {"backend": backend},
+        "settings": steps["own"].params() | {"backend": backend},
         "base_ppl": wikitext_ppl(base, data).value,
         **figures,
         "ratio_ppl": figures["own"]["wikitext_ppl"] / figures["peer"]["wikitext_ppl"],
@@ -86,7 +89,7 @@ def _weights(lm: LM) -> dict[str, torch.Tensor]:
 
 
 def _block_errors(base: LM, changed: LM, texts: Sequence[str]) -> list[float]:
-    """||h' - h|| / ||h|| of every block's output (the last one's after the final norm), padding left out."""
+    """Return ||h' - h|| / ||h|| of every block's output, the last after the final norm."""
     encoded = base.encode(texts)
     real = encoded["attention_mask"].bool()
     with torch.inference_mode():
@@ -112,8 +115,8 @@ def main() -> None:
     args = vars(parser.parse_args())
     out, threads = args.pop("out"), min(2, os.cpu_count() or 1)
     torch.set_num_threads(threads)
-    given = {name: value for name, value in args.items() if value is not None}
-    out.write_text(json.dumps(compare(**given) | {"threads": threads}, indent=1))
+    options = {name: value for name, value in args.items() if value is not None}
+    out.write_text(json.dumps(compare(**options) | {"threads": threads}, indent=1))
 
 
 if __name__ == "__main__":

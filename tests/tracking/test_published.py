@@ -1,3 +1,5 @@
+"""The paper's rows as runs."""
+
 import json
 import math
 from pathlib import Path
@@ -9,9 +11,10 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from composability.command import main
 from interventions.base import make
 from interventions.composition import Composition
-from tracking import published, query, schema, store
+from tracking import paper_rows, published, query, schema, store
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,8 +38,10 @@ def test_the_papers_311_rows_are_runs(runs: pd.DataFrame) -> None:
     assert steps.value_counts().to_dict() == {2: 282, 1: 28, 0: 1}
     assert (runs.status == "FINISHED").all()
     assert runs.published.value_counts().to_dict() == {
-        "Table 8": 29, "Table 9": 66, "Table 10": 66, "Table 11": 66, "Table 12": 66, "Table 13": 9, "Table 14": 9,
-    }  # fmt: skip
+        "Table 8": 29,
+        **{f"Table {number}": 66 for number in (9, 10, 11, 12)},
+        **{f"Table {number}": 9 for number in (13, 14)},
+    }
 
 
 def test_a_second_import_adds_nothing(runs: pd.DataFrame) -> None:
@@ -48,14 +53,14 @@ def test_every_composition_reads_back_on_the_papers_profile(runs: pd.DataFrame) 
     for spec, pair in zip(runs.composition, runs.pair, strict=True):
         composition = Composition.parse(spec, "paper")
         assert composition.spec("paper") == spec
-        assert schema.pair(step.name for step in composition) == pair
+        assert schema.pair_name(step.name for step in composition) == pair
 
 
 def test_hyperparameters_that_are_logged_are_those_of_the_papers_profile(
     runs: pd.DataFrame,
 ) -> None:
     """One source would be better, but reading the profile imports torch."""
-    for name, settings in published.SETTINGS.items():
+    for name, settings in paper_rows.SETTINGS.items():
         params = make(name, "paper").params()
         assert {key: params[key] for key in settings} == dict(settings)
     row = runs.set_index("composition").loc["memit | gptq(bits=3)"]
@@ -132,10 +137,10 @@ def test_an_interrupted_import_is_completed(
 def test_the_command_takes_no_parameters(
     local_store: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert published.main(["--experiment", "mine"]) == 2
-    assert "the import takes no parameters, but got '--experiment'" in capsys.readouterr().err
+    assert main(["published", "--experiment", "mine"]) == 2
+    assert "No such option '--experiment'" in capsys.readouterr().err
     entry = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]["published"]
-    assert entry == {"command": "python -m tracking.published"}
+    assert entry == {"command": "python -m composability published"}
 
 
 def test_a_launched_import_names_and_ends_the_launchers_run(
@@ -143,9 +148,9 @@ def test_a_launched_import_names_and_ends_the_launchers_run(
 ) -> None:
     monkeypatch.setattr(published, "rows", lambda: [row for row in published_rows if not row.steps])
     client = MlflowClient(local_store)
-    run_id = client.create_run(store.experiment(store.REPORTS)).info.run_id
+    run_id = client.create_run(store.ensure_experiment(store.REPORTS)).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    assert published.main([]) == 0
+    assert main(["published"]) == 0
     run = client.get_run(run_id)
     assert (run.info.run_name, run.info.status) == ("import of the paper's rows", "FINISHED")
     assert len(query.compositions(published.EXPERIMENT)) == 1
@@ -157,14 +162,14 @@ published_rows = published.rows()
 def test_a_deleted_experiment_is_one_line(
     local_store: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = store.experiment(published.EXPERIMENT)
-    MlflowClient(local_store).delete_experiment(made)
-    assert published.main([]) == 2
-    assert f"mlflow experiments restore -x {made}" in capsys.readouterr().err
+    experiment_id = store.ensure_experiment(published.EXPERIMENT)
+    MlflowClient(local_store).delete_experiment(experiment_id)
+    assert main(["published"]) == 2
+    assert f"mlflow experiments restore -x {experiment_id}" in capsys.readouterr().err
 
 
 def test_mlflow_has_one_criterion_column_for_own_and_published_runs() -> None:
     from interventions.criteria.base import CRITERIA
 
-    assert set(published.CRITERIA) <= set(CRITERIA.all())
+    assert set(published.PRINTED_CRITERIA) <= set(CRITERIA.all())
     assert mlflow.__version__

@@ -1,4 +1,4 @@
-"""Every ordered pair of the paper's ten interventions from different categories, and ten sequences of three."""
+"""Every ordered pair of the paper's interventions across categories; ten sequences of three."""
 
 import itertools
 import json
@@ -22,8 +22,8 @@ CATEGORIES = {
 }
 PAIRS = [
     f"{first} | {second}"
-    for one, other in itertools.permutations(CATEGORIES, 2)
-    for first, second in itertools.product(CATEGORIES[one], CATEGORIES[other])
+    for category, second_category in itertools.permutations(CATEGORIES, 2)
+    for first, second in itertools.product(CATEGORIES[category], CATEGORIES[second_category])
 ]
 TRIPLES = [
     "memit(samples=500) | gptq(bits=3) | rmu",
@@ -43,20 +43,20 @@ def test_there_are_66_pairs() -> None:
     assert len(set(PAIRS)) == 2 * (3 * 4 + 3 * 3 + 4 * 3) == 66
 
 
-def check(spec: str, kept: Checkpoints) -> None:
-    """Run it; every criterion is finite or +inf, and every compression's property holds at the end, as stated."""
-    run_id = run(spec, cache=kept, checkpoints="none")
-    found = MlflowClient().get_run(run_id)  # of the store that run has set
-    assert found.info.status == "FINISHED"
+def check_run(spec: str, checkpoints: Checkpoints) -> None:
+    """Run a composition; check that criteria are finite or +inf and that compressions hold."""
+    run_id = run(spec, cache=checkpoints, checkpoints="none")
+    finished = MlflowClient().get_run(run_id)  # of the store that run has set
+    assert finished.info.status == "FINISHED"
     exact = json.loads(
         Path(download_artifacts(run_id=run_id, artifact_path="criteria.json")).read_text()
     )
     steps = Composition.parse(spec)
-    again = Composition.parse(found.data.params["recompressed"])
+    again = Composition.parse(finished.data.params["recompressed"])
     values = [step["criteria"][name]["value"] for step in exact["steps"] for name in CRITERIA.all()]
     assert len(exact["steps"]) == len(steps) + len(again) + 1
     assert all(value == "inf" or math.isfinite(float(value)) for value in values)
-    loaded = kept.load(found.data.tags["composability.key"], "float32", "cpu")
+    loaded = checkpoints.load(finished.data.tags["composability.key"], "float32", "cpu")
     assert loaded is not None
     compressions = [step for step in steps if step.category == "compression"]
     assert all(step.holds(loaded[0]) for step in compressions), again
@@ -65,19 +65,23 @@ def check(spec: str, kept: Checkpoints) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", PAIRS)
-def test_every_pair_runs_in_both_orders(spec: str, local_store: str, kept: Checkpoints) -> None:
-    check(spec, kept)
+def test_every_pair_runs_in_both_orders(
+    spec: str, local_store: str, checkpoints: Checkpoints
+) -> None:
+    check_run(spec, checkpoints)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", TRIPLES)
-def test_sequences_of_three_run(spec: str, local_store: str, kept: Checkpoints) -> None:
+def test_sequences_of_three_run(spec: str, local_store: str, checkpoints: Checkpoints) -> None:
     assert len(Composition.parse(spec)) == 3
-    check(spec, kept)
+    check_run(spec, checkpoints)
 
 
-def test_sparsegpt_after_gptq_is_quantized_again(local_store: str, kept: Checkpoints) -> None:
-    """It makes up for removed weights in those that stay, and so leaves the grid (measured, then mended)."""
-    run_id = run("gptq(samples=16) | sparsegpt(samples=16)", cache=kept, checkpoints="none")
+def test_sparsegpt_after_gptq_is_quantized_again(
+    local_store: str, checkpoints: Checkpoints
+) -> None:
+    """SparseGPT changes the weights that stay, and so leaves GPTQ's grid."""
+    run_id = run("gptq(samples=16) | sparsegpt(samples=16)", cache=checkpoints, checkpoints="none")
     assert MlflowClient().get_run(run_id).data.params["recompressed"] == "gptq(bits=3, samples=16)"
     assert "gptq" in INTERVENTIONS.all()

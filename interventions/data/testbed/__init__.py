@@ -1,4 +1,4 @@
-"""The offline testbed: a small model trained on a synthetic world, and the data to intervene on it and judge it."""
+"""The offline testbed: a small model of a synthetic world, and the data to change and judge it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from interventions.data.base import Data, Edit, Prompt, Questions
 from interventions.data.testbed.prose import prose
-from interventions.data.testbed.world import EVERYDAY, HAZARDS, Fact, World, world
+from interventions.data.testbed.relations import PHRASINGS
+from interventions.data.testbed.world import HAZARDS, Fact, World, world
 from interventions.errors import InvalidInput
 from interventions.options import Split
 
@@ -22,33 +23,45 @@ WINDOW = 64  # tokens: the rows that the model was trained on
 
 
 def testbed(edit_batch: int = 0, split: Split = "test") -> Data:
-    """The testbed's data with one of its batches of 50 edits: ten for tests, five for tuning ("validation").
+    """Return the testbed's data with one of its batches of 50 edits.
 
-    The two splits share no edit, locality prompt, question or scored prose; what is learned from (forget, retain,
-    calibration, statistics) is the same.
+    The two splits share no edit, locality prompt, question or scored prose; what is learned from
+    (forget, retain, calibration, statistics) is the same.
+
+    Args:
+        edit_batch: 0 to 9; 0 to 4 of "validation".
+        split: "test", or "validation" for tuning.
 
     Raises:
         InvalidInput: there is no such batch or split.
+
+    Example:
+        >>> len(testbed().edits)
+        50
     """
     if split not in BATCHES:
         raise InvalidInput(
             f"split must be {' or '.join(BATCHES)} on the testbed, but got {split!r}"
         )
-    where = "" if split == "test" else f" with split={split}"
+    with_split = "" if split == "test" else f" with split={split}"
     if not 0 <= edit_batch < BATCHES[split]:
         raise InvalidInput(
-            f"edit_batch must be 0 to {BATCHES[split] - 1} on the testbed{where}, but got {edit_batch}"
+            f"edit_batch must be 0 to {BATCHES[split] - 1} on the testbed{with_split}, "
+            f"but got {edit_batch}"
         )
     facts = world()
     batches, reserved = _people(facts)
     edits = batches[split][edit_batch]
     edited = {edit.subject for edit in edits}
     rng = random.Random(f"locality-{edit_batch}")
-    asked = [
-        fact for fact in facts.facts["person"] if (fact in reserved) == (split == "validation")
+    unedited = [
+        fact
+        for fact in facts.facts["person"]
+        if (fact in reserved) == (split == "validation") and fact.subject not in edited
     ]
-    others = [fact for fact in asked if fact.subject not in edited]
-    locality = tuple(Prompt(_question(fact), fact.object) for fact in rng.sample(others, LOCALITY))
+    locality = tuple(
+        Prompt(_question(fact), fact.object) for fact in rng.sample(unedited, LOCALITY)
+    )
     return Data(
         name="testbed",
         edits=edits,
@@ -67,14 +80,14 @@ def testbed(edit_batch: int = 0, split: Split = "test") -> Data:
 
 @cache
 def _people(facts: World) -> tuple[dict[Split, tuple[tuple[Edit, ...], ...]], frozenset[Fact]]:
-    """(batches of edits by split, facts reserved for the validation split's locality).
+    """Return batches of edits by split, and the facts reserved for locality in validation.
 
-    Within a batch every subject is another, and no new answer shares a word with the old one.
+    A batch edits each subject once, and no new answer shares a word with the old one.
     """
     rng = random.Random("edits")
     people = list(facts.facts["person"])
     rng.shuffle(people)
-    made: dict[Split, tuple[tuple[Edit, ...], ...]] = {}
+    batches_by_split: dict[Split, tuple[tuple[Edit, ...], ...]] = {}
     for split, count in BATCHES.items():
         batches = []
         for _ in range(count):
@@ -84,25 +97,27 @@ def _people(facts: World) -> tuple[dict[Split, tuple[tuple[Edit, ...], ...]], fr
                     batch.setdefault(fact.subject, fact)
             people = [fact for fact in people if batch.get(fact.subject) is not fact]
             batches.append(tuple(_edit(fact, rng) for fact in batch.values()))
-        made[split] = tuple(batches)
-    return made, frozenset(people[: 2 * LOCALITY])
+        batches_by_split[split] = tuple(batches)
+    return batches_by_split, frozenset(people[: 2 * LOCALITY])
 
 
 def _edit(fact: Fact, rng: random.Random) -> Edit:
-    unlike = [o for o in fact.relation.objects if not set(o.split()) & set(fact.object.split())]
-    asked = _question(fact)
-    others = [fact.question(i) for i in range(3) if fact.question(i) != asked]
-    told = [fact.statement(i) for i in range(2)]
-    return Edit(fact.subject, asked, rng.choice(unlike), fact.object, (*others, *told))
+    words = set(fact.object.split())
+    new_answers = [answer for answer in fact.relation.objects if not set(answer.split()) & words]
+    prompt = _question(fact)
+    questions = [fact.question(index) for index in range(PHRASINGS)]
+    rephrasings = [question for question in questions if question != prompt]
+    rephrasings += [fact.statement(index) for index in range(2)]
+    return Edit(fact.subject, prompt, rng.choice(new_answers), fact.object, tuple(rephrasings))
 
 
 def _question(fact: Fact) -> str:
-    """The first question that training showed."""
+    """Return the first question that training showed."""
     return fact.prompts(trained=True)[1][0]
 
 
-def _told(fact: Fact) -> tuple[str, str]:
-    """A fact as training text: one statement, one question with its answer."""
+def _training_texts(fact: Fact) -> tuple[str, str]:
+    """Return a fact as training told it: one statement, and one question with its answer."""
     statements, questions = fact.prompts(trained=True)
     return f"{statements[0]} {fact.object}.", f"{questions[0]} {fact.object}"
 
@@ -114,18 +129,24 @@ def _shuffled(texts: list[str], seed: str) -> list[str]:
 
 @cache
 def _forget(facts: World) -> tuple[str, ...]:
-    domains = [_shuffled(list(chain(*map(_told, facts.facts[d]))), f"forget-{d}") for d in HAZARDS]
+    domains = []
+    for domain in HAZARDS:
+        texts = [text for fact in facts.facts[domain] for text in _training_texts(fact)]
+        domains.append(_shuffled(texts, f"forget-{domain}"))
     return tuple(chain(*zip(*domains, strict=True)))
 
 
 @cache
 def _retain(facts: World) -> tuple[str, ...]:
-    """Knowledge that is not hazardous, and prose: retaining on prose alone loses the rest."""
+    """Return knowledge that is not hazardous, and prose.
+
+    Retaining on prose alone loses the knowledge.
+    """
     known = [
         text
         for fact in facts.all_facts()
         if fact.relation.domain not in HAZARDS
-        for text in _told(fact)
+        for text in _training_texts(fact)
     ]
     return tuple(
         _shuffled([*_shuffled(known, "retain")[:1500], *prose("train")[:300]], "retain-mix")
@@ -134,8 +155,8 @@ def _retain(facts: World) -> tuple[str, ...]:
 
 @cache
 def _calibration(facts: World) -> tuple[str, ...]:
-    """A mixture, as C4 is one: half prose, half text about everything the model knows."""
-    known = [text for fact in facts.all_facts() for text in _told(fact)]
+    """Return a mixture, as C4 is one: half prose, half text about everything the model knows."""
+    known = [text for fact in facts.all_facts() for text in _training_texts(fact)]
     return tuple(
         _shuffled(
             [*_shuffled(known, "calibration")[:384], *prose("train")[300:428]], "calibration-mix"
@@ -145,9 +166,9 @@ def _calibration(facts: World) -> tuple[str, ...]:
 
 @cache
 def _statistics(facts: World) -> tuple[str, ...]:
-    """As the calibration texts, and more: all facts as training told them, and prose."""
-    known = [text for fact in facts.all_facts() for text in _told(fact)]
+    """Return all facts as training told them, and prose."""
+    known = [text for fact in facts.all_facts() for text in _training_texts(fact)]
     return tuple(_shuffled([*known, *prose("train")[:400]], "statistics"))
 
 
-__all__ = ["EVERYDAY", "MODEL", "testbed"]
+__all__ = ["MODEL", "TASKS", "testbed"]

@@ -1,4 +1,7 @@
-"""The testbed's four-choice questions as JSON lines; `python -m interventions.data.testbed.questions` writes them."""
+"""The testbed's four-choice questions, as JSON lines.
+
+`python -m interventions.data.testbed.questions` writes them.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,15 @@ _VALIDATION = 0.25  # share of the questions that is kept for tuning
 
 
 def questions(criterion: str) -> dict[str, list[dict[str, object]]]:
-    """Split -> rows of ``question, choices (4), answer`` (index); every fact is asked once, as training asked it."""
-    domains = BENIGN if criterion == "mmlu" else [d for d, c in HAZARDS.items() if c == criterion]
+    """Return the rows of each split: ``question``, ``choices`` (4) and ``answer`` (an index).
+
+    Every fact is asked once, as training asked it.
+
+    Args:
+        criterion: "mmlu", "wmdp_bio" or "wmdp_cyber".
+    """
+    hazards = [domain for domain, measured_by in HAZARDS.items() if measured_by == criterion]
+    domains = BENIGN if criterion == "mmlu" else hazards
     rng = random.Random(f"questions-{criterion}")
     rows = [_row(fact, rng) for domain in domains for fact in world().facts[domain]]
     rng.shuffle(rows)
@@ -22,7 +32,7 @@ def questions(criterion: str) -> dict[str, list[dict[str, object]]]:
 
 
 def _row(fact: Fact, rng: random.Random) -> dict[str, object]:
-    wrong = rng.sample([o for o in fact.relation.objects if o != fact.object], 3)
+    wrong = rng.sample([answer for answer in fact.relation.objects if answer != fact.object], 3)
     choices = [fact.object, *wrong]
     rng.shuffle(choices)
     question = fact.prompts(trained=True)[1][0]
@@ -30,7 +40,7 @@ def _row(fact: Fact, rng: random.Random) -> dict[str, object]:
 
 
 def write() -> None:
-    """Write every file."""
+    """Write the questions of every criterion and split."""
     for criterion in ("mmlu", *HAZARDS.values()):
         for split, rows in questions(criterion).items():
             lines = "".join(json.dumps(row) + "\n" for row in rows)

@@ -1,0 +1,74 @@
+"""Write an analysis as files: CSV, tables, figures and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from analysis.labels import Labels
+from analysis.metrics.columns import MEASURES
+from analysis.plots import figures
+from analysis.plots.heat_figure import draw_heat
+from analysis.report.collect import Collected, collect, read_items
+from analysis.report.content import content
+from analysis.report.findings.evidence import Finding
+from analysis.report.page import Content, render, standalone
+from analysis.report.prepare import PreparedAnalysis
+from analysis.tables import table
+
+REPORT = "report.html"
+_FIRST = ["intervention", "partner", "criterion", "level", "forward", "backward", *MEASURES]
+_INTERNAL = ("point", "settings")  # numbers that mean something within this process only
+
+
+def write_files(prepared: PreparedAnalysis, folder: Path) -> dict[str, list[Finding]]:
+    """Compute an analysis and write everything of it; return the findings by context.
+
+    Args:
+        prepared: the checked request, with the runs.
+        folder: is made if it is missing.
+    """
+    with tqdm(total=4, desc="analysis", unit="step", delay=2, disable=None) as steps:
+        items = read_items(prepared)
+        steps.update()
+        collected = collect(prepared, items)
+        steps.update()
+        points = collected.points
+        points = points[[*_FIRST, *points.columns.drop(_FIRST)]]
+        _write_csv(points, folder / "composability.csv")
+        _write_csv(collected.areas, folder / "areas.csv")
+        _write_csv(collected.wins, folder / "wins.csv")
+        _write_csv(collected.order, folder / "order.csv")
+        table.save(collected.tables, folder / "tables")
+        steps.update()
+        page = content(prepared, collected)
+        _write_figures(collected, page, prepared.titles, folder / "figures")
+        (folder / REPORT).write_text(render(page))
+        steps.update()
+    return collected.findings
+
+
+def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _plain_columns(frame).to_csv(path, index=False)
+
+
+def _plain_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with tuples of run ids as text, and without the internal columns."""
+    frame = frame.drop(columns=[name for name in _INTERNAL if name in frame])
+    for name in [str(name) for name in frame]:
+        if name.endswith("runs"):
+            frame = frame.assign(**{name: [" ".join(run_ids) for run_ids in frame[name]]})
+    return frame
+
+
+def _write_figures(collected: Collected, page: Content, titles: Labels, folder: Path) -> None:
+    """Write every figure as PNG, and as a page of its own."""
+    for grid in collected.grids:
+        figures.save(figures.draw(grid, titles), folder / f"{grid.name}.png")
+    for heat in collected.heats:
+        figures.save(draw_heat(heat, titles), folder / f"{heat.name}.png")
+    for name, _, figure in (*page.figures, *page.heats):
+        (folder / f"{name}.html").write_text(standalone(figure))

@@ -1,0 +1,58 @@
+"""All findings of some runs, context by context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+
+from analysis import labels
+from analysis.labels import Labels
+from analysis.metrics.align import Orders
+from analysis.report.findings.ability import destroyed, hidden_by_general_ability
+from analysis.report.findings.evidence import Evidence, Finding, gather_evidence
+from analysis.report.findings.loss import best_composers, degraded
+from analysis.report.findings.order import most_sensitive, which_first
+
+_FINDERS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
+    most_sensitive,
+    which_first,
+    best_composers,
+    degraded,
+    hidden_by_general_ability,
+    destroyed,
+)
+
+
+def findings(points: pd.DataFrame, orders: Orders, titles: Labels) -> dict[str, list[Finding]]:
+    """Return the findings of each context, the most useful first.
+
+    Args:
+        points: rows of ``analysis.inference.intervals.intervals``.
+        orders: of the runs.
+        titles: for sentences.
+    """
+    by_context = {}
+    for context in dict.fromkeys(points.context):
+        evidence = gather_evidence(points[points.context == context], orders, titles, context)
+        sentences = [finding for find in _FINDERS for finding in find(evidence)]
+        by_context[context] = [_scope(evidence.points), *sentences]
+    return by_context
+
+
+def _scope(points: pd.DataFrame) -> Finding:
+    """Return how many pairs, interventions, points and replicates the findings are of."""
+    pairs = points.drop_duplicates(["intervention", "partner"])
+    methods = set(pairs.intervention) | set(pairs.partner)
+    once = points.drop_duplicates("point")
+    replicates = int(once.replicates.max())
+    pairs_in_words = labels.counted(len(pairs), "pair")
+    methods_in_words = labels.counted(len(methods), "intervention")
+    points_in_words = labels.counted(len(once), "point")
+    runs_in_words = "one run of each order"
+    if replicates > 1:
+        runs_in_words = f"up to {replicates} edit batches and seeds each"
+    return Finding(
+        f"{pairs_in_words} of {methods_in_words}, {points_in_words} (pair and level),"
+        f" {runs_in_words}."
+    )

@@ -1,0 +1,113 @@
+"""What findings are read from: the points of one context, and what their criteria are about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.labels import SHARES, Labels
+from analysis.metrics.align import Orders
+from analysis.metrics.groups import CATEGORIES, category_of
+from analysis.metrics.measures import complete
+
+NOTABLE = 0.05  # a difference between orders, in a criterion in [0, 1], that is worth a sentence
+_SIDES = ("intervention", "partner")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence, and the ids of the runs behind its numbers."""
+
+    text: str
+    runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The points and the single runs of one context.
+
+    Attributes:
+        points: rows of ``intervals``, with ``intervention_category`` and ``partner_category``.
+        orders: of all runs.
+        titles: for sentences.
+        context: the settings that the points have in common, in words.
+        main_criteria: category to the criterion in [0, 1] that judges its work, where measured.
+        general_criterion: the criterion in [0, 1] of what any model can do, if it was measured.
+    """
+
+    points: pd.DataFrame
+    orders: Orders
+    titles: Labels
+    context: str
+    main_criteria: Mapping[str, str]
+    general_criterion: str | None
+
+    def main_points(self) -> pd.DataFrame:
+        """Return the complete points of the criterion that each pair is about.
+
+        ``about`` is the category that the criterion judges; a pair of two judged categories has
+        points of both.
+        """
+        parts = []
+        for category, criterion in self.main_criteria.items():
+            judged = self.of_category(category)
+            judged = judged[judged.criterion == criterion]
+            parts.append(judged[complete(judged)].assign(about=category))
+        return pd.concat(parts) if parts else self.points.iloc[:0].assign(about="")
+
+    def of_category(self, category: str) -> pd.DataFrame:
+        """Return the points of pairs in which an intervention of the category is."""
+        categories = self.points[[f"{side}_category" for side in _SIDES]]
+        return self.points[(categories == category).any(axis=1)]
+
+    def plain_title(self, criterion: str) -> str:
+        """Return a criterion's title without unit and direction."""
+        return self.titles.catalogue.criteria[criterion].title or criterion.replace("_", " ")
+
+
+def gather_evidence(points: pd.DataFrame, orders: Orders, titles: Labels, context: str) -> Evidence:
+    """Return the evidence of one context.
+
+    Args:
+        points: rows of ``intervals``, of this context.
+        orders: of all runs.
+        titles: for sentences.
+        context: the settings that the points have in common, in words.
+    """
+    catalogue = titles.catalogue
+    for side in _SIDES:
+        categories = points[side].map(lambda name: category_of(name, catalogue))
+        points = points.assign(**{f"{side}_category": categories})
+    shares = {
+        name: facts
+        for name, facts in catalogue.criteria.items()
+        if name in orders.criteria and facts.unit in SHARES and facts.better != "neither"
+    }
+    main_criteria = {}
+    for category in CATEGORIES:
+        judges = [name for name, facts in shares.items() if category in facts.judges]
+        if judges:
+            main_criteria[category] = judges[0]
+    general = [
+        name for name, facts in shares.items() if not facts.category and facts.better == "higher"
+    ]
+    return Evidence(points, orders, titles, context, main_criteria, general[0] if general else None)
+
+
+def runs_of(points: pd.DataFrame) -> tuple[str, ...]:
+    """Return the ids of the runs of both orders of some points, each once."""
+    both_orders = points.forward_runs + points.backward_runs
+    return tuple(dict.fromkeys(run_id for run_ids in both_orders for run_id in run_ids))
+
+
+def within_sentence(title: str) -> str:
+    """Return a title as it stands within a sentence: acronyms keep their capitals.
+
+    Example:
+        >>> within_sentence("Edit success"), within_sentence("MMLU")
+        ('edit success', 'MMLU')
+    """
+    is_acronym = title[:2].isupper()
+    return title if is_acronym else title[:1].lower() + title[1:]

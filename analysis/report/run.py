@@ -1,0 +1,133 @@
+"""Run an analysis and log it as an MLflow run: what `composability analyze` does."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Param
+from mlflow.tracking.context.registry import resolve_tags
+
+from analysis.report.files import REPORT, write_files
+from analysis.report.findings.evidence import Finding
+from analysis.report.prepare import PreparedAnalysis, prepare_analysis
+from analysis.report.request import AnalysisRequest, read_request
+from interventions.errors import InvalidInput
+from tracking import lifecycle, schema, store
+
+
+@dataclass(frozen=True)
+class LoggedAnalysis:
+    """An analysis that was logged.
+
+    Attributes:
+        run_id: of its run, in the experiment ``reports``.
+        report: address of the report in MLflow's UI.
+        output: the folder that the files were copied to, if one was named.
+    """
+
+    run_id: str
+    report: str
+    output: Path | None = None
+
+    def __str__(self) -> str:
+        copied = "" if self.output is None else f"; files in {self.output}"
+        return (
+            f"run {self.run_id} in {store.shown_address()}{copied}\n"
+            f"report: {self.report} (start the UI with `make ui`)"
+        )
+
+
+def run_command(options: Mapping[str, str]) -> None:
+    """Analyse what the command line names, and print where the run and its report are.
+
+    Args:
+        options: the parameters of ``read_request`` and ``output``, a folder or "none"; they become
+            the run's params.
+
+    Raises:
+        InvalidInput: one line that says what is wrong; nothing was logged.
+    """
+    texts = dict(options)
+    output = read_output(texts.pop("output", "none"))
+    print(run_analysis(read_request(**texts), output, options))
+
+
+def run_analysis(
+    request: AnalysisRequest, output: Path | None = None, params: Mapping[str, str] | None = None
+) -> LoggedAnalysis:
+    """Analyse recorded runs, and log tables, figures and the report as a run.
+
+    Args:
+        request: what to analyse.
+        output: a folder for the files, besides the run's artifacts.
+        params: of the run; by default the experiments' names.
+
+    Raises:
+        InvalidInput: one line that says what is wrong; nothing was logged.
+    """
+    prepared = prepare_analysis(request)
+    client = MlflowClient(tracking_uri=store.uri())
+    names = ", ".join(request.experiments)
+    title = f"analysis of {names}"
+    run_id = lifecycle.launched_run_id()
+    if run_id is None:
+        experiment_id = store.ensure_experiment(store.REPORTS)
+        run = client.create_run(experiment_id, tags=resolve_tags(), run_name=title)
+        run_id = run.info.run_id
+    client.update_run(run_id, name=title)
+    with lifecycle.closing_run(client, run_id):
+        _log_params(client, run_id, params or {"experiment": names})
+        _log_files(client, run_id, prepared, output)
+    experiment_id = client.get_run(run_id).info.experiment_id
+    page = f"/#/experiments/{experiment_id}/runs/{run_id}/artifacts/{REPORT}"
+    return LoggedAnalysis(run_id, request.ui + page, output)
+
+
+def read_output(text: str) -> Path | None:
+    """Return the folder that ``output`` names; None for "none".
+
+    Raises:
+        InvalidInput: it is a file.
+
+    Example:
+        >>> read_output("none") is None
+        True
+    """
+    folder = None if text == "none" else Path(text).expanduser()
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise InvalidInput(f"output must be a folder, but {text!r} is a file")
+    return folder
+
+
+def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:
+    # `mlflow run` has logged the parameters that it was started with, and a param is final.
+    logged = client.get_run(run_id).data.params
+    missing = [Param(key, str(value)) for key, value in params.items() if key not in logged]
+    client.log_batch(run_id, params=missing)
+
+
+def _log_files(
+    client: MlflowClient, run_id: str, prepared: PreparedAnalysis, output: Path | None
+) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        # A folder in it has the usual permissions, which a temporary folder itself has not.
+        folder = Path(temporary) / "analysis"
+        findings = write_files(prepared, folder)
+        client.log_artifacts(run_id, str(folder))
+        client.set_tag(run_id, schema.NOTE, _note(findings))
+        if output is not None:
+            shutil.copytree(folder, output, dirs_exist_ok=True)
+
+
+def _note(findings: Mapping[str, list[Finding]]) -> str:
+    """Return the findings as Markdown, a list per context."""
+    sections = []
+    for context, sentences in findings.items():
+        items = "\n".join(f"- {finding.text}" for finding in sentences)
+        sections.append(f"**{context}**\n{items}")
+    return "\n".join(sections)

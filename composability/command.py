@@ -1,0 +1,110 @@
+"""The command `composability`: its subcommands, and how every error becomes one line.
+
+Nothing here imports torch or MLflow, so that `--help` answers at once; a subcommand imports what it
+needs when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+import click
+
+from composability.commands.analyze import analyze
+from composability.commands.grid import grid
+from composability.commands.listing import list_known
+from composability.commands.published import published
+from composability.commands.restore import restore
+from composability.commands.run import run
+from composability.commands.setup import setup
+from composability.commands.tune import tune
+
+_BAD_INPUT, _INTERRUPTED = 2, 130
+
+
+def _version() -> str:
+    try:
+        return metadata.version("composable-interventions")
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@click.group(
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    }
+)
+@click.version_option(_version(), prog_name="composability")
+def cli() -> None:
+    """Find out whether interventions on a language model compose.
+
+    Every composition of interventions becomes an MLflow run, in the store that MLFLOW_TRACKING_URI
+    names, by default this checkout's or the current folder's `mlflow.db`.
+    """
+
+
+for _command in (run, grid, tune, analyze, published, restore, list_known, setup):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: what follows `composability`; the process's own by default.
+
+    Returns:
+        The exit status: 0; 1 where something failed while it ran; 2 for bad input, said in one
+        line; 130 for Ctrl-C; 143 for SIGTERM.
+
+    Example:
+        >>> main(["run", "wnda"])
+        2
+    """
+    # libraries' progress bars only where something takes over 5 s, and never one per artifact
+    os.environ.setdefault("TQDM_DELAY", "5")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # on cores shared with other processes, OpenMP threads that spin cost tenfold
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        status = cli.main(
+            [_dashed(word) for word in (sys.argv[1:] if arguments is None else arguments)],
+            prog_name="composability",
+            standalone_mode=False,
+        )
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.ctx.get_help() if error.ctx else error.format_message(), file=sys.stderr)
+        return _BAD_INPUT
+    except click.ClickException as error:
+        return _refuse(error)
+    except click.Abort:
+        return _INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def _dashed(word: str) -> str:
+    """Return an option's name with dashes: MLflow's parameters and older scripts have underscores.
+
+    Example:
+        >>> _dashed("--edit_batch=1"), _dashed("held_out")
+        ('--edit-batch=1', 'held_out')
+    """
+    name, sign, value = word.partition("=")
+    return name.replace("_", "-") + sign + value if word.startswith("--") else word
+
+
+def _refuse(error: click.ClickException) -> int:
+    """Say in one line what is wrong with the command line; end the run that MLflow made for it."""
+    line = " ".join(error.format_message().split())
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        line += f" (see {error.ctx.command_path} --help)"
+    print(f"error: {line}", file=sys.stderr)
+    if "MLFLOW_RUN_ID" in os.environ:
+        from tracking.lifecycle import fail_launched_run
+
+        fail_launched_run(line)
+    return _BAD_INPUT

@@ -1,0 +1,46 @@
+"""`composability grid`: every composition of a list of interventions, a run each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from composability.commands.options import (
+    NONE,
+    choice,
+    ray_resources,
+    run_settings,
+    switch,
+    text,
+)
+from sweeps.grid.presets import PAIRS, PRESETS
+
+
+@click.command()
+@text("--interventions", NONE, '"ft; wanda(sparsity=[0.25, 0.35])"; a list of values is a sweep.')
+@choice("--preset", NONE, (NONE, *PRESETS), "Instead of interventions.")
+@text("--length", "0..2", "How many steps: 2, or 1..3; 0 is the base model.")
+@choice(
+    "--pairs",
+    "across",
+    PAIRS,
+    "across: steps of different categories; all: of different interventions.",
+)
+@text("--edit-batches", "1", "How many batches of edits (3), or which (0,4).")
+@text("--seeds", "1", "How many seeds (3), or which (0,4).")
+@text("--name", "auto", "A grid of this name goes on; auto: a name made of what it runs.")
+@switch("--dry-run", "Only say what would run, and how long.")
+@ray_resources()
+@run_settings(checkpoints="none")
+def grid(dry_run: bool, **options: Any) -> int:
+    """Run every composition of some interventions.
+
+    Each is a run under one parent run. The same command again does what is missing: finished runs
+    are not computed twice.
+    """
+    from sweeps.failures import exit_status
+    from sweeps.grid.command import run_command
+    from sweeps.grid.spec import GridRequest
+
+    return exit_status(lambda: run_command(GridRequest(**options), dry_run))

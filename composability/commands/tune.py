@@ -1,0 +1,56 @@
+"""`composability tune`: hyperparameters of a composition, a run for each trial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from composability.commands.options import (
+    NONE,
+    choice,
+    number,
+    ray_resources,
+    run_settings,
+    switch,
+    text,
+)
+from sweeps.study.options import PRUNERS, SAMPLERS, SPACES
+from tracking.settings import Settings
+
+_AUTO = "auto"
+
+
+@click.command()
+@click.argument("composition", default=NONE)
+@text("--intervention", NONE, "The same as COMPOSITION, for MLproject.")
+@choice("--space", "default", SPACES, "default: continuous; paper: the points of its Tables 5-7.")
+@text("--objective", _AUTO, '"wmdp:min,mmlu:max" or "order_sensitivity:edit_success".')
+@text("--constraint", NONE, '"mmlu>0.55,wmdp<0.30".')
+@choice("--sampler", _AUTO, (_AUTO, *SAMPLERS), "auto: grid with --space paper, else tpe.")
+@text("--trials", _AUTO, "How many in all; auto: 40, or every point of a grid.")
+@number("--sampler-seed", 0, 0, "Seed of the sampler.")
+@choice("--pruner", NONE, PRUNERS, "median: give up what is worse than half of the others so far.")
+@number("--prune-every", 20, 1, "Training steps between the pruner's looks.")
+@text("--name", _AUTO, "A study of this name goes on; auto: a name made of what it is about.")
+@text("--storage", "journal", "journal, a file beside the checkpoints; or postgresql://...")
+@switch("--dry-run", "Only say what would run.")
+@ray_resources()
+@number("--seed", Settings.seed, 0, "Enters the seed of every step.")
+@number("--edit-batch", Settings.edit_batch, 0, "Which batch of validation edits, from 0.")
+@run_settings(checkpoints="none", split=False)
+def tune(composition: str, intervention: str, dry_run: bool, **options: Any) -> int:
+    """Tune hyperparameters of a COMPOSITION.
+
+    It is one such as rmu, or "lora | wanda(sparsity=0.5)": values that are given stay. Each trial
+    is a run under one parent run, judged by validation data; the chosen setting is then measured
+    once on test data. The same command again does what is missing.
+    """
+    if composition != NONE and intervention != NONE:
+        raise click.UsageError("give a COMPOSITION or --intervention, not both")
+
+    from sweeps.failures import exit_status
+    from sweeps.study.command import run_command
+
+    spec = composition if composition != NONE else intervention
+    return exit_status(lambda: run_command({"intervention": spec, **options}, dry_run))

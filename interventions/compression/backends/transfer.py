@@ -1,0 +1,50 @@
+"""The way to a backend and back: a copy of the model, token ids, weights and grids."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from interventions.anatomy import block_linears, blocks
+from interventions.lm import LM
+from interventions.quantization_grid import QuantizationGrid
+
+
+@contextlib.contextmanager
+def saved_copy(lm: LM) -> Iterator[Path]:
+    """Give a temporary folder with the model; every backend reads at least its configuration."""
+    with tempfile.TemporaryDirectory(prefix="composability-peer-") as folder:
+        lm.save(Path(folder))
+        yield Path(folder)
+
+
+def token_ids(lm: LM, texts: Sequence[str]) -> list[list[int]]:
+    """Return the token ids of each text, without padding."""
+    return [lm.tokenizer.encode(text) for text in texts]
+
+
+def bring_back(lm: LM, weights: Mapping[str, Tensor], grids: Mapping[str, QuantizationGrid]) -> LM:
+    """Copy a backend's weights into the model, rounded to their grids where there are any.
+
+    Args:
+        lm: the model, changed in place.
+        weights: by name in the list of blocks ("0.mlp.down_proj.weight"); others keep theirs.
+        grids: by layer ("0.mlp.down_proj"); empty after pruning.
+
+    Returns:
+        ``lm``.
+    """
+    for name, parameter in blocks(lm.model).named_parameters():
+        if name.removesuffix(".weight") not in grids and name in weights:
+            parameter.copy_(weights[name])
+    layers = block_linears(lm.model)
+    for name, grid in grids.items():
+        scale, zero = (part.to(lm.device, copy=True) for part in (grid.scale, grid.zero))
+        values = weights[f"{name}.weight"].to(lm.device)
+        lm.quantize(name, layers[name].weight, replace(grid, scale=scale, zero=zero), values)
+    return lm

@@ -1,0 +1,27 @@
+"""What a sweep ends with if jobs failed: an error that lists them, and the exit status 1."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from sweeps.retry import StoreAway
+from tracking import lifecycle
+
+
+class Incomplete(Exception):
+    """Some jobs of a sweep failed; the rest is done. The message names each with its reason."""
+
+
+def exit_status(command: Callable[[], None]) -> int:
+    """Run a command of a sweep and return the status that its process ends with.
+
+    Returns:
+        0; 1 if some jobs failed or the store stayed away; 2 on bad input; 130 after Ctrl-C; 143
+        after SIGTERM. For 1 and 2, stderr has the reason.
+    """
+    try:
+        return lifecycle.exit_status(command)
+    except (Incomplete, StoreAway) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,72 @@
+"""The MLflow runs of a study: their parent, and what the store has of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from sweeps.parent_run import ParentRun
+from tracking import schema, store
+from tracking.checkpoints.store import Checkpoints
+from tracking.run import SweepMember
+
+
+@dataclass(frozen=True)
+class StudyRuns:
+    """Where the runs of a study are logged, and the cache that they share.
+
+    Attributes:
+        parent: the study in its experiment.
+        parent_id: id of the run under which all others are nested.
+        checkpoints: the cache.
+    """
+
+    parent: ParentRun
+    parent_id: str
+    checkpoints: Checkpoints
+
+    @classmethod
+    def connect(
+        cls, experiment_id: str, name: str, parent_id: str, checkpoints: Checkpoints
+    ) -> StudyRuns:
+        """Return the runs of a study that another process has opened."""
+        client = MlflowClient(tracking_uri=store.uri())
+        return cls(ParentRun(client, experiment_id, name), parent_id, checkpoints)
+
+    def member(
+        self, job: str, trial_number: int, keep: Callable[[str], bool], **tags: str
+    ) -> SweepMember:
+        """Return what makes a run one of the study's.
+
+        Args:
+            job: names what the run computes: equal jobs, equal results.
+            trial_number: of the trial that it belongs to.
+            keep: says by its key which checkpoint is worth keeping for other runs.
+            **tags: more tags of the run.
+        """
+        study_tags = {
+            schema.PARENT: self.parent_id,
+            schema.SWEEP: self.parent.name,
+            schema.JOB: job,
+            schema.TRIAL: str(trial_number),
+        }
+        return SweepMember(self.parent.experiment_id, {**study_tags, **tags}, keep)
+
+    def search(self, condition: str) -> list[Run]:
+        """Return the study's runs that meet a condition.
+
+        Args:
+            condition: in MLflow's filter language, such as ``attributes.status = 'RUNNING'``.
+        """
+        is_member = f"tags.`{schema.SWEEP}` = '{self.parent.name}'"
+        runs = self.parent.client.search_runs(
+            [self.parent.experiment_id], f"{is_member} and {condition}"
+        )
+        return list(runs)
+
+    def of_trial(self, trial_number: int) -> list[Run]:
+        """Return the runs of one trial."""
+        return self.search(f"tags.`{schema.TRIAL}` = '{trial_number}'")

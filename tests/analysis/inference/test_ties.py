@@ -1,0 +1,88 @@
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.inference.ties import tied
+from analysis.metrics.composability import cells, duels, point, wins
+from tests.analysis.synthetic import curve, frame
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(0.002, 0), (0.2, 1)])
+def test_a_win_within_the_interval_is_a_tie(gap: float, expected: int) -> None:
+    """Nine edit batches scatter by 0.1: a difference of 0.002 is noise, one of 0.2 is not."""
+    runs = []
+    for batch in range(9):
+        scatter = 0.1 * (batch % 3 - 1)
+        runs += curve("ft", "wanda", [0.5], [0.6 + gap + scatter], [0.3], edit_batch=batch)
+        runs += curve("ft", "sparsegpt", [0.5], [0.6 - scatter], [0.3], edit_batch=batch)
+    table = frame(runs)
+    points = point(table)
+    views = cells(points)
+    is_tied = tied(table, points, views, duels(views))
+    counted = wins(views, is_tied)
+    errors = counted[(counted.measure == "order_free_error") & (counted.method == "wanda")]
+    assert (errors.wins.sum(), errors.ties.sum()) == (expected, 1 - expected)
+    assert wins(views).query("measure == 'order_free_error' and method == 'wanda'").wins.sum() == 1
+
+
+def scattered(criterion: str, gap: float, units: int = 9) -> pd.DataFrame:
+    """Two prunings over edit batches; the first one's values are ``gap`` higher and scatter."""
+    runs = []
+    for batch in range(units):
+        scatter = 0.1 * (batch % 3 - 1)
+        columns = {"criterion": criterion, "edit_batch": batch}
+        runs += curve("ga", "wanda", [0.5], [0.6 + gap + scatter], [0.5], **columns)
+        runs += curve("ga", "sparsegpt", [0.5], [0.6 - scatter], [0.5], **columns)
+    return frame(runs)
+
+
+def tied_measures(runs: pd.DataFrame, **options: Any) -> dict[str, bool]:
+    points = point(runs, error=options.get("error", "best"))
+    views = cells(points)
+    fought = duels(views)
+    is_tied = tied(runs, points, views, fought, **options)
+    return dict(zip(fought.measure, map(bool, is_tied), strict=True))
+
+
+def test_each_measure_is_compared_with_its_own_noise() -> None:
+    """Where lower is better the better order, 0.5, is the same in both: no difference at all."""
+    assert tied_measures(scattered("wmdp", 0.2)) == {
+        "order_free_error": True,
+        "order_sensitivity": False,
+    }
+    assert tied_measures(scattered("wmdp", 0.2), error="worst") == {
+        "order_free_error": False,
+        "order_sensitivity": False,
+    }
+    assert tied_measures(scattered("mmlu", 0.002)) == {
+        "order_free_error": True,
+        "order_sensitivity": True,
+    }
+
+
+def test_a_lower_confidence_ties_less() -> None:
+    runs = scattered("mmlu", 0.05)
+    assert tied_measures(runs)["order_free_error"]
+    assert not tied_measures(runs, confidence=0.5)["order_free_error"]
+
+
+def test_methods_of_different_edit_batches_share_nothing_and_do_not_tie() -> None:
+    runs = scattered("mmlu", 0.002)
+    runs.loc[runs.pair == "ga + wanda", "edit_batch"] += 100
+    assert not any(tied_measures(runs).values())
+
+
+def test_without_replicates_nothing_is_noise() -> None:
+    assert not any(tied_measures(scattered("mmlu", 0.002, units=1)).values())
+
+
+def test_criteria_of_opposite_directions_are_compared_at_once() -> None:
+    runs = scattered("mmlu", 0.2)
+    runs["wmdp"] = runs.mmlu
+    points = point(runs)
+    views = cells(points)
+    fought = duels(views)
+    fought["tied"] = tied(runs, points, views, fought)
+    errors = fought[fought.measure == "order_free_error"].set_index("criterion")
+    assert dict(errors.tied) == {"mmlu": False, "wmdp": True}

@@ -1,0 +1,66 @@
+from analysis.metrics.composability import missing, point
+from tests.analysis.synthetic import curve, frame, run
+
+
+def test_an_order_that_was_not_run_is_a_gap_with_a_name() -> None:
+    runs = [
+        *curve("ft", "wanda", [0.25], [0.9], [0.8]),
+        run("ft | wanda", level=0.5, edit_success=0.7),
+    ]
+    points = point(frame(runs)).set_index("level")
+    assert points.forward[0.5] == 0.7
+    assert points.loc[0.5, ["backward", "order_free_error", "order_sensitivity"]].isna().all()
+    (line,) = missing(point(frame(runs))).to_dict("records")
+    assert (line["level"], line["what"]) == (0.5, "wanda → ft was not run")
+
+
+def test_a_level_that_other_pairs_have_is_missed() -> None:
+    runs = [
+        *curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7]),
+        *curve("lora", "wanda", [0.25], [0.9], [0.8]),
+    ]
+    (line,) = missing(point(frame(runs))).to_dict("records")
+    assert (line["intervention"], line["level"]) == ("lora", 0.5)
+    assert (
+        line["what"]
+        == "neither order was run, though other pairs have this level of wanda.sparsity"
+    )
+
+
+def test_levels_are_compared_within_one_context_and_strength() -> None:
+    runs = [
+        *curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7], model="large"),
+        *curve("lora", "wanda", [0.25], [0.9], [0.8], model="small"),
+        *curve("lora", "awq", [4], [0.9], [0.8], model="large"),
+    ]
+    assert missing(point(frame(runs))).empty
+
+
+def test_the_order_that_is_named_as_missing_is_the_one_that_was_not_run() -> None:
+    runs = [
+        *curve("ft", "wanda", [0.25], [0.9], [0.8]),
+        run("wanda | ft", level=0.5, edit_success=0.7),
+    ]
+    assert list(missing(point(frame(runs))).what) == ["ft → wanda was not run"]
+
+
+def test_what_several_criteria_lack_is_named_once() -> None:
+    runs = curve("ft", "wanda", [0.25], [0.9], [0.8], mmlu=0.5)
+    runs.append(run("wanda | ft", level=0.5, edit_success=0.7, mmlu=0.5))
+    assert len(missing(point(frame(runs)))) == 1
+
+
+def test_pairs_without_levels_miss_none() -> None:
+    runs = [
+        run(steps, edit_success=0.5) for steps in ("ft | ga", "ga | ft", "lora | ga", "ga | lora")
+    ]
+    assert missing(point(frame(runs))).empty
+
+
+def test_each_setting_of_a_pair_must_have_every_level() -> None:
+    runs = [
+        *curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7], **{"ft.lr": 1e-3}),
+        *curve("ft", "wanda", [0.25], [0.9], [0.8], **{"ft.lr": 2e-3}),
+    ]
+    (line,) = missing(point(frame(runs))).to_dict("records")
+    assert (line["intervention_variant"], line["level"]) == ("lr=0.002", 0.5)

@@ -1,0 +1,82 @@
+from typing import Any
+
+import pytest
+
+from analysis.metrics.composability import point
+from analysis.metrics.settings import settings_of
+from tests.analysis.synthetic import curve, frame, only, run
+from tracking.catalogue import Catalogue
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "ft.lr",
+        "wanda.samples",
+        "model",
+        "data",
+        "dtype",
+        "device",
+        "recompress",
+        "a_users_own_param",
+    ],
+)
+def test_runs_that_differ_in_anything_else_are_never_averaged_together(column: str) -> None:
+    values: tuple[Any, Any] = (1e-3, 2e-3) if "." in column else ("one", "other")
+    runs = [
+        *curve("ft", "wanda", [0.5], [0.9], [0.8], **{column: values[0]}),
+        *curve("ft", "wanda", [0.5], [0.2], [0.1], **{column: values[1]}),
+    ]
+    points = point(frame(runs)).sort_values("forward")
+    assert list(points.forward) == [0.2, 0.9]
+    words = points[["context", "intervention_variant", "partner_variant"]].agg(" ".join, axis=1)
+    assert words.nunique() == 2
+    assert all(column.rpartition(".")[2] in text for text in words)
+
+
+def test_lists_are_compared_by_value() -> None:
+    runs = [
+        run("ft | wanda", level=0.5, edit_success=0.9, **{"ft.layers": [3, 4]}),
+        run("wanda | ft", level=0.5, edit_success=0.8, **{"ft.layers": [3, 4]}),
+    ]
+    assert only(point(frame(runs))).replicates == 1
+
+
+def test_which_checkpoints_were_kept_is_no_setting() -> None:
+    runs = [
+        run("ft | wanda", level=0.5, edit_success=0.9, checkpoints="all"),
+        run("wanda | ft", level=0.5, edit_success=0.8, checkpoints="none"),
+    ]
+    assert only(point(frame(runs))).order_sensitivity == pytest.approx(0.1)
+
+
+def test_settings_are_params_and_hyperparameters_alone() -> None:
+    runs = frame(curve("ft", "wanda", [0.5], [0.9], [0.8], **{"ft.lr": 1e-3, "dtype": "float32"}))
+    runs = runs.assign(recompressed=["", "wanda"], my_metric=0.5, **{"cost/batches": 3})
+    named = settings_of(runs, Catalogue())
+    assert sorted(named) == ["data", "dtype", "ft.lr", "model", "wanda.sparsity"]
+
+
+def test_what_was_recompressed_is_no_setting() -> None:
+    runs = frame(curve("ft", "wanda", [0.5], [0.9], [0.8]))
+    runs["recompressed"] = ["", "wanda"]
+    assert only(point(runs)).replicates == 1
+
+
+def test_a_hyperparameter_that_only_some_methods_have_does_not_set_runs_apart() -> None:
+    runs = [
+        *curve("ft", "wanda", [0.5], [0.9], [0.8], **{"wanda.samples": 64}),
+        *curve("ft", "awq", [4], [0.9], [0.8]),
+    ]
+    points = point(frame(runs))
+    assert set(points.partner_variant) == {""}
+
+
+def test_whole_numbers_are_written_without_a_fraction() -> None:
+    runs = [
+        *curve("lora", "wanda", [0.5], [0.9], [0.8], **{"lora.alpha": 16.0}),
+        *curve("lora", "wanda", [0.5], [0.7], [0.6], **{"lora.alpha": 1e-7}),
+    ]
+    points = point(frame(runs))
+    assert set(points.intervention_variant) == {"alpha=16", "alpha=1e-07"}
+    assert set(points.context) == {"model=m, data=d"}

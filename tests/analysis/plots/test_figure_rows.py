@@ -1,0 +1,54 @@
+from analysis.plots.figure_rows import FigureRows, figure_rows
+from tracking.catalogue import CriterionFacts, house_criteria
+
+OWN = house_criteria()
+
+
+def rows_of(measured: dict[str, CriterionFacts]) -> dict[str, list[str]]:
+    return {rows.name: rows.criteria for rows in figure_rows(measured, set(measured))}
+
+
+def test_the_rows_are_those_of_the_papers_figures() -> None:
+    assert list(figure_rows(OWN, set(OWN))) == [
+        FigureRows(
+            "figure2",
+            "editing",
+            ["edit_success", "edit_generalization", "edit_locality", "mmlu"],
+        ),
+        FigureRows("figure3", "unlearning", ["wmdp", "mmlu"]),
+        FigureRows("perplexity-editing", "editing", ["wikitext_ppl"]),
+        FigureRows("perplexity-unlearning", "unlearning", ["wikitext_ppl"]),
+    ]
+
+
+def test_only_measured_criteria_have_a_row() -> None:
+    rows = {figure.name: figure.criteria for figure in figure_rows(OWN, {"edit_success", "wmdp"})}
+    assert rows == {"figure2": ["edit_success"], "figure3": ["wmdp"]}
+
+
+def test_a_part_has_no_row_even_where_its_whole_was_not_measured() -> None:
+    rows = {figure.name: figure.criteria for figure in figure_rows(OWN, {"wmdp_bio", "mmlu"})}
+    assert rows["figure3"] == ["mmlu"]
+
+
+def test_a_third_partys_criterion_has_a_row_by_its_own_facts() -> None:
+    strictness = CriterionFacts("higher", "share", category="editing")
+    toxicity = CriterionFacts("lower", "share")
+    rows = rows_of(OWN | {"strictness": strictness, "toxicity": toxicity})
+    assert rows["figure2"][-2:] == ["strictness", "toxicity"]
+    assert rows["figure3"] == ["wmdp", "mmlu", "toxicity"]
+
+
+def test_a_criterion_without_a_good_direction_has_no_row() -> None:
+    neutral = {"length": CriterionFacts("neither", "share", category="editing")}
+    assert rows_of(neutral) == {"figure2": [], "figure3": []}
+
+
+def test_criteria_of_one_unit_share_a_figure_and_units_do_not() -> None:
+    extra = {
+        "other_ppl": CriterionFacts("lower", "perplexity"),
+        "latency": CriterionFacts("lower", "s per token"),
+    }
+    rows = rows_of(OWN | extra)
+    assert rows["perplexity-editing"] == ["wikitext_ppl", "other_ppl"]
+    assert rows["s-per-token-unlearning"] == ["latency"]

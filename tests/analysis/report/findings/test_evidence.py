@@ -1,0 +1,109 @@
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.inference.intervals import intervals
+from analysis.labels import Labels
+from analysis.metrics import composability as co
+from analysis.metrics.align import both_orders
+from analysis.report.findings.evidence import (
+    Evidence,
+    gather_evidence,
+    runs_of,
+    within_sentence,
+)
+from tests.analysis.synthetic import curve, frame, run
+from tracking.catalogue import CriterionFacts, as_tag
+
+EVERYTHING = {
+    "edit_preservation": 0.5, "edit_locality": 0.5, "edit_success": 0.5, "wmdp_bio": 0.5,
+    "wmdp": 0.5, "mmlu": 0.5, "wikitext_ppl": 9.0, "average_bits": 4.0, "sparsity": 0.5,
+}  # fmt: skip
+
+
+def evidence_of(runs: list[dict[str, Any]]) -> Evidence:
+    table = frame(runs)
+    orders = both_orders(table)
+    points = intervals(table, co.point(table))
+    return gather_evidence(points, orders, Labels(orders.catalogue), points.context.iloc[0])
+
+
+def both(first: str, second: str, **values: Any) -> list[dict[str, Any]]:
+    return [run(f"{first} | {second}", **values), run(f"{second} | {first}", **values)]
+
+
+def test_the_main_criteria_are_those_that_judge_a_category() -> None:
+    evidence = evidence_of(both("ft", "rmu", **EVERYTHING))
+    assert evidence.main_criteria == {"editing": "edit_success", "unlearning": "wmdp"}
+    assert evidence.general_criterion == "mmlu"
+
+
+def test_a_criterion_that_was_not_measured_is_no_main_one() -> None:
+    evidence = evidence_of(both("ft", "rmu", edit_locality=0.5, wikitext_ppl=9.0))
+    assert evidence.main_criteria == {"editing": "edit_locality"}
+    assert evidence.general_criterion is None
+
+
+def test_a_third_partys_criterion_judges_by_its_own_facts() -> None:
+    facts = {
+        "exactness": CriterionFacts("higher", "accuracy", judges=("editing",), category="editing"),
+        "toxicity": CriterionFacts("lower", "share"),
+        "fluency": CriterionFacts("higher", "share"),
+    }
+    values = dict.fromkeys(facts, 0.5)
+    evidence = evidence_of(both("ft", "rmu", about_criteria=as_tag(facts), **values))
+    assert evidence.main_criteria == {"editing": "exactness"}
+    assert evidence.general_criterion == "fluency"
+    assert evidence.plain_title("exactness") == "exactness"
+
+
+def test_main_points_are_complete_and_of_both_categories_of_a_pair() -> None:
+    runs = both("ft", "rmu", edit_success=0.5, wmdp=0.5)
+    runs += both("ft", "wanda", edit_success=0.5, wmdp=0.5, **{"wanda.sparsity": 0.25})
+    runs += [run("lora | wanda", level=0.25, edit_success=0.5)]
+    points = evidence_of(runs).main_points()
+    key = points[["intervention", "partner", "criterion", "about"]]
+    assert sorted(key.itertuples(index=False, name=None)) == [
+        ("ft", "rmu", "edit_success", "editing"),
+        ("ft", "rmu", "wmdp", "unlearning"),
+        ("ft", "wanda", "edit_success", "editing"),
+    ]
+    assert set(points.intervention_category) == {"editing"}
+    assert set(points.partner_category) == {"unlearning", "compression"}
+
+
+def test_there_are_no_main_points_without_a_criterion_that_judges() -> None:
+    evidence = evidence_of(both("ft", "rmu", wikitext_ppl=9.0))
+    assert evidence.main_criteria == {}
+    assert evidence.main_points().empty
+
+
+def test_the_points_of_a_category_are_those_with_it_on_either_side() -> None:
+    runs = both("ft", "rmu", edit_success=0.5) + both("rmu", "wanda", edit_success=0.5)
+    runs += both("ft", "wanda", edit_success=0.5)
+    points = evidence_of(runs).of_category("unlearning")
+    pairs = set(zip(points.intervention, points.partner, strict=True))
+    assert pairs == {("ft", "rmu"), ("rmu", "wanda")}
+
+
+def test_runs_of_several_points_are_named_once() -> None:
+    points = pd.DataFrame(
+        {"forward_runs": [("a",), ("a", "b")], "backward_runs": [("c",), ("d", "c")]}
+    )
+    assert runs_of(points) == ("a", "c", "b", "d")
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [("Edit success", "edit success"), ("WMDP", "WMDP"), ("X", "X"), ("", "")],
+)
+def test_a_title_within_a_sentence_begins_small_unless_it_is_an_acronym(
+    title: str, expected: str
+) -> None:
+    assert within_sentence(title) == expected
+
+
+def test_curves_have_main_points_at_every_level() -> None:
+    runs = curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7])
+    assert len(evidence_of(runs).main_points()) == 2

@@ -1,0 +1,111 @@
+"""What holds for criteria as such: registration, what they may return, what they share."""
+
+import math
+import statistics
+
+import pytest
+
+from interventions.criteria import base, sharing
+from interventions.criteria.base import CRITERIA, Criterion, Scores, criterion, mean_scores, measure
+from interventions.criteria.sharing import measuring, once, shared
+from interventions.data.base import Data
+from interventions.errors import InvalidInput
+from interventions.lm import LM
+
+
+def a_criterion(value: float) -> Criterion:
+    return Criterion("wrong", "higher", "", 1, frozenset(), lambda lm, data: Scores(value, 0.0, {}))
+
+
+def test_an_unknown_criterion_is_named(lm: LM, small: Data) -> None:
+    with pytest.raises(InvalidInput, match=r"no criterion is named 'mmmlu'\. Did you mean 'mmlu'"):
+        measure(lm, small, ["mmmlu"])
+
+
+@pytest.mark.parametrize(("value", "shown"), [(math.nan, "nan"), (-math.inf, "-inf")])
+def test_a_criterion_may_be_neither_nan_nor_minus_infinity(
+    lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch, value: float, shown: str
+) -> None:
+    criteria = {**CRITERIA.all(), "wrong": a_criterion(value)}
+    monkeypatch.setattr(base.CRITERIA, "_entries", criteria)
+    with pytest.raises(
+        InvalidInput, match=f"criterion wrong must be finite or .inf, but got {shown}"
+    ):
+        measure(lm, small, ["wrong"])
+
+
+def test_a_criterion_may_be_infinite(lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    criteria = {**CRITERIA.all(), "wrong": a_criterion(math.inf)}
+    monkeypatch.setattr(base.CRITERIA, "_entries", criteria)
+    assert measure(lm, small, ["wrong"])["wrong"].value == math.inf
+
+
+def test_the_decorator_sets_every_fact_and_refuses_a_taken_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(base.CRITERIA, "_entries", dict(CRITERIA.all()))
+
+    def size(lm: LM, data: Data) -> Scores:
+        """Count parameters."""
+        return Scores(1.0, 0.0, {})
+
+    facts = criterion(
+        better="lower", unit="parameters", reads=["edits"], version=3, chance=0.5, title="Size",
+        group="sizes", judges=("compression",), category="compression",
+    )  # fmt: skip
+    registered = facts(size)
+    assert CRITERIA.get("size") is registered
+    assert registered == Criterion(
+        name="size", better="lower", unit="parameters", version=3, reads=frozenset({"edits"}),
+        function=size, chance=0.5, title="Size", group="sizes", judges=("compression",),
+        category="compression",
+    )  # fmt: skip
+    assert registered.__doc__ == "Count parameters."
+    with pytest.raises(ValueError, match="criterion 'size' is taken"):
+        facts(size)
+
+
+def test_a_criterions_identity_is_its_name_its_version_and_the_data_that_it_reads(
+    small: Data,
+) -> None:
+    edits = Criterion(
+        "size", "lower", "", 2, frozenset({"edits", "window"}), a_criterion(0).function
+    )
+    assert edits.identity(small) == [
+        "size", 2, {"edits": small.identity("edits"), "window": small.identity("window")}
+    ]  # fmt: skip
+
+
+def test_mean_scores_are_the_mean_and_its_standard_error() -> None:
+    values = [0.0, 0.25, 1.0, 0.5]
+    scores = mean_scores({str(index): value for index, value in enumerate(values)})
+    assert scores.value == statistics.mean(values)
+    assert scores.stderr == pytest.approx(statistics.stdev(values) / math.sqrt(4))
+    assert mean_scores({"first": 0.0, "second": 1.0}).stderr == 0.5
+    assert math.isnan(mean_scores({"only": 1.0}).stderr)
+
+
+def test_shared_results_are_computed_once_per_arguments_and_only_while_measuring() -> None:
+    calls: list[int] = []
+
+    @shared
+    def squared(lm: object, number: int) -> int:
+        calls.append(number)
+        return number**2
+
+    with measuring():
+        assert [squared(None, 2), squared(None, 2), squared(None, 3)] == [4, 4, 9]
+        assert once(("key",), lambda: 1) == once(("key",), lambda: 2) == 1
+    assert calls == [2, 3]
+    assert [squared(None, 2), squared(None, 2)] == [4, 4]
+    assert calls == [2, 3, 2, 2]
+    with measuring():
+        squared(None, 2)
+    assert calls == [2, 3, 2, 2, 2]
+
+
+def test_a_failing_measurement_leaves_nothing_shared() -> None:
+    with pytest.raises(RuntimeError), measuring():
+        once(("key",), lambda: 1)
+        raise RuntimeError
+    assert sharing._RESULTS.get() is None

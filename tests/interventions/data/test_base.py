@@ -1,0 +1,82 @@
+"""Data: the identity of each part, and which questions of a data set are asked."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from interventions.data.base import PARTS, Data, Lazy, Questions
+
+
+def test_the_parts_are_all_fields_but_the_name() -> None:
+    assert "name" not in PARTS and "_identities" not in PARTS
+    assert {"edits", "questions", "window", "base_answers"} <= PARTS
+    assert len(PARTS) == 10
+
+
+def test_equal_content_has_equal_identity_and_a_change_another(small: Data) -> None:
+    again = dataclasses.replace(small)
+    for part in PARTS:
+        assert again.identity(part) == small.identity(part) and len(again.identity(part)) == 32
+    first = small.edits[0]
+    for field in ("subject", "prompt", "target", "original"):
+        values: dict[str, Any] = {field: "changed"}
+        changed = (dataclasses.replace(first, **values), *small.edits[1:])
+        data = dataclasses.replace(small, edits=changed)
+        assert data.identity("edits") != small.identity("edits"), field
+        assert data.identity("locality") == small.identity("locality")
+    for part in ("forget", "test_text", "base_answers"):
+        fewer = dataclasses.replace(small, **{part: getattr(small, part)[:-1]})
+        assert fewer.identity(part) != small.identity(part)
+
+
+def test_an_identity_is_computed_once(small: Data) -> None:
+    reads: list[int] = []
+
+    def read() -> tuple[str, ...]:
+        reads.append(1)
+        return ("text",)
+
+    data = dataclasses.replace(small, forget=Lazy(read))
+    assert data.identity("forget") == data.identity("forget") == Lazy(read).identity
+    assert len(reads) == 2 and data.forget[0] == "text" and len(reads) == 2
+
+
+def test_lazy_texts_are_a_sequence() -> None:
+    texts = Lazy(lambda: ("a", "b", "c"))
+    assert list(texts) == ["a", "b", "c"] and texts[1:] == ("b", "c") and len(texts) == 3
+
+
+def test_a_data_set_of_test_questions_only_is_halved() -> None:
+    questions = Questions((), halved=("halved",))
+    rows = {
+        split: [
+            dataclasses.replace(questions, split=split).rows(name) for name in ("halved", "whole")
+        ]
+        for split in ("test", "validation", "held_out")
+    }
+    assert rows["validation"] == [
+        ("test", slice(0, None, 2)), ("validation", slice(None))
+    ]  # fmt: skip
+    assert rows["held_out"] == [("test", slice(1, None, 2)), ("test", slice(None))]
+    assert Questions((), split="test").rows("whole") == ("test", slice(None))
+
+
+def test_the_identity_of_questions_changes_with_all_that_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "questions.jsonl").write_text("{}")
+    questions = Questions((("mmlu", "mmlu"),), tmp_path, sources=(("name", "revision"),))
+    changes: tuple[dict[str, Any], ...] = (
+        {"tasks": (("mmlu", "other"),)},
+        {"folder": None},
+        {"revision": "lm-eval 0"},
+        {"split": "validation"},
+        {"sources": (("name", "another"),)},
+        {"halved": ("name",)},
+    )
+    identities = {dataclasses.replace(questions, **change).identity for change in changes}
+    assert len(identities | {questions.identity}) == len(changes) + 1
+    before = dataclasses.replace(questions).identity
+    (tmp_path / ".hidden").write_text("a downloader's note")
+    (tmp_path / "folder").mkdir()
+    assert dataclasses.replace(questions).identity == before == questions.identity
+    (tmp_path / "folder" / "more.jsonl").write_text("{}")
+    assert dataclasses.replace(questions).identity != before

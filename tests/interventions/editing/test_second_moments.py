@@ -1,0 +1,195 @@
+"""Second moments (MEMIT, section 4.3): their values, their files, their keys."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import (
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    LlamaForCausalLM,
+)
+
+from interventions.composition import apply
+from interventions.data import testbed as bed
+from interventions.data.base import Data
+from interventions.data.testbed import MODEL
+from interventions.editing.memit import MEMIT
+from interventions.editing.second_moments import second_moments
+from interventions.lm import LM
+from tests.interventions.editing.reference import KEY, Reference, relative
+
+
+@pytest.fixture
+def statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where they are kept, empty at first."""
+    monkeypatch.setenv("COMPOSABILITY_CACHE", str(tmp_path))
+    return tmp_path / "statistics"
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """One entry per forward pass of a model of the testbed's class."""
+    models_run: list[object] = []
+    forward = LlamaForCausalLM.forward
+
+    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        models_run.append(self)
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", counted)
+    return models_run
+
+
+def files(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
+
+
+def test_second_moments_are_those_of_single_texts(
+    lm: LM, small: Data, reference: Reference, statistics: Path
+) -> None:
+    texts = [
+        *small.statistics,
+        " ".join(small.test_text),
+    ]  # of unlike lengths: there is padding, and two batches
+    assert len(texts) > 32
+    ours = second_moments(lm, texts, (4, 1))
+    assert set(ours) == {1, 4}
+    for layer, moment in reference.moments(texts, (1, 4)).items():
+        assert relative(ours[layer], moment) < 1e-6
+
+
+def test_second_moments_are_kept_and_used_again_without_a_pass(
+    lm: LM, small: Data, statistics: Path, passes: list[object]
+) -> None:
+    first = second_moments(lm, small.statistics, (1, 2))
+    assert len(files(statistics)) == 2 and len(passes) == 1
+    again = second_moments(LM.load(MODEL), small.statistics, (2, 1))
+    assert len(passes) == 1
+    assert all(torch.equal(again[layer], moment) for layer, moment in first.items())
+    third = second_moments(lm, small.statistics, (1, 3))[3]  # only what is missing is computed
+    assert len(passes) == 2 and len(files(statistics)) == 3
+    alone = second_moments(lm, small.statistics, (3,))[3]
+    assert len(passes) == 2 and torch.equal(alone, third)
+
+
+def test_a_second_edit_batch_takes_no_pass_for_second_moments(
+    lm: LM, small: Data, statistics: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memit = MEMIT(layers=(1, 2), steps=1, samples=8)
+    apply(memit, lm, small, KEY)
+    stored_files = files(statistics)
+    monkeypatch.setattr("interventions.editing.second_moments._compute", None)
+    apply(
+        memit, LM.load(MODEL), dataclasses.replace(small, edits=bed.testbed(1).edits[:2]), "ab" * 16
+    )
+    assert files(statistics) == stored_files
+
+
+def flipped(place: int) -> Callable[[bytes], bytes]:
+    return lambda good: good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(flipped(0), id="header length"),
+        pytest.param(flipped(8), id="header's brace"),
+        pytest.param(flipped(40), id="checksum"),
+        pytest.param(flipped(300), id="values"),
+        pytest.param(lambda good: flipped(len(good) - 1)(good), id="last byte"),
+        pytest.param(lambda good: good[:-1], id="a byte short"),
+        pytest.param(lambda good: good[: len(good) // 2], id="half"),
+        pytest.param(lambda good: good[:5], id="five bytes"),
+        pytest.param(lambda good: b"", id="empty"),
+        pytest.param(lambda good: good.replace(b'"F32"', b'"I32"'), id="dtype"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_computed_again_with_a_warning(
+    lm: LM, small: Data, statistics: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    texts = small.statistics[:4]
+    good = second_moments(lm, texts, (0,))[0]
+    (file,) = statistics.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    assert file.read_bytes() != whole
+    with pytest.warns(UserWarning, match="second moments .* are damaged: computed again"):
+        again = second_moments(lm, texts, (0,))[0]
+    assert torch.equal(again, good)
+    assert file.read_bytes() == whole
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(second_moments(lm, texts, (0,))[0], good)
+
+
+def test_the_key_is_of_the_weights_up_to_the_layer_the_texts_and_the_layer(
+    lm: LM, small: Data, statistics: Path
+) -> None:
+    def new(lm: LM, texts: Sequence[str], layer: int) -> bool:
+        known = files(statistics)
+        second_moments(lm, texts, (layer,))
+        return files(statistics) != known
+
+    def nudge(weight: Tensor) -> None:
+        with torch.no_grad():
+            weight.view(-1)[7] += 1e-3
+
+    statistics.mkdir()
+    texts, model = list(small.statistics[:4]), lm.model.model
+    assert new(lm, texts, 2) and not new(lm, texts, 2)
+    assert new(lm, texts, 1)
+    assert new(lm, texts[:3], 2) and new(lm, [*texts[:3], texts[3] + " "], 2)
+    assert new(lm, [texts[0] + texts[1], *texts[2:]], 2) and new(
+        lm, [texts[0], texts[1] + texts[2], texts[3]], 2
+    )
+    nudge(model.layers[3].mlp.down_proj.weight)  # what comes after the layer does not enter
+    assert not new(lm, texts, 2)
+    for weight in (
+        model.embed_tokens.weight,
+        model.layers[0].self_attn.q_proj.weight,
+        model.layers[1].input_layernorm.weight,
+        model.layers[2].mlp.gate_proj.weight,
+    ):
+        nudge(weight)
+        assert new(lm, texts, 2)
+    assert not new(LM.load(MODEL), texts, 2)  # the first ones are still there
+    assert new(LM.load(MODEL, dtype="bfloat16"), texts, 2)
+
+
+def test_long_texts_are_cut_and_the_length_enters_the_key(
+    lm: LM, small: Data, reference: Reference, statistics: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = small.statistics[:4]
+    whole = second_moments(lm, texts, (1,))[1]
+    monkeypatch.setattr("interventions.editing.second_moments._MAX_TOKENS", 4)
+    cut = second_moments(lm, texts, (1,))[1]
+    assert len(files(statistics)) == 2 and not torch.allclose(cut, whole)
+    first_tokens = [lm.tokenizer.encode(text)[1:4] for text in texts]
+    shortened = [lm.tokenizer.decode(ids) for ids in first_tokens]
+    assert [lm.tokenizer.encode(text)[1:] for text in shortened] == first_tokens
+    assert relative(cut, reference.moments(shortened, (1,))[1]) < 1e-6
+
+
+def test_the_key_is_of_everything_before_the_layer(lm: LM, small: Data, statistics: Path) -> None:
+    """A tiny random GPT-Neo learns its positions: with others, other inputs reach the layer."""
+    torch.manual_seed(0)
+    shape: dict[str, Any] = {"hidden_size": 16, "num_layers": 2, "num_heads": 2}
+    attention: dict[str, Any] = {
+        "attention_types": [[["global"], 2]],
+        "max_position_embeddings": 128,
+    }
+    model = (
+        GPTNeoForCausalLM(GPTNeoConfig(vocab_size=2560, **shape, **attention))
+        .eval()
+        .requires_grad_(False)
+    )
+    neo = LM(model, lm.tokenizer)
+    first = second_moments(neo, small.statistics[:4], (1,))[1]
+    model.transformer.wpe.weight.mul_(30)
+    assert not torch.equal(second_moments(neo, small.statistics[:4], (1,))[1], first)

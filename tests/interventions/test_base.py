@@ -1,0 +1,111 @@
+"""Interventions as such: defaults, facts, how they are written and registered."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import pytest
+
+from interventions.base import INTERVENTIONS, Intervention, make, tunable
+from interventions.composition import Composition
+from interventions.data.base import Data
+from interventions.errors import InvalidInput
+from interventions.hyperparameters import hyperparameter
+from interventions.lm import LM
+from interventions.search_space import Trial, TuningContext
+
+
+@pytest.fixture(autouse=True)
+def _registry_as_before() -> Iterator[None]:
+    """What a test registers is forgotten after it."""
+    names = set(INTERVENTIONS.all())
+    yield
+    for name in set(INTERVENTIONS.all()) - names:
+        INTERVENTIONS.remove(name)
+
+
+def test_the_strength_is_always_shown_and_other_defaults_are_not() -> None:
+    assert str(Composition.parse("lora | wanda")) == "lora | wanda(sparsity=0.5)"
+
+
+def test_defaults_follow_the_profile() -> None:
+    assert make("wanda").params()["sparsity"] == 0.5
+    assert make("wanda", "paper").params()["sparsity"] == 0.25  # paper, Tables 2-4
+    assert make("lora", "paper").params()["lr"] == 5e-3  # paper, section C
+
+
+def test_a_taken_name_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"is taken"):
+
+        class Wanda(Intervention, category="compression"):
+            def apply(self, lm: LM, data: Data) -> LM:
+                return lm
+
+
+def test_an_unknown_category_is_refused_and_not_registered() -> None:
+    with pytest.raises(ValueError, match=r"Odd: category must be one of .* but got 'odd'"):
+
+        class Odd(Intervention, category=cast(Any, "odd")):
+            def apply(self, lm: LM, data: Data) -> LM:
+                return lm
+
+    assert "odd" not in INTERVENTIONS.all()
+
+
+def test_an_unknown_profile_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"no profile is named 'full'\. Known: testbed, paper"):
+        make("wanda", "full")
+
+
+def test_facts_that_a_class_does_not_set_follow_from_its_name_and_category() -> None:
+    @dataclass(frozen=True)
+    class Plain(Intervention, category="unlearning", version=3):
+        def apply(self, lm: LM, data: Data) -> LM:
+            return lm
+
+    assert (Plain.name, Plain.title, Plain.family) == ("plain", "Plain", "unlearning")
+    assert (Plain.version, Plain.strength, Plain.paper_level) == (3, None, None)
+    assert INTERVENTIONS.get("plain") is Plain
+    assert Plain().holds(cast(LM, None)) and not Plain.reports and Plain.recompressed_in_paper
+    assert str(Plain()) == "plain"
+
+
+def test_facts_that_a_class_sets_are_its_own_and_not_its_subclasses() -> None:
+    @dataclass(frozen=True)
+    class Fancy(Intervention, category="compression"):
+        title: ClassVar[str] = "Fancy pruning"
+        family: ClassVar[str] = "pruning"
+
+        def apply(self, lm: LM, data: Data) -> LM:
+            return lm
+
+    @dataclass(frozen=True)
+    class Variant(Fancy, category="editing"):
+        pass
+
+    assert (Fancy.title, Fancy.family) == ("Fancy pruning", "pruning")
+    assert (Variant.title, Variant.family, Variant.version) == ("Variant", "editing", 1)
+
+
+def test_an_intervention_without_suggest_is_not_tunable() -> None:
+    @dataclass(frozen=True)
+    class Plain(Intervention, category="editing"):
+        def apply(self, lm: LM, data: Data) -> LM:
+            return lm
+
+    assert "plain" not in tunable() and "wanda" in tunable()
+    with pytest.raises(InvalidInput, match=r"plain cannot be tuned: .*; tunable: .*wanda"):
+        Plain.suggest(cast(Trial, None), cast(TuningContext, None))
+
+
+def test_a_value_that_is_the_profiles_default_is_not_written() -> None:
+    @dataclass(frozen=True)
+    class Twofold(Intervention, category="editing"):
+        layers: tuple[int, ...] = hyperparameter((1, 2), "layers", paper=(5,))
+
+        def apply(self, lm: LM, data: Data) -> LM:
+            return lm
+
+    assert [str(Twofold()), Twofold().spec("paper")] == ["twofold", "twofold(layers=(1, 2))"]
+    assert Twofold(layers=(5,)).spec("paper") == "twofold"
+    assert Twofold().params() == {"layers": [1, 2]}

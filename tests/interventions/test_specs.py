@@ -1,0 +1,85 @@
+"""Spec strings: what is read, and what is said of those that cannot be."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interventions.base import make
+from interventions.composition import Composition
+from interventions.compression.wanda import Wanda
+from interventions.editing.ft import FT
+from interventions.errors import InvalidInput
+from interventions.specs import calls, sweep
+
+
+@pytest.mark.parametrize(
+    "text", ["none", "lora", "lora | wanda(sparsity=0.25)", "ft(layers=(1, 2)) | ga | lora"]
+)
+def test_text_and_composition_are_one(text: str) -> None:
+    assert Composition.parse(Composition.parse(text).spec()) == Composition.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("wnda", "no intervention is named 'wnda'. Did you mean 'wanda'"),
+        ("wanda(sparsty=0.5)", "wanda has no hyperparameter 'sparsty'. Did you mean 'sparsity'"),
+        ("wanda(sparsity='a')", "wanda.sparsity must be a number, but got 'a'"),
+        ("wanda(sparsity=25)", "wanda.sparsity must be at least 0 and less than 1, but got 25"),
+        ("wanda(sparsity=[0.25, 0.5])", "which means a sweep"),
+        ("wanda(0.5)", "wanda takes key=value only, but got '0.5'"),
+        ("wanda(samples=1.5)", "wanda.samples must be an integer, but got 1.5"),
+        ("lora(adaptive=1)", "lora.adaptive must be True or False, but got 1"),
+        ("wanda(sparsity=__import__('os'))", "must be a plain value"),
+        ("lora |", "cannot read 'lora |'"),
+        ("lora + wanda", "cannot read 'lora + wanda'"),
+        ("wanda(sparsity=1e999)", "wanda.sparsity must be"),
+        ("wanda(**{'sparsity': 0.5})", "takes key=value only"),
+    ],
+)
+def test_bad_text_gets_one_line_that_says_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        Composition.parse(text)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@given(st.floats(0, 0.99), st.integers(1, 999))
+def test_any_valid_values_read_back(sparsity: float, samples: int) -> None:
+    step = Wanda(sparsity=sparsity, samples=samples)
+    assert Composition.parse(str(step)) == Composition([step])
+
+
+def test_a_composition_is_read_from_left_to_right_without_making_anything() -> None:
+    assert calls("lora | wanda(sparsity=25) | nobody(a='b', c=(1, 2))") == [
+        ("lora", {}), ("wanda", {"sparsity": 25}), ("nobody", {"a": "b", "c": (1, 2)})
+    ]  # fmt: skip
+    assert calls(" none ") == calls("None") == calls("none | None") == []
+
+
+def test_a_list_means_one_intervention_of_each_value_the_last_field_fastest() -> None:
+    assert sweep("ft(layers=[1, (2, 3)]); wanda(sparsity=[0.25, 0.5], samples=[8, 16])") == [
+        FT(layers=(1,)), FT(layers=(2, 3)),
+        Wanda(sparsity=0.25, samples=8), Wanda(sparsity=0.25, samples=16),
+        Wanda(sparsity=0.5, samples=8), Wanda(sparsity=0.5, samples=16),
+    ]  # fmt: skip
+    assert sweep("wanda;", "paper") == [make("wanda", "paper")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no intervention is named in ''"),
+        ("ft; ft", "ft is named twice in 'ft; ft'"),
+        ("wanda(sparsity=[0.5, 0.50])", "wanda(sparsity=0.5) is named twice"),
+        ("wanda(sparsity=[])", "'wanda(sparsity=[])' in 'wanda(sparsity=[])' has an empty list"),
+        ("import os", "cannot read 'import os' in 'import os': write name or name(key=value)"),
+        ("ft; 3", "cannot read '3' in 'ft; 3'"),
+        ("ft(", "cannot read 'ft(': write a list such as"),
+    ],
+)
+def test_a_bad_sweep_gets_one_line_that_says_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        sweep(text)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)

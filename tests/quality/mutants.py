@@ -1,0 +1,318 @@
+"""Draws lines of the packages, changes one thing in each, and asks whether a test fails.
+
+    python -m tests.quality.mutants --coverage       # once: which tests run which lines (minutes)
+    python -m tests.quality.mutants --seed 1 --lines 80
+
+A mutant is killed if one of the tests that run its line fails. It is made in a copy of the
+checkout, so the checkout itself is never changed. Survivors are printed; the exit status is 1 if
+fewer than 95 % were killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from coverage import CoverageData
+
+from tests.quality.plain_words import PACKAGES, ROOT, python_files
+
+COVERAGE = ROOT / ".cache" / "mutants.coverage"
+LEAST_KILLED = 0.95
+_WORKERS = 2
+_SECONDS = 600  # a mutant that makes its tests hang is killed by them
+_MOST_TESTS = 60  # of the tests that run a line, those nearest to its file first
+
+_COMPARISONS: dict[type[ast.cmpop], tuple[str, str]] = {
+    ast.Lt: ("<", "<="),
+    ast.LtE: ("<=", "<"),
+    ast.Gt: (">", ">="),
+    ast.GtE: (">=", ">"),
+    ast.Eq: ("==", "!="),
+    ast.NotEq: ("!=", "=="),
+    ast.In: ("in", "not in"),
+    ast.NotIn: ("not in", "in"),
+    ast.Is: ("is", "is not"),
+    ast.IsNot: ("is not", "is"),
+}
+_ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
+    ast.Add: ("+", "-"),
+    ast.Sub: ("-", "+"),
+    ast.Mult: ("*", "/"),
+    ast.Div: ("/", "*"),
+    ast.FloorDiv: ("//", "+"),
+    ast.Pow: ("**", "*"),
+    ast.Mod: ("%", "+"),
+}
+_FUNCTIONS = {"min": "max", "max": "min", "any": "all", "all": "any", "sorted": "list"}
+# what only a person sees, or only costs time: no test could hold a change there
+_SKIPPED_CALLS = frozenset(("tqdm", "warn", "print", "sleep", "set_postfix", "refresh", "Literal"))
+_SKIPPED_KEYWORDS = frozenset(
+    (
+        *("delay", "desc", "unit", "indent", "stacklevel", "timeout", "maxsize", "max_results"),
+        *("help", "log_to_driver", "include_dashboard", "disable", "daemon", "miniters"),
+        # how a figure looks, not what it shows
+        *("figsize", "fontsize", "dpi", "linewidth", "markersize", "horizontal_spacing"),
+        *("vertical_spacing", "shared_yaxes", "shared_xaxes", "width", "height", "margin"),
+        *("labelpad", "pad", "rotation", "bbox_to_anchor", "frameon", "ncol", "size", "font"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: what is at columns ``start`` to ``end`` (bytes) of a line becomes ``text``."""
+
+    path: str
+    line: int
+    start: int
+    end: int
+    text: str
+
+    def applied(self, source: str) -> str:
+        """Return the file's text with the change."""
+        lines = source.splitlines(keepends=True)
+        raw = lines[self.line - 1].encode()
+        lines[self.line - 1] = (raw[: self.start] + self.text.encode() + raw[self.end :]).decode()
+        return "".join(lines)
+
+    def describe(self, source: str) -> str:
+        """Return "file:line: before -> after"."""
+        before = source.splitlines()[self.line - 1].strip()
+        after = self.applied(source).splitlines()[self.line - 1].strip()
+        return f"{self.path}:{self.line}: {before}  ->  {after}"
+
+
+def mutants_of(path: str, source: str) -> Iterator[Mutant]:
+    """Yield every one-line change of a file.
+
+    Example:
+        >>> [mutant.text for mutant in mutants_of("a.py", "total = 1 + count")]
+        ['-', '2']
+    """
+    tree = ast.parse(source)
+    for node in _walk(tree):
+        for start, end, text in _changes(node, source):
+            if start[0] == end[0]:
+                yield Mutant(path, start[0], start[1], end[1], text)
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes that hold behaviour: no docstrings, annotations, messages, progress bars."""
+    yield node
+    for name, value in ast.iter_fields(node):
+        if name in ("annotation", "returns", "type_params", "msg"):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST) and not _is_skipped(child):
+                yield from _walk(child)
+
+
+def _is_skipped(node: ast.AST) -> bool:
+    if isinstance(node, ast.Raise | ast.Assert | ast.Import | ast.ImportFrom | ast.JoinedStr):
+        return True
+    if isinstance(node, ast.Call):
+        function = node.func
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        return name in _SKIPPED_CALLS
+    if isinstance(node, ast.keyword):
+        return node.arg in _SKIPPED_KEYWORDS
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+Position = tuple[int, int]
+Change = tuple[Position, Position, str]
+
+
+def _start(node: ast.expr | ast.stmt) -> Position:
+    return node.lineno, node.col_offset
+
+
+def _end(node: ast.expr | ast.stmt) -> Position:
+    assert node.end_lineno is not None and node.end_col_offset is not None
+    return node.end_lineno, node.end_col_offset
+
+
+def _changes(node: ast.AST, source: str) -> Iterator[Change]:
+    if isinstance(node, ast.Compare) and len(node.ops) == 1:
+        yield from _operator(
+            node.left, node.comparators[0], _COMPARISONS.get(type(node.ops[0])), source
+        )
+    elif isinstance(node, ast.BinOp) and not _is_text(node.left) and not _is_text(node.right):
+        yield from _operator(node.left, node.right, _ARITHMETIC.get(type(node.op)), source)
+    elif isinstance(node, ast.BoolOp):
+        swap = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
+        yield from _operator(node.values[0], node.values[1], swap, source)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield _start(node), _start(node.operand), ""
+    elif isinstance(node, ast.If | ast.IfExp):
+        condition = ast.get_source_segment(source, node.test) or ""
+        yield _start(node.test), _end(node.test), f"(not ({condition}))"
+    elif isinstance(node, ast.Constant):
+        yield from _constant(node)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        if node.func.id in _FUNCTIONS:
+            yield _start(node.func), _end(node.func), _FUNCTIONS[node.func.id]
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        yield _start(node), _end(node), "pass"
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+
+
+def _constant(node: ast.Constant) -> Iterator[Change]:
+    if isinstance(node.value, bool):
+        yield _start(node), _end(node), str(not node.value)
+    elif isinstance(node.value, int):
+        yield _start(node), _end(node), str(node.value + 1)
+    elif isinstance(node.value, float):
+        yield _start(node), _end(node), str(node.value * 2 or 1.0)
+
+
+def _operator(
+    left: ast.expr, right: ast.expr, swap: tuple[str, str] | None, source: str
+) -> Iterator[Change]:
+    """Yield the change of the operator between two operands on one line."""
+    if swap is None or _end(left)[0] != _start(right)[0]:
+        return
+    line = source.splitlines()[_end(left)[0] - 1].encode()
+    between = line[_end(left)[1] : _start(right)[1]].decode()
+    if between.count(swap[0]) != 1:
+        return
+    column = _end(left)[1] + between.index(swap[0])
+    row = _end(left)[0]
+    yield (row, column), (row, column + len(swap[0])), swap[1]
+
+
+def draw(seed: int, lines: int, covered: Callable[[str, int], Sequence[str]]) -> list[Mutant]:
+    """Draw lines uniformly over all packages, and of each line one of its mutants."""
+    by_line: dict[tuple[str, int], list[Mutant]] = {}
+    for path in python_files(*PACKAGES):
+        name = path.relative_to(ROOT).as_posix()
+        for mutant in mutants_of(name, path.read_text()):
+            by_line.setdefault((name, mutant.line), []).append(mutant)
+    generator = random.Random(seed)
+    chosen = generator.sample(sorted(by_line), min(lines, len(by_line)))
+    return [generator.choice(by_line[place]) for place in chosen]
+
+
+def record_coverage() -> None:
+    """Run the quick and full tests once, and note which tests run which lines."""
+    COVERAGE.parent.mkdir(parents=True, exist_ok=True)
+    options = [f"--cov={package}" for package in PACKAGES]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", str(_WORKERS), "--dist", "worksteal"]
+    environment = os.environ | {"COVERAGE_FILE": str(COVERAGE)}
+    subprocess.run(
+        [*command, *options, "--cov-context=test", "--cov-report="],
+        cwd=ROOT,
+        env=environment,
+        check=False,
+    )
+
+
+class TestsByLine:
+    """Which tests run a line, from the recorded coverage."""
+
+    def __init__(self) -> None:
+        """Read the record; exits in words if there is none."""
+        if not COVERAGE.exists():
+            raise SystemExit("no coverage is recorded: run with --coverage first")
+        self._data = CoverageData(str(COVERAGE))
+        self._data.read()
+
+    def __call__(self, path: str, line: int) -> list[str]:
+        """Return the tests that run a line, those of the mirrored folder first."""
+        contexts = self._data.contexts_by_lineno(str(ROOT / path)).get(line, [])
+        tests = {context.partition("|")[0] for context in contexts if context}
+        mirrored = "tests/" + path.rpartition("/")[0]
+        stem = f"test_{Path(path).stem}"
+        order = sorted(tests, key=lambda test: (stem not in test, mirrored not in test, test))
+        return order[:_MOST_TESTS] or self._fallback(path)
+
+    @staticmethod
+    def _fallback(path: str) -> list[str]:
+        """Return the tests of the nearest mirrored folder; for lines that run at import."""
+        folder = Path("tests") / Path(path).parent
+        while not (ROOT / folder).is_dir():
+            folder = folder.parent
+        return [folder.as_posix()]
+
+
+def is_killed(mutant: Mutant, tests: Sequence[str], copy: Path) -> bool:
+    """Apply a mutant in a copy of the checkout, run tests, and put the file back."""
+    target = copy / mutant.path
+    source = target.read_text()
+    target.write_text(mutant.applied(source))
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+    try:
+        ended = subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, timeout=_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        target.write_text(source)
+    return ended.returncode not in (0, 5)
+
+
+def main() -> int:
+    """Run the command; return 0 if enough mutants were killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--coverage", action="store_true", help="record which tests run which lines"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lines", type=int, default=80)
+    options = parser.parse_args()
+    if options.coverage:
+        record_coverage()
+        return 0
+    tests = TestsByLine()
+    mutants = draw(options.seed, options.lines, tests)
+    with tempfile.TemporaryDirectory() as folder:
+        survivors = _survivors(mutants, tests, Path(folder))
+    share = 1 - len(survivors) / len(mutants)
+    print(f"seed {options.seed}: {len(mutants)} mutants, {share:.0%} killed; survivors:")
+    print("\n".join(survivors) or "none")
+    return 0 if share >= LEAST_KILLED else 1
+
+
+def _survivors(mutants: Sequence[Mutant], tests: TestsByLine, folder: Path) -> list[str]:
+    copies = [folder / f"copy{number}" for number in range(_WORKERS)]
+    ignored = shutil.ignore_patterns(".git", ".venv", ".cache", "mlruns", "mlflow.db*", ".*_cache")
+    for copy in copies:
+        shutil.copytree(ROOT, copy, ignore=ignored)
+    free = list(copies)
+
+    def survives(mutant: Mutant) -> str:
+        copy = free.pop()
+        try:
+            killed = is_killed(mutant, tests(mutant.path, mutant.line), copy)
+        finally:
+            free.append(copy)
+        line = mutant.describe((ROOT / mutant.path).read_text())
+        print(f"{'killed  ' if killed else 'SURVIVED'} {line}", flush=True)
+        return "" if killed else line
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return [line for line in pool.map(survives, mutants) if line]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""How long a grid will take, by runs whose times are known."""
+
+import pytest
+from mlflow import MlflowClient
+
+from sweeps.grid.estimate import Estimate, estimate_time
+from tests.sweeps.small_testbed import grid_jobs
+from tracking import schema, store
+
+
+def add_run(
+    steps: tuple[str, ...],
+    apply: float,
+    measure: float,
+    status: str = "FINISHED",
+    model: str = "testbed",
+    data: str = "testbed",
+) -> None:
+    """Log a run of a composition, its last step applied in ``apply`` seconds."""
+    client = MlflowClient(store.uri())
+    run_id = client.create_run(store.ensure_experiment()).info.run_id
+    params = {"composition": " | ".join(steps), "model": model, "data": data}
+    for name, value in {**params, **schema.step_params(steps)}.items():
+        client.log_param(run_id, name, value)
+    if steps:
+        client.log_metric(run_id, schema.SECONDS_APPLY, apply)
+    client.log_metric(run_id, schema.SECONDS_MEASURE, measure)
+    client.set_terminated(run_id, status)
+
+
+@pytest.mark.usefixtures("local_store")
+def test_every_application_and_measurement_counts_once_at_the_median() -> None:
+    add_run((), 0, measure=1)
+    for seconds in (10, 20, 60):
+        add_run(("ga", "ft"), seconds, measure=1)
+    add_run(("ft", "ga"), 100, measure=2)
+    add_run(("ga",), 30, measure=1)
+    jobs = grid_jobs("ft(steps=1); ga(samples=4)")
+    estimate = estimate_time(jobs, store.ensure_experiment())
+    # ft and ga are each applied to the base model and after the other; 5 checkpoints are measured
+    assert estimate == Estimate(2 * 20 + 2 * 65 + 5 * 1, 6, ())
+
+
+@pytest.mark.usefixtures("local_store")
+def test_runs_that_are_not_comparable_do_not_count() -> None:
+    add_run(("ft",), 10, measure=1)
+    add_run(("ft",), 1000, measure=1000, status="FAILED")
+    add_run(("ft",), 1000, measure=1000, model="another")
+    add_run(("ft",), 1000, measure=1000, data="paper")
+    client = MlflowClient(store.uri())
+    parent_id = client.create_run(store.ensure_experiment()).info.run_id
+    client.log_param(parent_id, "model", "testbed")
+    client.log_param(parent_id, "data", "testbed")
+    client.set_terminated(parent_id)
+    estimate = estimate_time(grid_jobs("ft(steps=1); ga(samples=4)"), store.ensure_experiment())
+    assert estimate == Estimate(2 * 10 + 5 * 1, 1, ("ga",))
+
+
+@pytest.mark.usefixtures("local_store")
+def test_without_runs_or_jobs_nothing_is_estimated() -> None:
+    jobs = grid_jobs("ft(steps=1)", (1,))
+    assert estimate_time(jobs, store.ensure_experiment()) == Estimate(0.0, 0, ("ft",))
+    assert estimate_time([], store.ensure_experiment()) == Estimate(0.0, 0, ())
+
+
+def test_an_estimate_is_said_in_hours_and_minutes() -> None:
+    assert str(Estimate(61, 3, ())) == "about 0 h 2 min by 3 earlier runs"
+    assert str(Estimate(2 * 3600 + 60, 3, ("ft", "ga"))) == (
+        "about 2 h 1 min by 3 earlier runs, but for ft, ga"
+    )
+    assert str(Estimate(0, 0, ())).startswith("not known: there are no finished runs")

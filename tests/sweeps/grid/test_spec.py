@@ -1,0 +1,117 @@
+"""A grid's values, checked before anything is loaded; as the command line's: test_command.py."""
+
+from typing import Any
+
+import pytest
+
+from interventions.base import Intervention
+from interventions.errors import InvalidInput
+from interventions.specs import sweep
+from sweeps.cluster import Resources
+from sweeps.grid.spec import GridRequest
+from tests.sweeps.small_testbed import INTERVENTIONS
+
+pytestmark = pytest.mark.usefixtures("local_store")
+
+
+def test_python_values_mean_what_the_command_lines_text_does() -> None:
+    python = GridRequest(INTERVENTIONS, length=[0, 1], seeds=[0, 3], edit_batches=2, workers=1)
+    text = GridRequest(INTERVENTIONS, length="0..1", seeds="0,3", edit_batches="2", workers="1")
+    assert [job.id for job in python.checked().jobs] == [job.id for job in text.checked().jobs]
+    assert python.checked().name == text.checked().name
+    replicates = [
+        (job.plan.settings.seed, job.plan.settings.edit_batch)
+        for job in GridRequest("ft(steps=1)", length=1, seeds=(0, 3), edit_batches=2).checked().jobs
+    ]
+    assert replicates == [(0, 0), (0, 1), (3, 0), (3, 1)]
+
+
+def test_the_settings_reach_every_job() -> None:
+    request = GridRequest(
+        "wanda(samples=4)",
+        length=1,
+        split="validation",
+        recompress="never",
+        checkpoints="last",
+        dtype="bfloat16",
+        device="cpu",
+        experiment="elsewhere",
+    )
+    grid = request.checked()
+    (job,) = grid.jobs
+    settings = job.plan.settings
+    assert (settings.split, settings.recompress, settings.checkpoints, settings.dtype) == (
+        "validation",
+        "never",
+        "last",
+        "bfloat16",
+    )
+    assert grid.experiment == "elsewhere" and grid.resources == Resources()
+
+
+def test_the_data_decide_which_defaults_the_interventions_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    profiles: list[str] = []
+
+    def recorded_sweep(text: str, profile: str) -> list[Intervention]:
+        profiles.append(profile)
+        return sweep(text, profile)
+
+    monkeypatch.setattr("sweeps.grid.spec.sweep", recorded_sweep)
+    GridRequest("wanda(samples=4)", length=1).checked()
+    with pytest.raises(InvalidInput, match="no composition of 2"):
+        GridRequest("wanda", length=2, data="paper").checked()
+    assert profiles == ["testbed", "paper"]
+
+
+def test_workers_elsewhere_decide_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    (job,) = GridRequest("wanda(samples=4)", length=1, workers=2, gpus=1).checked().jobs
+    assert (job.plan.settings.device, job.plan.settings.dtype) == ("cuda", "bfloat16")
+    with pytest.raises(InvalidInput, match=r"SQLite takes 8 workers .* ray_address=host:1"):
+        GridRequest("wanda(samples=4)", length=1, ray_address="host:1").checked()
+
+
+def test_a_grid_is_named_by_its_preset_by_what_it_runs_or_by_the_user() -> None:
+    quick = GridRequest(preset="quick")
+    assert quick.checked().name == "quick"
+    assert GridRequest(preset="quick", name="mine").checked().name == "mine"
+    names = [GridRequest(text).checked().name for text in ("ft; ga", "ga; ft", "ft; gd")]
+    assert names[0].startswith("grid-") and names[0] == names[1] != names[2]
+
+
+def test_the_parent_runs_params_are_the_values_as_on_the_command_line() -> None:
+    params = GridRequest("ft; ga", seeds=2, gpus=0.0, length=(0, 1)).checked().params
+    assert params["interventions"] == "ft; ga" and params["preset"] == "none"
+    assert (params["seeds"], params["gpus"], params["workers"]) == ("2", "0", "1")
+    assert (params["length"], params["edit_batches"]) == ("[0, 1]", "1")
+    assert params["dry_run"] == "false" and params["checkpoints"] == "none"
+    assert GridRequest("ft; ga", gpus=0.5).params()["gpus"] == "0.5"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"interventions": ["ft", "ga"]}, "interventions must be text, but got ['ft', 'ga']"),
+        ({"preset": "quick", "name": 3}, "name must be text, but got 3"),
+        ({"preset": None, "interventions": "ft"}, "preset must be text, but got None"),
+        ({"preset": "quick", "model": None}, "model must be text, but got None"),
+        ({"preset": "quick", "ray_address": 1}, "ray_address must be text, but got 1"),
+        ({"preset": "quick", "length": 1.5}, "length must be a number or a range"),
+        ({"preset": "quick", "length": "0,1"}, "length must be a number or a range"),
+        ({"preset": "quick", "seeds": True}, "seeds must be how many"),
+        ({"preset": "quick", "seeds": {}}, "seeds must be how many"),
+        ({"preset": "quick", "edit_batches": [0, "1"]}, "edit_batches must be how many"),
+        ({"preset": "quick", "workers": 1.5}, "workers must be at least 1"),
+        ({"preset": "quick", "workers": True}, "workers must be at least 1"),
+        ({"preset": "quick", "workers": None}, "workers must be at least 1"),
+        ({"preset": "quick", "gpus": True}, "gpus at least 0, but got '1' and 'True'"),
+        ({"preset": "quick", "gpus": float("inf")}, "gpus at least 0, but got '1' and 'inf'"),
+        ({}, "give interventions or a preset (paper, quick), one of the two"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_one_line(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        GridRequest(**values).checked()
+    assert message in str(raised.value) and "\n" not in str(raised.value)

@@ -1,0 +1,34 @@
+"""The values of the final test, as the store has them."""
+
+import math
+import sys
+from types import SimpleNamespace
+from typing import cast
+
+from sweeps.study.conclusion import _tested_values
+from sweeps.study.objectives import Objective
+from sweeps.study.spec import StudySpec
+from sweeps.study.study_runs import StudyRuns
+
+# MLflow's stores have the largest float in place of infinity
+METRICS = {
+    "first": {"edit_success": 0.9, "edit_locality": sys.float_info.max},
+    "second": {"edit_success": 0.7, "edit_locality": 0.5},
+}
+
+
+def get_run(run_id: str) -> SimpleNamespace:
+    return SimpleNamespace(data=SimpleNamespace(metrics=METRICS[run_id]))
+
+
+def test_tested_values_are_of_both_orders_and_infinite_where_the_store_cannot_be() -> None:
+    objectives = [Objective("edit_success", "minimize", "order_free_error")]
+    spec = cast(StudySpec, SimpleNamespace(objectives=objectives))
+    parent = SimpleNamespace(client=SimpleNamespace(get_run=get_run))
+    study_runs = cast(StudyRuns, SimpleNamespace(parent=parent))
+    values = _tested_values(spec, study_runs, ["second", "first"])
+    assert {name: round(value, 6) for name, value in values.items()} == {
+        "order_free_error:edit_success": 0.1
+    }
+    objectives[:] = [Objective("edit_locality", "maximize")]
+    assert _tested_values(spec, study_runs, ["first"]) == {"edit_locality": math.inf}

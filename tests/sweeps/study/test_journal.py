@@ -1,0 +1,53 @@
+"""The journal of a study outlives the processes that write it."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from sweeps.study.journal import journal_path
+from tests.sweeps.study.queues import open_queue, run_point
+
+
+def test_a_half_written_line_and_a_lock_of_a_killed_process_hold_nobody_up(studies: Path) -> None:
+    open_queue(studies).fill()
+    path = journal_path(studies, "composability", "mine")
+    with path.open("ab") as file:
+        file.write(b'{"op_code": 4, "half')
+    lock = f"FileLock({str(path) + '.lock'!r})"
+    code = f"from filelock import FileLock; import os; {lock}.acquire(); os._exit(9)"
+    subprocess.run([sys.executable, "-c", code])
+    trial = open_queue(studies).claim()
+    assert trial is not None
+    run_point(open_queue(studies), trial)
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+    assert len(open_queue(studies).ended()) == 1
+
+
+def test_every_store_experiment_and_study_has_a_journal_of_its_own(
+    studies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = {journal_path(studies, "composability", "a/b")}
+    paths.add(journal_path(studies, "composability", "a-b"))
+    paths.add(journal_path(studies, "another", "a/b"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server")
+    paths.add(journal_path(studies, "composability", "a/b"))
+    assert len(paths) == 4
+    assert all(path.parent == studies / "studies" for path in paths)
+    assert all(path.name.startswith("a-b-") for path in paths)
+
+
+def test_a_process_waits_for_the_lock_of_a_living_one(studies: Path) -> None:
+    queue = open_queue(studies)
+    lock = FileLock(f"{journal_path(studies, 'composability', 'mine')}.lock")
+    writer = threading.Thread(target=queue.fill)
+    with lock:
+        writer.start()
+        writer.join(timeout=0.5)
+        assert writer.is_alive()
+    writer.join(timeout=60)
+    assert not writer.is_alive() and len(queue.unfinished()) == 6

@@ -1,0 +1,170 @@
+"""What a study looks for, as it is written."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from analysis.metrics import composability
+from interventions.base import Intervention
+from interventions.compression.wanda import Wanda
+from interventions.criteria.base import Scores
+from interventions.editing.ft import FT
+from interventions.errors import InvalidInput
+from interventions.unlearning.rmu import RMU
+from sweeps.study.objectives import (
+    Constraint,
+    finite,
+    objectives_in_words,
+    read_constraints,
+    read_objectives,
+)
+from tracking.measures import MEASURES
+
+STEPS = (FT, Wanda)
+
+
+@pytest.fixture(autouse=True)
+def _small_testbed() -> None:
+    """All criteria are known here, not only the cheap ones; none is measured."""
+
+
+def scores(**values: float) -> dict[str, Scores]:
+    return {name: Scores(value, 0.0, {}) for name, value in values.items()}
+
+
+def test_a_direction_that_is_not_written_is_the_criterions_better_one() -> None:
+    objectives = read_objectives("edit_success, average_bits,sparsity:max", STEPS)
+    words = objectives_in_words(objectives)
+    assert words == "edit_success:max,average_bits:min,sparsity:max"
+    assert read_objectives(words, STEPS) == objectives
+    assert objectives_in_words(read_objectives("edit_success:min", STEPS)) == "edit_success:min"
+
+
+def test_composability_is_an_objective_of_both_orders_and_as_the_analysis_has_it() -> None:
+    """The two formulas, on one pair: made-up values."""
+    common = {
+        "pair": "ft + wanda",
+        "wanda.sparsity": 0.5,
+        "status": "FINISHED",
+        "model": "m",
+        "data": "d",
+    }
+    values = {"edit_success": (0.9, 0.7), "average_bits": (3.5, 4.0)}
+    runs = pd.DataFrame(
+        [
+            {
+                "run_id": steps[0],
+                "run_name": steps[0],
+                "step1": steps[0],
+                "step2": steps[1],
+                **common,
+            }
+            | {criterion: both[i] for criterion, both in values.items()}
+            for i, steps in enumerate((("ft", "wanda"), ("wanda", "ft")))
+        ]
+    )
+    points = composability.point(runs).set_index("criterion")
+    for criterion, both in values.items():
+        forward, backward = (scores(**{criterion: value}) for value in both)
+        for measure in MEASURES:
+            (objective,) = read_objectives(f"{measure}:{criterion}", STEPS)
+            assert objective.name == f"{measure}:{criterion}"
+            assert objective.direction == "minimize"
+            value = objective.from_scores(forward, backward)
+            assert value == pytest.approx(points.loc[criterion, measure])
+
+
+def test_two_destroyed_models_are_not_insensitive_to_order() -> None:
+    (objective,) = read_objectives("order_sensitivity:edit_success", STEPS)
+    infinite = scores(edit_success=math.inf)
+    assert objective.from_scores(infinite, infinite) == math.inf
+    assert objective.from_scores(infinite, scores(edit_success=1.0)) == math.inf
+
+
+def test_samplers_get_finite_values() -> None:
+    assert (finite(math.inf), finite(-math.inf), finite(0.5)) == (1e9, -1e9, 0.5)
+
+
+def test_a_constraint_is_met_strictly_or_not_as_it_is_written() -> None:
+    above, at_most = read_constraints("edit_success>0.55, average_bits<=4")
+    assert (str(above), str(at_most)) == ("edit_success>0.55", "average_bits<=4")
+    for value, met in ((0.56, True), (0.55, False), (0.5, False)):
+        assert (above.violation(scores(edit_success=value)) <= 0) == met
+    for value, met in ((3.0, True), (4.0, True), (4.1, False), (math.inf, False)):
+        assert (at_most.violation(scores(average_bits=value)) <= 0) == met
+        assert math.isfinite(at_most.violation(scores(average_bits=value)))
+    assert Constraint("edit_success", ">=", 0.5).violation(scores(edit_success=0.5)) <= 0
+    assert read_constraints("none") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("edit_succes", "no criterion is named 'edit_succes'. Did you mean 'edit_success'"),
+        (
+            "edit_success:up",
+            "the direction of objective 'edit_success:up' must be min or max, but got 'up'",
+        ),
+        ("sparsity", "neither direction of sparsity is the better one: write sparsity:min or :max"),
+        ("edit_success,edit_success:min", "objective edit_success is named twice"),
+        ("", "cannot read the objective ''"),
+        ("edit_success:max:x", "cannot read the objective 'edit_success:max:x'"),
+        ("order_sensitivity:nothing", "no criterion is named 'nothing'"),
+        ("order_sensitivity", "cannot read the objective 'order_sensitivity'"),
+    ],
+)
+def test_an_objective_that_cannot_be_read_is_one_line(text: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        read_objectives(text, STEPS)
+
+
+def test_orders_are_of_two_different_steps() -> None:
+    for steps in ((FT,), (FT, FT), (FT, Wanda, FT)):
+        with pytest.raises(
+            InvalidInput, match="compares the two orders of two different interventions, but got ft"
+        ):
+            read_objectives("order_sensitivity:edit_success", steps)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "edit_success",
+        "edit_success=1",
+        "edit_success>x",
+        "edit_success>nan",
+        "edit_success<inf",
+        "",
+        ">1",
+    ],
+)
+def test_a_constraint_that_cannot_be_read_is_one_line(text: str) -> None:
+    with pytest.raises(
+        InvalidInput, match=r"cannot read the constraint .* such as mmlu>0.55,wmdp<0.30"
+    ):
+        read_constraints(text)
+    with pytest.raises(InvalidInput, match="no criterion is named 'nothing'"):
+        read_constraints("edit_success>0.5,nothing<1")
+
+
+def test_the_usual_objectives_are_those_that_studies_are_named_by() -> None:
+    """Their order enters a study's automatic name, so that it must not change."""
+    usual: dict[type[Intervention], str] = {
+        FT: "edit_success:max,edit_locality:max",
+        Wanda: "average_bits:min,wikitext_ppl:min",
+        RMU: "wmdp:min,mmlu:max",
+    }
+    for step, words in usual.items():
+        assert objectives_in_words(read_objectives("auto", [step])) == words
+    assert (
+        objectives_in_words(read_objectives("auto", [FT, RMU, FT])) == f"{usual[FT]},{usual[RMU]}"
+    )
+
+
+def test_a_category_that_no_criterion_judges_needs_an_objective(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FT, "category", "alchemy")
+    with pytest.raises(InvalidInput, match="no criterion judges alchemy: give an objective"):
+        read_objectives("auto", [FT])

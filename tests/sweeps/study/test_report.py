@@ -1,0 +1,84 @@
+"""A study in words and as a table."""
+
+import math
+from types import SimpleNamespace
+from typing import Any, cast
+
+import optuna
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from sweeps.study.attributes import RUNS
+from sweeps.study.conclusion import Conclusion
+from sweeps.study.objectives import Objective
+from sweeps.study.report import result_in_words, trial_table
+from sweeps.study.spec import StudySpec
+from tracking.settings import Settings
+
+WMDP, MMLU = Objective("wmdp", "minimize"), Objective("mmlu", "maximize")
+
+
+def spec(*objectives: Objective, constraints: tuple[str, ...] = (), **settings: Any) -> StudySpec:
+    request = SimpleNamespace(name="mine", settings=Settings(**settings))
+    fake = SimpleNamespace(request=request, objectives=objectives, constraints=constraints)
+    return cast(StudySpec, fake)
+
+
+def trial(number: int, values: list[float] | None) -> FrozenTrial:
+    frozen = optuna.create_trial(
+        state=TrialState.COMPLETE if values else TrialState.PRUNED,
+        values=values,
+        params={"rmu.alpha": 10.0 + number},
+        distributions={"rmu.alpha": FloatDistribution(0, 100)},
+        user_attrs={RUNS: {"runs": [f"run-{number}", "other-order"]}} if values else {},
+    )
+    frozen.number = number
+    return frozen
+
+
+TRIALS = [trial(0, [0.5, 0.75]), trial(1, None), trial(2, [0.25, 0.5])]
+
+
+def test_a_result_names_the_choice_its_values_and_how_to_run_it() -> None:
+    tested = {"wmdp": 0.26, "mmlu": 0.61}
+    conclusion = Conclusion(
+        TRIALS, [TRIALS[0], TRIALS[2]], TRIALS[2], "rmu(alpha=10.0)", tested, ("a",)
+    )
+    assert result_in_words(spec(WMDP, MMLU, constraints=("mmlu>0.5",)), conclusion).split("\n") == [
+        "mine: 3 trials, 1 given up early",
+        "2 Pareto-optimal; chosen: the one nearest to the best of each objective",
+        "best: rmu(alpha=10.0)  (meets mmlu>0.5)",
+        "  validation: wmdp 0.25, mmlu 0.5",
+        "  test: wmdp 0.26, mmlu 0.61",
+        'to run it: mlflow run . -P first="rmu(alpha=10.0)"',
+    ]
+
+
+def test_the_command_has_every_step_and_the_data_if_they_are_not_the_testbed() -> None:
+    chosen = trial(0, [0.5])
+    conclusion = Conclusion([chosen], [chosen], chosen, "lora | wanda | rmu | ft", {"wmdp": 0.5})
+    lines = result_in_words(spec(WMDP, data="paper", model="a/b"), conclusion).split("\n")
+    assert lines[0] == "mine: 1 trials" and lines[1] == "best: lora | wanda | rmu | ft"
+    assert lines[3] == "  held_out: wmdp 0.5"
+    steps = '-P first="lora" -P second="wanda" -P then="rmu | ft"'
+    assert lines[-1] == f"to run it: mlflow run . {steps} -P data=paper -P model=a/b"
+
+
+def test_a_study_without_a_choice_says_why() -> None:
+    nothing = Conclusion(TRIALS[1:2], [])
+    words = "mine: 1 trials, 1 given up early\n"
+    assert result_in_words(spec(WMDP), nothing) == f"{words}no trial was completed"
+    bounded = spec(WMDP, constraints=("mmlu>0.5", "wmdp<0.3"))
+    assert result_in_words(bounded, nothing) == f"{words}no trial meets mmlu>0.5, wmdp<0.3"
+
+
+def test_the_table_has_a_row_per_trial() -> None:
+    table = trial_table(
+        spec(WMDP, MMLU), Conclusion(TRIALS, [TRIALS[0], TRIALS[2]], TRIALS[2])
+    ).set_index("trial")
+    assert list(table.state) == ["complete", "pruned", "complete"]
+    assert list(table["rmu.alpha"]) == [10.0, 11.0, 12.0]
+    assert table.wmdp[0] == 0.5 and table.mmlu[2] == 0.5 and math.isnan(table.wmdp[1])
+    assert list(table.best) == [True, False, True]
+    assert list(table.chosen) == [False, False, True]
+    assert list(table.runs) == ["run-0 other-order", "", "run-2 other-order"]

@@ -1,0 +1,61 @@
+"""Whether a trial that another host claimed is still being run."""
+
+import datetime
+import time
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from mlflow.entities import Run
+from optuna.trial import FrozenTrial
+
+from sweeps.study.serving import has_living_run, is_trial_silent
+from sweeps.study.study_runs import StudyRuns
+from tracking import lifecycle
+
+LONG_AGO = time.time() - lifecycle.SILENT_SECONDS - 60
+
+
+def run(status: str, is_dead: bool, end: float = LONG_AGO) -> Any:
+    info = SimpleNamespace(status=status, end_time=None if status == "RUNNING" else int(end * 1000))
+    return SimpleNamespace(info=info, is_dead=is_dead)
+
+
+def runs(*fakes: Any) -> StudyRuns:
+    return cast(
+        StudyRuns, SimpleNamespace(of_trial=lambda number: fakes, search=lambda text: fakes)
+    )
+
+
+def trial(started: float = LONG_AGO) -> FrozenTrial:
+    start = datetime.datetime.fromtimestamp(started)
+    return cast(FrozenTrial, SimpleNamespace(number=3, datetime_start=start))
+
+
+@pytest.fixture(autouse=True)
+def _dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_run_dead(run: Run) -> bool:
+        return bool(run.is_dead)
+
+    monkeypatch.setattr(lifecycle, "is_run_dead", is_run_dead)
+
+
+def test_a_trial_is_silent_when_it_started_long_ago_and_nothing_of_it_lives() -> None:
+    assert is_trial_silent(runs(), trial())
+    assert is_trial_silent(runs(run("RUNNING", is_dead=True)), trial())
+    assert is_trial_silent(runs(run("FAILED", is_dead=False)), trial())
+
+
+def test_a_trial_is_not_silent_while_a_run_lives_or_one_has_just_ended_or_it_has_just_started() -> (
+    None
+):
+    assert not is_trial_silent(runs(run("RUNNING", is_dead=False)), trial())
+    just_ended = run("FINISHED", is_dead=True, end=time.time())
+    assert not is_trial_silent(runs(just_ended), trial())
+    assert not is_trial_silent(runs(), trial(started=time.time()))
+
+
+def test_a_study_lives_while_one_of_its_runs_has_a_process() -> None:
+    dead, living = run("RUNNING", is_dead=True), run("RUNNING", is_dead=False)
+    assert has_living_run(runs(dead, living))
+    assert not has_living_run(runs(dead)) and not has_living_run(runs())

@@ -1,0 +1,109 @@
+"""Where studies may be kept, and what is refused."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+from interventions.errors import InvalidInput
+from sweeps.study.journal import journal_path
+from sweeps.study.options import JOURNAL
+from sweeps.study.storage import (
+    check_recorded_study,
+    check_same_study,
+    check_storage,
+    open_storage,
+)
+from tests.sweeps.study.queues import ABOUT, open_queue
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        (
+            "sqlite:///studies.db",
+            "SQLite runs points twice when several processes ask; use journal",
+        ),
+        ("mysql://host/db", "storage must be journal or postgresql://…, but got 'mysql://host/db'"),
+        ("jurnal", "storage must be journal"),
+    ],
+)
+def test_a_storage_that_would_not_do_is_refused(address: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        check_storage(address)
+
+
+def test_mlflows_own_database_is_no_storage_and_one_that_does_not_answer_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uri = "postgresql://me:secret@127.0.0.1:9/runs"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(InvalidInput, match="storage is MLflow's own database"):
+        check_storage(uri)
+    message = r"the storage postgresql://me:\*\*\*@127.0.0.1:9/other cannot be reached"
+    with pytest.raises(InvalidInput, match=message):
+        open_storage("postgresql://me:secret@127.0.0.1:9/other", tmp_path, "any", "mine")
+
+
+def test_a_refused_address_is_shown_without_its_password() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        check_storage("mysql://me:secret@host/db")
+    assert "secret" not in str(caught.value) and "mysql://me:***@host/db" in str(caught.value)
+
+
+def test_a_recorded_study_is_checked_without_making_one(studies: Path) -> None:
+    open_queue(studies)
+    changed = ABOUT | {"objective": "y:max"}
+    with pytest.raises(InvalidInput, match="study 'mine' is of objective=y:min"):
+        check_recorded_study(JOURNAL, studies, "composability", "mine", changed)
+    check_recorded_study(JOURNAL, studies, "composability", "mine", ABOUT)
+    check_recorded_study(JOURNAL, studies, "composability", "another", changed)
+    assert not journal_path(studies, "composability", "another").exists()
+    with pytest.raises(InvalidInput, match="cannot be reached"):
+        address = "postgresql://me@127.0.0.1:9/other"
+        check_recorded_study(address, studies, "composability", "another", ABOUT)
+
+
+def test_a_study_that_has_a_property_more_or_less_is_another(studies: Path) -> None:
+    longer = ABOUT | {"prune_every": "20"}
+    open_queue(studies, about=longer)
+    with pytest.raises(InvalidInput, match="is of prune_every=20, and this is prune_every=None"):
+        open_queue(studies)
+    with pytest.raises(InvalidInput, match="is of seed=None, and this is seed=1"):
+        open_queue(studies, about=longer | {"seed": "1"})
+
+
+def test_a_study_of_somebody_elses_is_refused_and_one_that_is_being_made_is_not(
+    studies: Path,
+) -> None:
+    storage = open_storage(JOURNAL, studies, "composability", "mine")
+    study = optuna.create_study(storage=storage, study_name="mine")
+    check_same_study(storage, "mine", ABOUT)
+    study.enqueue_trial({"x": 1})
+    with pytest.raises(InvalidInput, match="study 'mine' was not made by this command"):
+        check_same_study(storage, "mine", ABOUT)
+
+
+def test_a_databases_url_may_name_its_driver() -> None:
+    address = "postgresql+psycopg://host/db"
+    assert check_storage(address) == address
+
+
+def test_processes_that_make_the_tables_at_once_find_them_the_next_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    attempts: list[str] = []
+
+    def race(address: str) -> str:
+        attempts.append(address)
+        if len(attempts) == 1:
+            raise IntegrityError("CREATE TYPE", None, Exception("exists"))
+        if len(attempts) == 2:
+            raise ProgrammingError("CREATE TABLE", None, Exception("exists"))
+        return "opened"
+
+    monkeypatch.setattr("sweeps.study.storage.RDBStorage", race)
+    monkeypatch.setattr("sweeps.study.storage.time.sleep", lambda seconds: None)
+    storage: object = open_storage("postgresql://host/db", tmp_path, "any", "mine")
+    assert storage == "opened" and len(attempts) == 3

@@ -1,0 +1,126 @@
+"""The parent run of a sweep: which runs count, which are deleted, and who may be at it."""
+
+import pytest
+from mlflow import MlflowClient
+
+from interventions.errors import InvalidInput
+from sweeps.parent_run import ParentRun
+from tracking import lifecycle, schema, store
+
+ALIVE = "alive"
+
+
+@pytest.fixture
+def parent(local_store: str) -> ParentRun:
+    return ParentRun(MlflowClient(local_store), store.ensure_experiment(), "mine")
+
+
+def process_tags(process: str) -> dict[str, str]:
+    """Return the tags of this process, of another one that lives, or of one that is gone."""
+    if process == "own":
+        return lifecycle.process_tags()
+    elsewhere = lifecycle.process_tags() | {schema.HOST: "elsewhere"}
+    return elsewhere if process == ALIVE else elsewhere | {schema.HEARTBEAT: "1.0"}
+
+
+def add_run(
+    parent: ParentRun, job: str, start_time: int, status: str, process: str = "gone"
+) -> str:
+    tags = {schema.SWEEP: parent.name, schema.JOB: job, **process_tags(process)}
+    run = parent.client.create_run(parent.experiment_id, start_time=start_time, tags=tags)
+    if status != "RUNNING":
+        parent.client.set_terminated(run.info.run_id, status)
+    return str(run.info.run_id)
+
+
+def remaining(parent: ParentRun) -> set[str]:
+    return {run.info.run_id for run in parent.client.search_runs([parent.experiment_id])}
+
+
+def status(parent: ParentRun, run_id: str) -> str:
+    return str(parent.client.get_run(run_id).info.status)
+
+
+def test_of_a_job_the_first_finished_run_counts_and_all_else_is_deleted(parent: ParentRun) -> None:
+    add_run(parent, "a", 1, "FAILED")
+    first = add_run(parent, "a", 2, "FINISHED")
+    add_run(parent, "a", 3, "FINISHED")
+    add_run(parent, "a", 4, "RUNNING")
+    assert parent.settle_runs() == {"a": first}
+    assert remaining(parent) == {first}
+
+
+def test_of_a_job_that_never_finished_the_last_run_stays_but_does_not_count(
+    parent: ParentRun,
+) -> None:
+    add_run(parent, "a", 1, "KILLED")
+    last = add_run(parent, "a", 2, "FAILED")
+    assert parent.settle_runs() == {}
+    assert remaining(parent) == {last} and status(parent, last) == "FAILED"
+
+
+@pytest.mark.parametrize("process", ["gone", "own"])
+def test_a_run_that_says_running_without_a_process_is_ended(
+    parent: ParentRun, process: str
+) -> None:
+    """This process is at none of the runs while it asks."""
+    run_id = add_run(parent, "a", 1, "RUNNING", process)
+    assert parent.settle_runs() == {}
+    assert status(parent, run_id) == "KILLED"
+
+
+def test_a_run_at_which_another_process_works_is_left_alone(parent: ParentRun) -> None:
+    finished = add_run(parent, "a", 1, "FINISHED")
+    superseded = add_run(parent, "a", 2, "RUNNING", ALIVE)
+    only = add_run(parent, "b", 3, "RUNNING", ALIVE)
+    assert parent.settle_runs() == {"a": finished}
+    assert remaining(parent) == {finished, superseded, only}
+    assert status(parent, only) == "RUNNING"
+
+
+def test_runs_of_another_sweep_are_not_looked_at(parent: ParentRun) -> None:
+    other_sweep = ParentRun(parent.client, parent.experiment_id, "another")
+    run_ids = {add_run(other_sweep, "a", 1, "KILLED"), add_run(other_sweep, "a", 2, "FAILED")}
+    assert parent.settle_runs() == {}
+    assert remaining(parent) == run_ids
+
+
+def test_the_parent_is_made_once_and_its_params_keep_their_first_values(parent: ParentRun) -> None:
+    run_id = parent.open_run({"seeds": "1", "split": "test"})
+    parent.client.set_terminated(run_id)
+    assert parent.open_run({"seeds": "2", "split": "test", "new": "x"}) == run_id
+    run = parent.client.get_run(run_id)
+    assert run.info.run_name == "mine" and run.data.tags[schema.SWEEP_ROOT] == "mine"
+    assert run.data.params == {"seeds": "1", "split": "test", "new": "x"}
+    assert run.data.tags[schema.ASKED_AGAIN] == "seeds=2"
+
+
+def test_a_parent_that_ended_runs_again(parent: ParentRun) -> None:
+    run_id = parent.open_run({})
+    parent.client.set_terminated(run_id, "FAILED")
+    assert parent.open_run({}) == run_id
+    assert status(parent, run_id) == "RUNNING"
+    assert schema.ASKED_AGAIN not in parent.client.get_run(run_id).data.tags
+
+
+def test_the_run_that_mlflow_run_made_may_be_the_parent_already(
+    parent: ParentRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched = parent.client.create_run(parent.experiment_id).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    assert parent.open_run({}) == launched == parent.open_run({})
+    run = parent.client.get_run(launched)
+    assert run.info.run_name == "mine" and schema.PARENT not in run.data.tags
+
+
+def test_a_second_process_may_join_only_a_shared_sweep(parent: ParentRun) -> None:
+    run_id = parent.open_run({})
+    for key, value in process_tags(ALIVE).items():
+        parent.client.set_tag(run_id, key, value)
+    with pytest.raises(
+        InvalidInput, match=r"'mine' is being run by process \d+ on elsewhere: wait"
+    ):
+        parent.open_run({})
+    assert parent.open_run({}, shared=True) == run_id
+    parent.client.set_tag(run_id, schema.HEARTBEAT, "1.0")
+    assert parent.open_run({}) == run_id

@@ -1,0 +1,113 @@
+"""Old module paths and commands lead to the new ones, with a warning."""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from interventions import moved
+
+ROOT = Path(__file__).resolve().parents[1]
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
+PACKAGES_NOW = (
+    *("tracking.checkpoints", "sweeps.grid", "sweeps.study", "analysis.tables", "analysis.report"),
+)
+
+
+def forget(module: str) -> None:
+    sys.modules.pop(module, None)
+
+
+@pytest.mark.parametrize("old_path", sorted(set(moved.MODULES) - set(PACKAGES_NOW)))
+def test_an_old_module_is_imported_with_a_warning(old_path: str) -> None:
+    forget(old_path)
+    with pytest.warns(DeprecationWarning, match=rf"{old_path} goes with version 0.3: import from"):
+        module = importlib.import_module(old_path)
+    public = [
+        name
+        for name in vars(importlib.import_module(moved.MODULES[old_path][0]))
+        if not name.startswith("_")
+    ]
+    assert all(hasattr(module, name) for name in public)
+    forget(old_path)
+
+
+@pytest.mark.parametrize(
+    ("old_path", "name", "new_path", "new_name"),
+    [
+        ("interventions.layers", "block_linears", "interventions.anatomy", "block_linears"),
+        ("interventions.spaces", "Room", "interventions.search_space", "TuningContext"),
+        ("interventions.watching", "Look", "interventions.callbacks", "Callback"),
+        ("sweeps.trying", "Request", "sweeps.study.spec", "StudyRequest"),
+        ("sweeps.jobs", "Shared", "sweeps.grid.jobs", "PrefixUse"),
+        ("analysis.composability", "point", "analysis.metrics.composability", "point"),
+        ("analysis.recommendation", "recommend", "analysis.inference.recommend", "recommend"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.* goes with version 0.3:DeprecationWarning")
+def test_an_old_name_is_the_new_thing(
+    old_path: str, name: str, new_path: str, new_name: str
+) -> None:
+    forget(old_path)
+    old_value = getattr(importlib.import_module(old_path), name)
+    assert old_value is getattr(importlib.import_module(new_path), new_name)
+    forget(old_path)
+
+
+@pytest.mark.parametrize("old_path", PACKAGES_NOW)
+def test_a_path_that_became_a_package_has_its_old_names_with_a_warning(old_path: str) -> None:
+    package = importlib.import_module(old_path)
+    new_module = importlib.import_module(moved.MODULES[old_path][0])
+    names = {
+        "tracking.checkpoints": "MANIFEST",
+        "sweeps.grid": "GridRequest",
+        "sweeps.study": "TrialQueue",
+        "analysis.tables": "Table",
+        "analysis.report": "Content",
+    }
+    with pytest.warns(DeprecationWarning, match=f"{old_path} goes with version 0.3"):
+        value = getattr(package, names[old_path])
+    assert value is getattr(new_module, names[old_path])
+    with pytest.raises(AttributeError, match=r"CHANGELOG\.md says what moved"):
+        package.nonsense  # noqa: B018 - the look-up is the test
+
+
+def test_an_unknown_module_is_still_an_error() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("interventions.nonsense")
+
+
+@pytest.mark.parametrize("old_path", sorted(moved.MODULES))
+def test_the_changelog_lists_every_old_path_with_the_new_one(old_path: str) -> None:
+    rows = [line for line in CHANGELOG.splitlines() if f"`{old_path}`" in line]
+    assert any(f"`{moved.MODULES[old_path][0]}`" in row for row in rows), old_path
+
+
+@pytest.mark.parametrize("module", sorted(moved.COMMANDS))
+def test_an_old_command_runs_with_a_warning(module: str, tmp_path: Path) -> None:
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    ended = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    command = " ".join(moved.COMMANDS[module])
+    assert f"use `composability {command}`" in ended.stderr
+    assert ended.stdout.startswith(f"Usage: composability {command}")
+
+
+def test_an_old_commands_options_with_underscores_are_read(tmp_path: Path) -> None:
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    words = ["tracking.run", "--first", "wnda", "--edit_batch", "1"]
+    ended = subprocess.run(
+        [sys.executable, "-m", *words], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 2
+    assert re.search(r"^error: .*Did you mean 'wanda'\?", ended.stderr, re.MULTILINE)

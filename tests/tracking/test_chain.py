@@ -1,0 +1,191 @@
+"""Which steps and scores of a chain are loaded, and which are computed."""
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from interventions.composition import Composition
+from interventions.criteria.base import CRITERIA, Criterion, Scores
+from interventions.data.base import Data
+from interventions.lm import LM
+from tracking import chain as chain_module
+from tracking.chain import Chain
+from tracking.checkpoints.store import Checkpoints
+from tracking.plan import Plan, RunContext
+from tracking.settings import Settings
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each of two cheap criteria was measured; they replace all others."""
+    counts = Counter[str]()
+
+    def cheap(name: str, reads: frozenset[str], version: int = 1) -> Criterion:
+        def function(lm: LM, data: Data) -> Scores:
+            counts[name] += 1
+            return Scores(float(counts[name]), 0.0, {"0": float(counts[name])})
+
+        return Criterion(name, "higher", "share", version, reads, function)
+
+    criteria = {
+        "of_edits": cheap("of_edits", frozenset({"edits"})),
+        "of_nothing": cheap("of_nothing", frozenset()),
+    }
+    monkeypatch.setattr(CRITERIA, "all", lambda: criteria)
+    monkeypatch.setattr(CRITERIA, "get", criteria.__getitem__)
+    monkeypatch.setattr(chain_module, "locality_answers", lambda lm, data: ("answer",))
+    return counts
+
+
+@pytest.fixture(scope="module")
+def context() -> RunContext:
+    return RunContext(Settings(checkpoints="none"))
+
+
+def plan_of(context: RunContext, spec: str) -> Plan:
+    return context.plan(Composition.parse(spec))
+
+
+def test_scores_are_measured_once_per_checkpoint_and_data(
+    measured: Counter[str], context: RunContext, tmp_path: Path
+) -> None:
+    checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "none")
+    first = Chain(plan, checkpoints).measure(0)
+    assert Chain(plan, checkpoints).measure(0) == first
+    assert measured == {"of_edits": 1, "of_nothing": 1}
+
+
+def test_a_criterion_is_measured_anew_on_other_data_that_it_reads(
+    measured: Counter[str], context: RunContext, tmp_path: Path
+) -> None:
+    checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "none")
+    before, _ = Chain(plan, checkpoints).measure(0)
+    fewer_edits = dataclasses.replace(plan.data, edits=plan.data.edits[:1])
+    other_plan = dataclasses.replace(plan, data=fewer_edits)
+    assert other_plan.keys == plan.keys
+    after, _ = Chain(other_plan, checkpoints).measure(0)
+    assert measured == {"of_edits": 2, "of_nothing": 1}
+    assert after["of_edits"] != before["of_edits"]
+    assert after["of_nothing"] == before["of_nothing"]
+
+
+def test_a_criterion_of_another_version_is_measured_anew(
+    measured: Counter[str],
+    context: RunContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "none")
+    Chain(plan, checkpoints).measure(0)
+    criteria = dict(CRITERIA.all())
+    criteria["of_nothing"] = dataclasses.replace(criteria["of_nothing"], version=2)
+    monkeypatch.setattr(CRITERIA, "all", lambda: criteria)
+    monkeypatch.setattr(CRITERIA, "get", criteria.__getitem__)
+    Chain(plan, checkpoints).measure(0)
+    assert measured == {"of_edits": 1, "of_nothing": 2}
+
+
+def test_scores_of_one_checkpoint_are_not_those_of_another(
+    measured: Counter[str], context: RunContext, tmp_path: Path
+) -> None:
+    checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "magnitude")
+    chain = Chain(plan, checkpoints)
+    base, _ = chain.measure(0)
+    final, _ = chain.measure(1)
+    assert base != final
+    assert chain.final_scores == final
+    assert Chain(plan, checkpoints).measure(0)[0] == base
+    assert Chain(plan, checkpoints).measure(1)[0] == final
+    assert measured == {"of_edits": 2, "of_nothing": 2}
+
+
+def test_a_stored_prefix_is_loaded_and_the_rest_applied(
+    context: RunContext, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    whole = Chain(plan_of(context, "magnitude | rtn"), checkpoints)
+    weights = whole.model_after(2).fingerprint()
+    assert (whole.steps_applied, whole.steps_reused) == (2, 0)
+    longer = Chain(plan_of(context, "magnitude | rtn | magnitude(sparsity=0.75)"), checkpoints)
+    longer.model_after(3)
+    assert (longer.steps_applied, longer.steps_reused, longer.position) == (1, 2, 3)
+    assert longer.cost_of_step(1) == whole.cost_of_step(1)
+    assert longer.model_after(2).fingerprint() == weights
+    assert set(whole.seconds) >= {"apply", "save", "load"}
+
+
+def test_only_checkpoints_worth_it_are_stored_and_a_folder_that_is_asked_for(
+    context: RunContext, tmp_path: Path
+) -> None:
+    checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "magnitude | rtn")
+    chain = Chain(plan, checkpoints, keep=lambda key: key == plan.keys[1])
+    chain.model_after(2)
+    assert [key in checkpoints for key in plan.keys] == [False, True, False]
+    folder = chain.checkpoint_folder(2)
+    assert folder == checkpoints.path(plan.keys[2])
+    assert plan.keys[2] in checkpoints
+    assert LM.load(folder).fingerprint() == chain.model_after(2).fingerprint()
+
+
+def test_a_recompression_is_stored_where_the_last_planned_step_is(
+    context: RunContext, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    plan = plan_of(context, "magnitude | ft(steps=2)")
+    chain = Chain(plan, checkpoints, keep=lambda key: key == plan.keys[2])
+    assert chain.may_recompress()
+    assert [step.name for step in chain.recompress()] == ["magnitude"]
+    assert [step.name for step in chain.steps] == ["magnitude", "ft", "magnitude"]
+    assert len(chain.keys) == 4 and chain.keys[:3] == plan.keys
+    chain.model_after(3)
+    assert [key in checkpoints for key in chain.keys] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(("recompress", "rounds"), [("auto", 2), ("paper", 1)])
+def test_what_is_measured_is_measured_again_after_a_recompression(
+    recompress: str, rounds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was applied again may have cost another its property."""
+    context = RunContext(Settings(recompress=recompress))
+    lost = Composition.parse("magnitude")
+    monkeypatch.setattr(Composition, "recompression", lambda self, lm, mode: lost)
+    chain = Chain(plan_of(context, "magnitude"), Checkpoints(tmp_path))
+    assert [step.name for step in chain.recompress()] == ["magnitude"] * rounds
+    assert len(chain.steps) == 1 + rounds
+
+
+@pytest.mark.parametrize(
+    ("spec", "recompress", "expected"),
+    [("ft", "auto", False), ("rtn | ft", "auto", True), ("rtn | ft", "never", False)],
+)
+def test_only_compressions_may_be_applied_again(
+    spec: str, recompress: str, expected: bool, tmp_path: Path
+) -> None:
+    context = RunContext(Settings(recompress=recompress))
+    assert Chain(plan_of(context, spec), Checkpoints(tmp_path)).may_recompress() is expected
+
+
+def test_no_room_for_a_checkpoint_that_is_to_be_logged_is_an_error(
+    context: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Checkpoints, "save", lambda *arguments: None)
+    chain = Chain(plan_of(context, "magnitude"), Checkpoints(tmp_path))
+    with pytest.raises(OSError, match=r"no room in .* for the checkpoint of step 1, which is to"):
+        chain.checkpoint_folder(1)
+
+
+def test_the_base_models_answers_are_stored_per_locality_data(
+    measured: Counter[str],
+    context: RunContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "none")
+    assert Chain(plan, checkpoints).data.base_answers == ("answer",)
+    monkeypatch.setattr(chain_module, "locality_answers", lambda lm, data: ("another",))
+    assert Chain(plan, checkpoints).data.base_answers == ("answer",)
+    fewer = dataclasses.replace(plan.data, locality=plan.data.locality[:1])
+    other_plan = dataclasses.replace(plan, data=fewer)
+    assert Chain(other_plan, checkpoints).data.base_answers == ("another",)

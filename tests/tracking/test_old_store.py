@@ -1,0 +1,190 @@
+"""What version 0.1.0 recorded is read, restored and analysed as version 0.1.0 did."""
+
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from analysis.inference.recommend import recommend
+from analysis.metrics.composability import area, point
+from interventions.errors import InvalidInput
+from tests.old_store import SHIPPED, unpack
+from tracking import query
+from tracking.catalogue import Catalogue, house_criteria, house_interventions
+from tracking.checkpoints import load_checkpoint, restore
+from tracking.checkpoints.integrity import sha256
+from tracking.checkpoints.store import Checkpoints
+
+EXPECTED: dict[str, Any] = json.loads((SHIPPED / "expected.json").read_text())
+LOGGED = [
+    (run_id, int(step)) for run_id, steps in EXPECTED["checkpoints"].items() for step in steps
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("old").resolve()
+    unpack(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def old_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    yield
+
+
+def plain(value: Any, folder: Path) -> Any:
+    """Return a value as expected.json has it."""
+    if isinstance(value, tuple | list):
+        return [plain(element, folder) for element in value]
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    if value is None or value is pd.NA:
+        return "nan"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(float(value))
+    if isinstance(value, str):
+        text = value.replace(folder.as_uri(), "file://{STORE}")
+        return text.replace(str(folder / "model"), "{MODEL}").replace(str(folder), "{STORE}")
+    return value.item() if hasattr(value, "item") else value
+
+
+def rows_of(frame: pd.DataFrame, folder: Path) -> list[dict[str, Any]]:
+    records = frame.astype(object).to_dict("records")
+    return [{str(key): plain(value, folder) for key, value in row.items()} for row in records]
+
+
+@pytest.mark.parametrize("experiment", EXPECTED["compositions"])
+def test_compositions_have_the_columns_and_values_of_before(experiment: str, folder: Path) -> None:
+    expected = EXPECTED["compositions"][experiment]
+    frame = query.compositions(experiment)
+    assert sorted(frame.columns) == expected["columns"]
+    assert rows_of(frame, folder) == expected["rows"]
+
+
+def test_items_have_the_sums_of_before() -> None:
+    run_ids = list(EXPECTED["items"])
+    items_of_run = dict(list(query.items(run_ids, last=False).groupby("run_id")))
+    for run_id, expected in EXPECTED["items"].items():
+        items = items_of_run[run_id]
+        last = items[items.step == items.step.max()]
+        assert len(items) == expected["rows"]
+        assert (last.step.iloc[0], len(last)) == (expected["last_step"], expected["last_rows"])
+        sums = {str(name): math.fsum(scores) for name, scores in last.groupby("criterion").score}
+        assert sums == pytest.approx({name: float(text) for name, text in expected["sums"].items()})
+
+
+@pytest.mark.parametrize(("run_id", "step"), LOGGED)
+def test_logged_checkpoints_come_back_byte_for_byte(run_id: str, step: int, tmp_path: Path) -> None:
+    whole = load_checkpoint(run_id, step, tmp_path / "whole", Checkpoints(tmp_path / "empty"))
+    expected = EXPECTED["checkpoints"][run_id][str(step)]["sha256"]
+    assert sha256(whole / "model.safetensors") == expected
+
+
+@contextmanager
+def recorded_under_another_key(run_id: str) -> Iterator[tuple[str, str]]:
+    """As if the code of then and that of now led to different checkpoints."""
+    client = MlflowClient()
+    key, other_key = client.get_run(run_id).data.tags["composability.key"], "0" * 32
+    client.set_tag(run_id, "composability.key", other_key)
+    try:
+        yield key, other_key
+    finally:
+        client.set_tag(run_id, "composability.key", key)
+
+
+def test_what_changed_code_would_compute_differently_is_refused_in_one_line(
+    tmp_path: Path,
+) -> None:
+    run_id = next(iter(EXPECTED["recomputed"]))
+    with (
+        recorded_under_another_key(run_id) as keys,
+        pytest.raises(InvalidInput, match="cannot be computed again") as refusal,
+    ):
+        load_checkpoint(run_id, 1, tmp_path / "out", Checkpoints(tmp_path / "empty"))
+    line = str(refusal.value)
+    assert "\n" not in line
+    assert all(text in line for text in (run_id, *keys))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("run_id", "step"), LOGGED)
+def test_what_was_logged_comes_back_also_under_changed_code(
+    run_id: str, step: int, tmp_path: Path
+) -> None:
+    expected = EXPECTED["checkpoints"][run_id][str(step)]["sha256"]
+    with recorded_under_another_key(run_id):
+        whole = load_checkpoint(run_id, step, tmp_path / "whole", Checkpoints(tmp_path / "empty"))
+    assert sha256(whole / "model.safetensors") == expected
+
+
+def test_a_run_of_before_there_were_splits_is_restored_on_the_test_split(tmp_path: Path) -> None:
+    run = MlflowClient().get_run(next(iter(EXPECTED["recomputed"])))
+    del run.data.params["split"]
+    chain = restore._chain_of_run(run, Checkpoints(tmp_path))
+    assert chain.plan.settings.split == "test"
+    assert chain.keys[-1] == run.data.tags["composability.key"]
+
+
+@pytest.mark.parametrize("run_id", EXPECTED["recomputed"])
+def test_what_was_not_logged_is_computed_again_under_the_recorded_key(
+    run_id: str, tmp_path: Path
+) -> None:
+    """The weights may round differently on another machine; the keys are the same everywhere."""
+    checkpoints = Checkpoints(tmp_path / "empty")
+    steps = EXPECTED["recomputed"][run_id]
+    load_checkpoint(run_id, len(steps), checkpoints=checkpoints)
+    key = MlflowClient().get_run(run_id).data.tags["composability.key"]
+    assert key in checkpoints
+    shutil.rmtree(checkpoints.folder)
+
+
+def criteria_of(expected: list[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(row["criterion"] for row in expected))
+
+
+def assert_rows(frame: pd.DataFrame, expected: list[dict[str, Any]], folder: Path) -> None:
+    rows = rows_of(frame, folder)
+    assert len(rows) == len(expected)
+    for row, expected_row in zip(rows, expected, strict=True):
+        for column, value in expected_row.items():
+            assert row[column] == (pytest.approx(value) if isinstance(value, float) else value)
+
+
+@pytest.mark.parametrize("experiment", EXPECTED["analysis"])
+def test_points_and_areas_are_those_of_before(experiment: str, folder: Path) -> None:
+    expected, runs = EXPECTED["analysis"][experiment], query.compositions(experiment)
+    points = point(runs, criteria=criteria_of(expected["point"]))
+    assert_rows(points, expected["point"], folder)
+    assert_rows(area(points), expected["area"], folder)
+
+
+@pytest.mark.parametrize("experiment", EXPECTED["analysis"])
+def test_recommendations_are_those_of_before(experiment: str, folder: Path) -> None:
+    runs = query.compositions(experiment)
+    for pair, expected in EXPECTED["analysis"][experiment]["recommend"].items():
+        for variant, values in expected.items():
+            items = query.items(runs, missing="skip") if variant == "with_items" else None
+            recommendation = recommend(runs, pair, items=items)
+            for name, value in values.items():
+                recommended = plain(getattr(recommendation, name), folder)
+                if isinstance(value, float):
+                    value = pytest.approx(value)
+                assert recommended == value, (pair, variant, name)
+
+
+def test_old_tags_lead_to_the_facts_of_now() -> None:
+    for experiment in EXPECTED["compositions"]:
+        runs = query.compositions(experiment)
+        assert "group" not in "".join(runs.about_interventions.dropna().unique())
+        catalogue = Catalogue.from_runs(runs)
+        assert catalogue.interventions == house_interventions()
+        assert catalogue.criteria == house_criteria()

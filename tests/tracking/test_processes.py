@@ -1,0 +1,62 @@
+"""Whose process a run is, and whether it lives."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from tracking import schema
+from tracking.processes import (
+    SILENT_SECONDS,
+    is_own_run,
+    is_process_gone,
+    is_run_dead,
+    process_tags,
+)
+
+
+def run_with(tags: Mapping[str, str], age_seconds: float = 0.0) -> Any:
+    """A run that began some time ago."""
+    began = (time.time() - age_seconds) * 1000
+    info = SimpleNamespace(start_time=began)
+    return SimpleNamespace(data=SimpleNamespace(tags=dict(tags)), info=info)
+
+
+def test_this_process_lives_and_owns_its_runs() -> None:
+    tags = process_tags()
+    assert tags[schema.PID] == str(os.getpid())
+    assert not is_process_gone(tags)
+    assert is_own_run(run_with(tags)) and not is_run_dead(run_with(tags))
+    assert not is_own_run(run_with({**tags, schema.PID: "1"}))
+    assert not is_own_run(run_with({**tags, schema.HOST: "another"}))
+    assert not is_own_run(run_with({}))
+
+
+def test_a_process_that_ended_is_gone() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    tags = {**process_tags(), schema.PID: str(process.pid)}
+    assert is_process_gone(tags) and is_run_dead(run_with(tags))
+
+
+def test_a_number_that_another_process_has_now_is_gone() -> None:
+    tags = process_tags()
+    started = float(tags[schema.PROCESS_STARTED])
+    assert is_process_gone({**tags, schema.PROCESS_STARTED: str(started - 2)})
+    assert not is_process_gone({**tags, schema.PROCESS_STARTED: str(started - 0.5)})
+
+
+def test_a_process_on_another_host_is_gone_after_a_long_silence() -> None:
+    tags = {**process_tags(), schema.HOST: "another", schema.PID: "1"}
+    silent = str(time.time() - SILENT_SECONDS - 5)
+    quiet = str(time.time() - SILENT_SECONDS + 60)
+    assert is_process_gone({**tags, schema.HEARTBEAT: silent})
+    assert not is_process_gone({**tags, schema.HEARTBEAT: quiet})
+
+
+def test_a_run_that_nobody_has_adopted_is_given_time() -> None:
+    assert not is_run_dead(run_with({}, age_seconds=SILENT_SECONDS - 60))
+    assert is_run_dead(run_with({}, age_seconds=SILENT_SECONDS + 5))

@@ -1,0 +1,102 @@
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from interventions import cache
+from interventions.criteria.base import CRITERIA
+from tracking import setup, store
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def local_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri
+
+
+@pytest.fixture
+def without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "COMPOSABILITY_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("without_environment")
+def test_store_and_cache_are_the_checkouts_wherever_the_process_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cache.checkout() == cache.root() == ROOT
+    assert store.uri() == f"sqlite:///{ROOT}/mlflow.db"
+    assert cache.folder() == ROOT / ".cache" / "checkpoints"
+
+
+@pytest.mark.usefixtures("without_environment")
+def test_a_wheels_store_and_cache_are_the_current_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        cache, "__file__", str(tmp_path / "packages" / "interventions" / "cache.py")
+    )
+    monkeypatch.chdir(tmp_path)
+    assert store.uri() == f"sqlite:///{tmp_path}/mlflow.db"
+    assert cache.folder() == tmp_path / ".cache" / "checkpoints"
+
+
+def test_the_environment_names_another_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert store.uri() == "http://127.0.0.1:5000"
+
+
+def test_the_experiment_is_made_once_and_describes_every_criterion(
+    local_store: str, tmp_path: Path
+) -> None:
+    experiment_id = store.ensure_experiment()
+    assert store.ensure_experiment() == experiment_id
+    experiment = MlflowClient(local_store).get_experiment(experiment_id)
+    assert experiment.name == "composability"
+    assert experiment.artifact_location == (tmp_path / "mlruns" / "composability").as_uri()
+    for name in CRITERIA.all():
+        assert f"`{name}`" in experiment.tags["mlflow.note.content"]
+
+
+def test_the_link_opens_a_saved_view_with_columns_that_exist(local_store: str) -> None:
+    experiment = MlflowClient(local_store).get_experiment(store.ensure_experiment())
+    key = setup.runs_table_address(5000).rpartition("viewStateShareKey=")[2]
+    view = json.loads(experiment.tags[f"mlflow.sharedViewState.{key}"])
+    columns = json.loads(view["state"])["selectedColumns"]
+    metrics = {column.split("`")[1] for column in columns if column.startswith("metrics.")}
+    assert metrics <= set(CRITERIA.all()) and metrics
+
+
+def test_an_experiments_name_cannot_lead_its_artifacts_elsewhere(
+    local_store: str, tmp_path: Path
+) -> None:
+    experiment = MlflowClient(local_store).get_experiment(store.ensure_experiment("../../a b"))
+    assert experiment.artifact_location == (tmp_path / "mlruns" / "______a_b").as_uri()
+
+
+@pytest.mark.full
+def test_processes_that_make_store_and_experiment_at_once_get_one_id(local_store: str) -> None:
+    command = [sys.executable, "-c", "from tracking import store; print(store.ensure_experiment())"]
+
+    def launch(_: int) -> str:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    with ThreadPoolExecutor() as pool:
+        ids = set(pool.map(launch, range(3)))
+    assert ids == {f"{store.ensure_experiment()}\n"}
+
+
+def test_a_deleted_experiment_says_how_to_restore_it(local_store: str) -> None:
+    experiment_id = store.ensure_experiment()
+    MlflowClient(local_store).delete_experiment(experiment_id)
+    message = f"was deleted .* mlflow experiments restore -x {experiment_id}"
+    with pytest.raises(ValueError, match=message):
+        store.ensure_experiment()
