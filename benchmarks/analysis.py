@@ -155,7 +155,7 @@ def measure() -> dict[str, float]:
     from analysis.metrics.levels import chosen_levels
     from analysis.tables.appendix import appendix_tables
     from analysis.tables.composed import composed_tables
-    from analysis.tables.table import save
+    from analysis.tables.table import save_tables
     from tracking import query
 
     seconds, start = {}, time.perf_counter()
@@ -176,7 +176,7 @@ def measure() -> dict[str, float]:
     shown = point(runs, levels=chosen_levels(points, orders.catalogue))
     tables = composed_tables(shown, Labels(orders.catalogue)) + appendix_tables(orders, points)
     with tempfile.TemporaryDirectory() as folder:
-        save(tables, Path(folder))
+        save_tables(tables, Path(folder))
     lap("tables")
     total = sum(seconds.values())
     return {"runs": len(runs), **seconds, "query to tables": total, "GiB": _peak()}

@@ -36,7 +36,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "sweeps.workers": ("sweeps.cluster", "sweeps.grid.ray_runner"),
     "sweeps.estimate": ("sweeps.grid.estimate",),
     "sweeps.progress": ("sweeps.grid.progress",),
-    "sweeps.grid": ("sweeps.grid.spec", "sweeps.grid.command", "sweeps.grid.describe"),
+    "sweeps.grid": ("sweeps.grid.spec",),
     "sweeps.ledger": ("sweeps.parent_run", "sweeps.values"),
     "sweeps.patience": ("sweeps.retry",),
     "sweeps.tune": ("sweeps.study.command",),

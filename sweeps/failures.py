@@ -13,7 +13,7 @@ class Incomplete(Exception):
     """Some jobs of a sweep failed; the rest is done. The message names each with its reason."""
 
 
-def exit_status(command: Callable[[], None]) -> int:
+def sweep_exit_status(command: Callable[[], None]) -> int:
     """Run a command of a sweep and return the status that its process ends with.
 
     Returns:

@@ -48,7 +48,7 @@ def check_confidence(confidence: float) -> None:
         raise InvalidInput(f"confidence must be between 0 and 1, but got {confidence}")
 
 
-def batches(samples: Mapping[int, Samples]) -> Iterator[Batch]:
+def index_batches(samples: Mapping[int, Samples]) -> Iterator[Batch]:
     """Yield the samples in batches whose points share their units, and that fit into memory.
 
     Args:
@@ -122,7 +122,7 @@ def drawn_gains(
         resamples: how many.
     """
     draws: dict[int, np.ndarray] = {}
-    for batch in batches(samples):
+    for batch in index_batches(samples):
 
         def statistic(
             forward: np.ndarray, backward: np.ndarray, axis: int = -1, batch: Batch = batch

@@ -13,8 +13,8 @@ from analysis.inference.bootstrap import (
     RESAMPLES,
     Batch,
     along,
-    batches,
     check_confidence,
+    index_batches,
     resample,
     sign_of,
 )
@@ -63,7 +63,7 @@ def intervals(
         gain = (sign * (points.forward - points.backward) + 0.0).where(complete(points))
     samples = collect_samples(runs, points, items)
     columns = {name: np.full(len(points), np.nan) for name in (*_ENDS, "sure")}
-    for batch in batches(samples):
+    for batch in index_batches(samples):
         better = points.better.to_numpy()[batch.positions]
         measured = _interval_columns(batch, better, confidence, resamples, error)
         for name, values in measured.items():

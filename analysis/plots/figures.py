@@ -52,7 +52,7 @@ def draw(grid: PanelGrid, titles: Labels) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, in a folder that is made if it is missing; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=160)

@@ -41,7 +41,7 @@ def write_files(prepared: PreparedAnalysis, folder: Path) -> dict[str, list[Find
         _write_csv(collected.areas, folder / "areas.csv")
         _write_csv(collected.wins, folder / "wins.csv")
         _write_csv(collected.order, folder / "order.csv")
-        table.save(collected.tables, folder / "tables")
+        table.save_tables(collected.tables, folder / "tables")
         steps.update()
         page = content(prepared, collected)
         _write_figures(collected, page, prepared.titles, folder / "figures")
@@ -67,8 +67,8 @@ def _plain_columns(frame: pd.DataFrame) -> pd.DataFrame:
 def _write_figures(collected: Collected, page: Content, titles: Labels, folder: Path) -> None:
     """Write every figure as PNG, and as a page of its own."""
     for grid in collected.grids:
-        figures.save(figures.draw(grid, titles), folder / f"{grid.name}.png")
+        figures.save_figure(figures.draw(grid, titles), folder / f"{grid.name}.png")
     for heat in collected.heats:
-        figures.save(draw_heat(heat, titles), folder / f"{heat.name}.png")
+        figures.save_figure(draw_heat(heat, titles), folder / f"{heat.name}.png")
     for name, _, figure in (*page.figures, *page.heats):
         (folder / f"{name}.html").write_text(standalone(figure))

@@ -40,7 +40,7 @@ class AnalysisRequest:
     ui: str = LOCAL_UI
 
 
-def read_request(
+def read_analysis_request(
     experiment: str = store.EXPERIMENT,
     criteria: str = "all",
     levels: str = "paper",

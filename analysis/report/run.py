@@ -15,7 +15,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from analysis.report.files import REPORT, write_files
 from analysis.report.findings.evidence import Finding
 from analysis.report.prepare import PreparedAnalysis, prepare_analysis
-from analysis.report.request import AnalysisRequest, read_request
+from analysis.report.request import AnalysisRequest, read_analysis_request
 from interventions.errors import InvalidInput
 from tracking import lifecycle, schema, store
 
@@ -54,7 +54,7 @@ def run_command(options: Mapping[str, str]) -> None:
     """
     texts = dict(options)
     output = read_output(texts.pop("output", "none"))
-    print(run_analysis(read_request(**texts), output, options))
+    print(run_analysis(read_analysis_request(**texts), output, options))
 
 
 def run_analysis(

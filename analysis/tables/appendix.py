@@ -17,7 +17,7 @@ from analysis.tables.table import Block, Table
 
 
 @dataclass(frozen=True)
-class Row:
+class AppendixRow:
     """One row of a table.
 
     Attributes:
@@ -69,7 +69,7 @@ def _alone(orders: Orders, context: str, titles: Labels) -> pd.DataFrame:
         # the base model, whose name is empty, comes first
         order = (bool(name), rank, variant, np.nan_to_num(level))
         label = titles.method(name, variant) + _level_suffix(strength, level)
-        rows.append(Row(order, label, tuple(group.run_id), number))
+        rows.append(AppendixRow(order, label, tuple(group.run_id), number))
     return _frame(rows, runs.groupby(numbers)[criteria].mean())
 
 
@@ -88,7 +88,7 @@ def _sequences(points: pd.DataFrame, first: str, second: str, titles: Labels) ->
         ranks = [labels.place(cell[role], labels.APPENDIX_ORDER) for role in roles]
         variants = [cell[f"{role}_variant"] for role in roles]
         position = (*zip(ranks, variants, strict=True), np.nan_to_num(cell["level"]))
-        rows.append(Row(position, label, cell[f"{order}_runs"], cell["point"]))
+        rows.append(AppendixRow(position, label, cell[f"{order}_runs"], cell["point"]))
     return _frame(rows, shown.pivot(index="point", columns="criterion", values=order))
 
 
@@ -108,7 +108,7 @@ def _level_suffix(strength: str, level: float) -> str:
     return f" ({level:g}{unit})"
 
 
-def _frame(rows: list[Row], values: pd.DataFrame) -> pd.DataFrame:
+def _frame(rows: list[AppendixRow], values: pd.DataFrame) -> pd.DataFrame:
     """Return the numbers by label, in order, with ``runs`` beside them."""
     rows = sorted(rows, key=lambda row: row.order)
     frame = values.loc[[row.key for row in rows]]

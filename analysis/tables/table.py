@@ -70,7 +70,7 @@ class Table:
         return f"% Table {self.number}. {self.caption}\n" + "\n".join(tabulars)
 
 
-def save(tables: Iterable[Table], folder: Path) -> list[Path]:
+def save_tables(tables: Iterable[Table], folder: Path) -> list[Path]:
     """Write each table as .md, .csv and .tex, and return the paths.
 
     Args:

@@ -39,8 +39,8 @@ def grid(dry_run: bool, **options: Any) -> int:
     Each is a run under one parent run. The same command again does what is missing: finished runs
     are not computed twice.
     """
-    from sweeps.failures import exit_status
+    from sweeps.failures import sweep_exit_status
     from sweeps.grid.command import run_command
     from sweeps.grid.spec import GridRequest
 
-    return exit_status(lambda: run_command(GridRequest(**options), dry_run))
+    return sweep_exit_status(lambda: run_command(GridRequest(**options), dry_run))

@@ -40,7 +40,7 @@ def choice(name: str, default: str, valid: tuple[str, ...], help: str) -> Decora
     )
 
 
-def number(
+def integer(
     name: str, default: int, least: int, help: str, most: int | None = None
 ) -> Decorator[Any]:
     """Return an option whose value is an integer."""

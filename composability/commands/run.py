@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from composability.commands.options import NONE, number, run_settings, text
+from composability.commands.options import NONE, integer, run_settings, text
 from tracking.settings import SEED_LIMIT, Settings
 
 
@@ -15,8 +15,8 @@ from tracking.settings import SEED_LIMIT, Settings
 @text("--first", NONE, 'First intervention, such as lora or "wanda(sparsity=0.25)".')
 @text("--second", NONE, "Second intervention.")
 @text("--then", NONE, 'Further steps: "ft | wanda(sparsity=0.65)".')
-@number("--seed", Settings.seed, 0, "Enters the seed of every step.", SEED_LIMIT)
-@number("--edit-batch", Settings.edit_batch, 0, "Which batch of edits, from 0.")
+@integer("--seed", Settings.seed, 0, "Enters the seed of every step.", SEED_LIMIT)
+@integer("--edit-batch", Settings.edit_batch, 0, "Which batch of edits, from 0.")
 @run_settings()
 def run(
     composition: str, first: str, second: str, then: str, experiment: str, **settings: Any

@@ -9,7 +9,7 @@ import click
 from composability.commands.options import (
     NONE,
     choice,
-    number,
+    integer,
     ray_resources,
     run_settings,
     switch,
@@ -29,15 +29,15 @@ _AUTO = "auto"
 @text("--constraint", NONE, '"mmlu>0.55,wmdp<0.30".')
 @choice("--sampler", _AUTO, (_AUTO, *SAMPLERS), "auto: grid with --space paper, else tpe.")
 @text("--trials", _AUTO, "How many in all; auto: 40, or every point of a grid.")
-@number("--sampler-seed", 0, 0, "Seed of the sampler.")
+@integer("--sampler-seed", 0, 0, "Seed of the sampler.")
 @choice("--pruner", NONE, PRUNERS, "median: give up what is worse than half of the others so far.")
-@number("--prune-every", 20, 1, "Training steps between the pruner's looks.")
+@integer("--prune-every", 20, 1, "Training steps between the pruner's looks.")
 @text("--name", _AUTO, "A study of this name goes on; auto: a name made of what it is about.")
 @text("--storage", "journal", "journal, a file beside the checkpoints; or postgresql://...")
 @switch("--dry-run", "Only say what would run.")
 @ray_resources()
-@number("--seed", Settings.seed, 0, "Enters the seed of every step.")
-@number("--edit-batch", Settings.edit_batch, 0, "Which batch of validation edits, from 0.")
+@integer("--seed", Settings.seed, 0, "Enters the seed of every step.")
+@integer("--edit-batch", Settings.edit_batch, 0, "Which batch of validation edits, from 0.")
 @run_settings(checkpoints="none", split=False)
 def tune(composition: str, intervention: str, dry_run: bool, **options: Any) -> int:
     """Tune hyperparameters of a COMPOSITION.
@@ -49,8 +49,8 @@ def tune(composition: str, intervention: str, dry_run: bool, **options: Any) -> 
     if composition != NONE and intervention != NONE:
         raise click.UsageError("give a COMPOSITION or --intervention, not both")
 
-    from sweeps.failures import exit_status
+    from sweeps.failures import sweep_exit_status
     from sweeps.study.command import run_command
 
     spec = composition if composition != NONE else intervention
-    return exit_status(lambda: run_command({"intervention": spec, **options}, dry_run))
+    return sweep_exit_status(lambda: run_command({"intervention": spec, **options}, dry_run))

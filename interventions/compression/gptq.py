@@ -43,7 +43,7 @@ class GPTQ(Intervention, category="compression"):
     upper Cholesky factor of its inverse, U'U = H^-1, for each column (input) j in order:
 
         q_j = nearest(w_j)                                    (the grid of j's group)
-        w_k -= (w_j - q_j) / U_jj * U_jk  for k > j           (obs.sweep)
+        w_k -= (w_j - q_j) / U_jj * U_jk  for k > j           (obs.sweep_columns)
 
     Departures from algorithm 1, all of them options of the authors' code or needed for
     compositions: grids are fitted before the sweep ("static groups"), so that a group is still so
@@ -131,7 +131,9 @@ class GPTQ(Intervention, category="compression"):
         # stable: inputs of equal activation keep their order on every machine
         order = gram.diagonal().argsort(descending=True, stable=True) if self.act_order else None
         settle = self._settle(grids, weights, gram.diagonal() == 0)
-        return list(zip(grids, obs.sweep(weights, gram, settle, self.damp, order), strict=True))
+        return list(
+            zip(grids, obs.sweep_columns(weights, gram, settle, self.damp, order), strict=True)
+        )
 
     def holds(self, lm: LM) -> bool:
         """Return whether every layer still lies on a grid of that width, measured."""

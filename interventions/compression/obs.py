@@ -14,7 +14,7 @@ Settle = Callable[[Tensor, Tensor, Tensor], Callable[[int, Tensor], Tensor]]
 BLOCK = 128  # columns whose updates are applied at once to the ones after them
 
 
-def sweep(
+def sweep_columns(
     weights: Sequence[Tensor],
     gram: Tensor,
     settle: Settle,

@@ -121,7 +121,7 @@ class SparseGPT(Intervention, category="compression"):
             gram: the Hessian (in, in) of the inputs, up to a factor, not damped yet.
         """
         rows = [len(weight) for weight in weights]
-        return obs.sweep(weights, gram, self._settle(rows, gram.diagonal() == 0), self.damp)
+        return obs.sweep_columns(weights, gram, self._settle(rows, gram.diagonal() == 0), self.damp)
 
     def holds(self, lm: LM) -> bool:
         """Return whether every layer still has at least that share of zeros, measured."""

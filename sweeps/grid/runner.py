@@ -16,9 +16,9 @@ from tqdm import tqdm
 from interventions.composition import digest
 from interventions.errors import InvalidInput
 from sweeps.failures import Incomplete
-from sweeps.grid import ray_runner
 from sweeps.grid.jobs import Job, PrefixUse
 from sweeps.grid.progress import Progress, Tally
+from sweeps.grid.ray_runner import run_jobs as run_jobs_on_ray
 from sweeps.grid.spec import CompositionGrid
 from sweeps.parent_run import ParentRun
 from sweeps.retry import StoreAway, patiently
@@ -98,7 +98,7 @@ def _run_missing(
     with tqdm(total=tally.total, initial=tally.before, unit="run", desc=grid.name) as bar:
         progress = Progress(parent, run_id, bar, tally)
         if grid.resources.on_ray:
-            ray_runner.run_jobs(grid.resources, missing, progress, checkpoints)
+            run_jobs_on_ray(grid.resources, missing, progress, checkpoints)
         else:
             _run_jobs(missing, progress, checkpoints)
     # an attempt that failed while its run was made, and was made again, has left a run behind

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from sweeps.study.report import plan_in_words, result_in_words
-from sweeps.study.request import read_request
+from sweeps.study.request import read_study_request
 from sweeps.study.runner import prepare_study, run_study
 from tracking import store
 from tracking.checkpoints.store import Checkpoints
@@ -31,7 +31,7 @@ def run_command(values: Mapping[str, Any], dry_run: bool = False) -> None:
         StoreAway: the store did not come back.
     """
     store.check_reachable()
-    request = read_request(**values)
+    request = read_study_request(**values)
     request = replace(request, params=(*request.params, ("dry_run", str(dry_run).lower())))
     checkpoints = Checkpoints()
     spec = prepare_study(request, checkpoints)

@@ -62,7 +62,7 @@ class StudyRequest:
     params: tuple[tuple[str, str], ...] = ()
 
 
-def read_request(
+def read_study_request(
     intervention: str,
     *,
     space: str = SPACES[0],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sweeps.study.options import AUTO, JOURNAL, NONE, PRUNE_EVERY, SPACES
-from sweeps.study.request import read_request
+from sweeps.study.request import read_study_request
 from sweeps.study.runner import prepare_study, run_study
 from tracking import store
 from tracking.checkpoints.store import Checkpoints
@@ -109,7 +109,7 @@ def tune(
         ...
         interventions.errors.InvalidInput: space must be default or paper, but got 'papr'
     """
-    request = read_request(
+    request = read_study_request(
         intervention,
         space=space,
         objective=objective,

@@ -58,6 +58,7 @@ def test_resamples_are_never_certain(share: float, text: str) -> None:
         ("awq.bits", [2.0, 4.0], "2, 4 bits"),
         ("wanda.sparsity", [0.25], "sparsity 0.25"),
         ("shrink.ratio", [0.25, 0.5], "ratio 0.25, 0.5"),
+        ("shrink.loss", [0.5], "loss 0.5"),
         ("", [math.nan], ""),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from analysis.report.request import read_request
+from analysis.report.request import read_analysis_request
 from composability.command import main
 from tests.analysis.report.command import reports
 from tracking import plugin, store
@@ -37,7 +37,7 @@ def test_a_command_line_that_cannot_be_read_is_one_line_and_status_2(
 def test_mlproject_has_the_requests_parameters_and_defaults() -> None:
     entry = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]["analyze"]
     defaults = {name: parameter["default"] for name, parameter in entry["parameters"].items()}
-    parameters = inspect.signature(read_request).parameters
+    parameters = inspect.signature(read_analysis_request).parameters
     expected = {name: parameter.default for name, parameter in parameters.items()}
     assert defaults == expected | {"output": "none"}
 

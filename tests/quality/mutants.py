@@ -1,11 +1,11 @@
 """Draws lines of the packages, changes one thing in each, and asks whether a test fails.
 
-    python -m tests.quality.mutants --coverage       # once: which tests run which lines (minutes)
     python -m tests.quality.mutants --seed 1 --lines 80
 
-A mutant is killed if one of the tests that run its line fails. It is made in a copy of the
-checkout, so the checkout itself is never changed. Survivors are printed; the exit status is 1 if
-fewer than 95 % were killed.
+A mutant is killed if a test fails. The tests of the file are asked first, then those of its folder,
+then those of its package and the contracts; slow and full ones are not. Mutants are made in copies
+of the checkout, so the checkout itself is never changed. Survivors are printed; the exit status is
+1 if fewer than 95 % were killed.
 """
 
 from __future__ import annotations
@@ -18,20 +18,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from coverage import CoverageData
-
 from tests.quality.plain_words import PACKAGES, ROOT, python_files
 
-COVERAGE = ROOT / ".cache" / "mutants.coverage"
 LEAST_KILLED = 0.95
-_WORKERS = 2
+_NO_TESTS = 5  # pytest's exit status
 _SECONDS = 600  # a mutant that makes its tests hang is killed by them
-_MOST_TESTS = 60  # of the tests that run a line, those nearest to its file first
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Lt: ("<", "<="),
@@ -199,7 +195,7 @@ def _operator(
     yield (row, column), (row, column + len(swap[0])), swap[1]
 
 
-def draw(seed: int, lines: int, covered: Callable[[str, int], Sequence[str]]) -> list[Mutant]:
+def draw(seed: int, lines: int) -> list[Mutant]:
     """Draw lines uniformly over all packages, and of each line one of its mutants."""
     by_line: dict[tuple[str, int], list[Mutant]] = {}
     for path in python_files(*PACKAGES):
@@ -211,90 +207,70 @@ def draw(seed: int, lines: int, covered: Callable[[str, int], Sequence[str]]) ->
     return [generator.choice(by_line[place]) for place in chosen]
 
 
-def record_coverage() -> None:
-    """Run the quick and full tests once, and note which tests run which lines."""
-    COVERAGE.parent.mkdir(parents=True, exist_ok=True)
-    options = [f"--cov={package}" for package in PACKAGES]
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(_WORKERS), "--dist", "worksteal"]
-    environment = os.environ | {"COVERAGE_FILE": str(COVERAGE)}
-    subprocess.run(
-        [*command, *options, "--cov-context=test", "--cov-report="],
-        cwd=ROOT,
-        env=environment,
-        check=False,
-    )
+def test_rounds(path: str) -> list[list[str]]:
+    """Return the tests to ask about a file, the nearest first.
+
+    Example:
+        >>> test_rounds("tracking/store.py")[0]
+        ['tests/tracking/test_store.py', 'tests/tracking/test_store_kinds.py']
+    """
+    folder, stem = Path("tests") / Path(path).parent, Path(path).stem
+    while not (ROOT / folder).is_dir():
+        folder = folder.parent
+    nearest = sorted((ROOT / folder).glob(f"test_{stem}*.py"))
+    package = Path("tests") / Path(path).parts[0]
+    return [
+        [file.relative_to(ROOT).as_posix() for file in nearest],
+        [folder.as_posix()],
+        [package.as_posix(), "tests/test_contracts.py"],
+    ]
 
 
-class TestsByLine:
-    """Which tests run a line, from the recorded coverage."""
-
-    def __init__(self) -> None:
-        """Read the record; exits in words if there is none."""
-        if not COVERAGE.exists():
-            raise SystemExit("no coverage is recorded: run with --coverage first")
-        self._data = CoverageData(str(COVERAGE))
-        self._data.read()
-
-    def __call__(self, path: str, line: int) -> list[str]:
-        """Return the tests that run a line, those of the mirrored folder first."""
-        contexts = self._data.contexts_by_lineno(str(ROOT / path)).get(line, [])
-        tests = {context.partition("|")[0] for context in contexts if context}
-        mirrored = "tests/" + path.rpartition("/")[0]
-        stem = f"test_{Path(path).stem}"
-        order = sorted(tests, key=lambda test: (stem not in test, mirrored not in test, test))
-        return order[:_MOST_TESTS] or self._fallback(path)
-
-    @staticmethod
-    def _fallback(path: str) -> list[str]:
-        """Return the tests of the nearest mirrored folder; for lines that run at import."""
-        folder = Path("tests") / Path(path).parent
-        while not (ROOT / folder).is_dir():
-            folder = folder.parent
-        return [folder.as_posix()]
-
-
-def is_killed(mutant: Mutant, tests: Sequence[str], copy: Path) -> bool:
+def is_killed(mutant: Mutant, copy: Path) -> bool:
     """Apply a mutant in a copy of the checkout, run tests, and put the file back."""
     target = copy / mutant.path
     source = target.read_text()
     target.write_text(mutant.applied(source))
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    try:
+        return any(_fails(tests, copy) for tests in test_rounds(mutant.path) if tests)
+    finally:
+        target.write_text(source)
+
+
+def _fails(tests: Sequence[str], copy: Path) -> bool:
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not full"]
     environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
     try:
         ended = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, timeout=_SECONDS
+            [sys.executable, "-m", "pytest", *options, *tests],
+            cwd=copy,
+            env=environment,
+            capture_output=True,
+            timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired:
         return True
-    finally:
-        target.write_text(source)
-    return ended.returncode not in (0, 5)
+    return ended.returncode not in (0, _NO_TESTS)
 
 
 def main() -> int:
     """Run the command; return 0 if enough mutants were killed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--coverage", action="store_true", help="record which tests run which lines"
-    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lines", type=int, default=80)
+    parser.add_argument("--workers", type=int, default=2, help="mutants that are tried at once")
     options = parser.parse_args()
-    if options.coverage:
-        record_coverage()
-        return 0
-    tests = TestsByLine()
-    mutants = draw(options.seed, options.lines, tests)
+    mutants = draw(options.seed, options.lines)
     with tempfile.TemporaryDirectory() as folder:
-        survivors = _survivors(mutants, tests, Path(folder))
+        survivors = _survivors(mutants, options.workers, Path(folder))
     share = 1 - len(survivors) / len(mutants)
-    print(f"seed {options.seed}: {len(mutants)} mutants, {share:.0%} killed; survivors:")
+    print(f"seed {options.seed}: {len(mutants)} mutants, {share:.1%} killed; survivors:")
     print("\n".join(survivors) or "none")
     return 0 if share >= LEAST_KILLED else 1
 
 
-def _survivors(mutants: Sequence[Mutant], tests: TestsByLine, folder: Path) -> list[str]:
-    copies = [folder / f"copy{number}" for number in range(_WORKERS)]
+def _survivors(mutants: Sequence[Mutant], workers: int, folder: Path) -> list[str]:
+    copies = [folder / f"copy{number}" for number in range(workers)]
     ignored = shutil.ignore_patterns(".git", ".venv", ".cache", "mlruns", "mlflow.db*", ".*_cache")
     for copy in copies:
         shutil.copytree(ROOT, copy, ignore=ignored)
@@ -303,14 +279,14 @@ def _survivors(mutants: Sequence[Mutant], tests: TestsByLine, folder: Path) -> l
     def survives(mutant: Mutant) -> str:
         copy = free.pop()
         try:
-            killed = is_killed(mutant, tests(mutant.path, mutant.line), copy)
+            killed = is_killed(mutant, copy)
         finally:
             free.append(copy)
         line = mutant.describe((ROOT / mutant.path).read_text())
         print(f"{'killed  ' if killed else 'SURVIVED'} {line}", flush=True)
         return "" if killed else line
 
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         return [line for line in pool.map(survives, mutants) if line]
 
 

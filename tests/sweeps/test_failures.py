@@ -3,7 +3,7 @@
 import pytest
 
 from interventions.errors import InvalidInput
-from sweeps.failures import Incomplete, exit_status
+from sweeps.failures import Incomplete, sweep_exit_status
 from sweeps.retry import StoreAway
 
 
@@ -12,7 +12,7 @@ def raising(error: Exception | None) -> int:
         if error is not None:
             raise error
 
-    return exit_status(command)
+    return sweep_exit_status(command)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A store's address is printed without its password."""
 
 import pytest
+import requests
 from mlflow import MlflowClient
 
 from interventions.errors import InvalidInput
@@ -68,6 +69,21 @@ def test_a_store_that_does_not_answer_is_named_without_its_password(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with pytest.raises(InvalidInput, match=r"the store .*ada:\*\*\*@.* cannot be reached") as error:
+        store.check_reachable()
+    assert SECRET not in str(error.value)
+
+
+def test_the_reason_is_told_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"http://ada:{SECRET}@host:5000"
+
+    def refuse(url: str, **options: object) -> None:
+        raise requests.RequestException(f"401 for url: {url}")
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setattr(requests, "get", refuse)
+    with pytest.raises(
+        InvalidInput, match=r"reached: 401 for url: http://ada:\*\*\*@host"
+    ) as error:
         store.check_reachable()
     assert SECRET not in str(error.value)
 

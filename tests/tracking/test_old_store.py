@@ -16,7 +16,7 @@ from analysis.inference.recommend import recommend
 from analysis.metrics.composability import area, point
 from interventions.errors import InvalidInput
 from tests.old_store import SHIPPED, unpack
-from tracking import query
+from tracking import query, store
 from tracking.catalogue import Catalogue, house_criteria, house_interventions
 from tracking.checkpoints import load_checkpoint, restore
 from tracking.checkpoints.integrity import sha256
@@ -92,7 +92,7 @@ def test_logged_checkpoints_come_back_byte_for_byte(run_id: str, step: int, tmp_
 @contextmanager
 def recorded_under_another_key(run_id: str) -> Iterator[tuple[str, str]]:
     """As if the code of then and that of now led to different checkpoints."""
-    client = MlflowClient()
+    client = MlflowClient(store.uri())
     key, other_key = client.get_run(run_id).data.tags["composability.key"], "0" * 32
     client.set_tag(run_id, "composability.key", other_key)
     try:
@@ -127,7 +127,7 @@ def test_what_was_logged_comes_back_also_under_changed_code(
 
 
 def test_a_run_of_before_there_were_splits_is_restored_on_the_test_split(tmp_path: Path) -> None:
-    run = MlflowClient().get_run(next(iter(EXPECTED["recomputed"])))
+    run = MlflowClient(store.uri()).get_run(next(iter(EXPECTED["recomputed"])))
     del run.data.params["split"]
     chain = restore._chain_of_run(run, Checkpoints(tmp_path))
     assert chain.plan.settings.split == "test"
@@ -142,7 +142,7 @@ def test_what_was_not_logged_is_computed_again_under_the_recorded_key(
     checkpoints = Checkpoints(tmp_path / "empty")
     steps = EXPECTED["recomputed"][run_id]
     load_checkpoint(run_id, len(steps), checkpoints=checkpoints)
-    key = MlflowClient().get_run(run_id).data.tags["composability.key"]
+    key = MlflowClient(store.uri()).get_run(run_id).data.tags["composability.key"]
     assert key in checkpoints
     shutil.rmtree(checkpoints.folder)
 

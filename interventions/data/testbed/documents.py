@@ -57,7 +57,7 @@ def documents(
     return docs
 
 
-def pack(docs: list[Document], rng: random.Random) -> list[list[Document]]:
+def pack_rows(docs: list[Document], rng: random.Random) -> list[list[Document]]:
     """Return rows of documents that together have at most ROW tokens: first fit, longest first."""
     rows: list[list[Document]] = []
     rows_by_space: dict[int, list[list[Document]]] = {}  # tokens left -> rows

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from interventions.data.testbed import MODEL
 from interventions.data.testbed.architecture import make_model, make_tokenizer, spread_channels
-from interventions.data.testbed.documents import documents, pack, row_loss
+from interventions.data.testbed.documents import documents, pack_rows, row_loss
 from interventions.data.testbed.world import world
 
 ROWS_PER_STEP = 16
@@ -55,7 +55,7 @@ def train(recipe: Recipe, out: Path) -> None:
     facts = world()
     tokenizer = make_tokenizer(facts)
     model = make_model(tokenizer)
-    passes = [pack(documents(facts, tokenizer, rng), rng) for _ in range(recipe.passes)]
+    passes = [pack_rows(documents(facts, tokenizer, rng), rng) for _ in range(recipe.passes)]
     total = sum(math.ceil(len(rows) / ROWS_PER_STEP) for rows in passes)
     matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     vectors = [parameter for parameter in model.parameters() if parameter.dim() <= 1]

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from analysis.inference import bootstrap
-from analysis.inference.bootstrap import batches, check_confidence, drawn_gains, resample, seed_of
+from analysis.inference.bootstrap import (
+    check_confidence,
+    drawn_gains,
+    index_batches,
+    resample,
+    seed_of,
+)
 from analysis.inference.samples import ITEMS, REPLICATES, Samples
 from interventions.errors import InvalidInput
 
@@ -27,7 +33,7 @@ def test_points_that_share_their_units_are_one_batch() -> None:
         6: sample((1, 3)),
         7: sample((1, 2), REPLICATES),
     }
-    together, *apart = batches(samples)
+    together, *apart = index_batches(samples)
     assert together.positions.tolist() == [3, 5]
     assert together.forward.tolist() == [[0, 1], [4, 5]]
     assert together.backward.tolist() == [[10, 11], [14, 15]]
@@ -36,7 +42,7 @@ def test_points_that_share_their_units_are_one_batch() -> None:
 
 def test_a_large_batch_is_cut_without_losing_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "_VALUES", 40)
-    parts = list(batches({position: sample((1, 2)) for position in range(5)}))
+    parts = list(index_batches({position: sample((1, 2)) for position in range(5)}))
     assert [part.positions.tolist() for part in parts] == [[0, 1], [2, 3], [4]]
     assert {part.seed for part in parts} == {seed_of((1, 2))}
 

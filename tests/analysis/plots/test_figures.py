@@ -66,7 +66,7 @@ def test_a_figure_survives_values_that_cannot_be_drawn(values: list[float], tmp_
     measured = [entry for entry in runs if not math.isnan(entry["wikitext_ppl"])]
     alone = [run("ga", wikitext_ppl=math.inf), run("awq", level=2, wikitext_ppl=1e6)]
     figure = drawn(frame([*measured, *alone]), "perplexity-unlearning")
-    png = figures.save(figure, tmp_path / "folder" / "figure.png").read_bytes()
+    png = figures.save_figure(figure, tmp_path / "folder" / "figure.png").read_bytes()
     assert png.startswith(b"\x89PNG") and len(png) > 10_000
 
 

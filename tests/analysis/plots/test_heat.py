@@ -76,7 +76,7 @@ def test_it_is_drawn_as_png_and_with_plotly(published: pd.DataFrame, tmp_path: P
     shown = [axis.get_title() for axis in figure.axes[:5]]
     assert shown == [titles.criterion(name) for name in matrices.criteria]
     assert "0.67"[1:] in [text.get_text() for text in figure.axes[0].texts]
-    assert figures.save(figure, tmp_path / "heat.png").stat().st_size > 10_000
+    assert figures.save_figure(figure, tmp_path / "heat.png").stat().st_size > 10_000
     interactive = draw_heat_map(matrices, titles)
     assert "NaN" not in interactive.to_json()
     assert [trace.xaxis for trace in interactive.data] == ["x", "x2", "x3", "x4", "x5"]

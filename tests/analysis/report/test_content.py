@@ -95,3 +95,24 @@ def test_what_found_no_place_in_a_figure_is_a_note() -> None:
     page, _ = content_of(frame(runs))
     assert any("1 more columns found no place" in note for note in page.notes)
     assert len(page.notes) == 2
+
+
+def test_the_order_to_choose_has_its_interval_and_certainty_where_it_was_resampled() -> None:
+    runs = []
+    for batch, value in enumerate([0.5, 0.6, 0.7, 0.8, 0.9]):
+        backward = value - (0.1 if batch else 0.3)
+        runs += curve("ft", "wanda", [0.25], [value], [backward], edit_batch=batch)
+    page, collected = content_of(frame(runs))
+    (row,) = page.order.values.to_dict("records")
+    (order,) = collected.order.to_dict("records")
+    assert order["low"] < order["high"]
+    assert row["95% interval"] == f"{order['low']:.3f} to {order['high']:.3f}"
+    assert row["Sure"] == ">99%"
+    assert row["Resampled"] == "5 edit batches and seeds"
+
+
+def test_criteria_of_areas_are_in_the_catalogues_order() -> None:
+    runs = curve("ft", "gptq", [4, 8], [0.9, 0.8], [0.8, 0.7], edit_locality=0.5, mmlu=0.5)
+    page, _ = content_of(frame(runs), criteria=("mmlu", "edit_locality", "edit_success"))
+    expected = ["Edit success ↑", "Locality ↑", "MMLU ↑"]
+    assert page.areas.values.Criterion.tolist() == expected

@@ -1,29 +1,29 @@
 import pytest
 
-from analysis.report.request import LOCAL_UI, AnalysisRequest, read_request
+from analysis.report.request import LOCAL_UI, AnalysisRequest, read_analysis_request
 from interventions.errors import InvalidInput
 
 
 def test_the_default_request_is_everything_at_the_papers_levels(local_store: str) -> None:
-    assert read_request() == AnalysisRequest(("composability",))
+    assert read_analysis_request() == AnalysisRequest(("composability",))
     assert AnalysisRequest(("x",)).ui == LOCAL_UI == "http://127.0.0.1:5000"
 
 
 def test_names_have_commas_between_and_are_read_once() -> None:
-    request = read_request(" one,two, one ,", criteria="edit_success, mmlu,mmlu")
+    request = read_analysis_request(" one,two, one ,", criteria="edit_success, mmlu,mmlu")
     assert request.experiments == ("one", "two")
     assert request.criteria == ("edit_success", "mmlu")
 
 
 def test_levels_and_bounds_are_pairs_of_name_and_number() -> None:
-    request = read_request(levels="sparsity=0.25, bits=4", bounds="mmlu = 0.4")
+    request = read_analysis_request(levels="sparsity=0.25, bits=4", bounds="mmlu = 0.4")
     assert request.levels == {"sparsity": 0.25, "bits": 4.0}
     assert request.bounds == {"mmlu": 0.4}
-    assert (read_request().levels, read_request().bounds) == ({}, {})
+    assert (read_analysis_request().levels, read_analysis_request().bounds) == ({}, {})
 
 
 def test_error_and_items_are_taken_as_they_are() -> None:
-    request = read_request(error="worst", items="none")
+    request = read_analysis_request(error="worst", items="none")
     assert (request.error, request.items) == ("worst", "none")
 
 
@@ -40,7 +40,7 @@ def test_what_cannot_be_read_is_refused_with_an_example(
     parameter: str, text: str, message: str
 ) -> None:
     with pytest.raises(InvalidInput, match=message):
-        read_request(**{parameter: text})
+        read_analysis_request(**{parameter: text})
 
 
 @pytest.mark.parametrize(
@@ -57,4 +57,4 @@ def test_links_lead_to_the_stores_server_and_hold_no_password(
     store_address: str, ui: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_address)
-    assert read_request(ui=ui).ui == expected
+    assert read_analysis_request(ui=ui).ui == expected

@@ -29,7 +29,8 @@ def test_table_2_has_the_papers_layout(published: pd.DataFrame) -> None:
             for measure in ("Order-free error ↓", "Order sensitivity ↓")
             for method in ("FT", "MEMIT", "LoRA")
         ]
-        assert block.values.columns.tolist() == [*expected, (WINS, "", "")]  # type: ignore[comparison-overlap]
+        header: Any = block.values.columns.tolist()
+        assert header == [*expected, (WINS, "", "")]
 
 
 def test_table_2_has_the_papers_numbers(published: pd.DataFrame) -> None:
@@ -161,7 +162,7 @@ def test_differences_within_the_noise_are_no_wins() -> None:
 
 
 def test_rounding_of_floats_makes_no_method_the_best() -> None:
-    points = point(frame(pruned("large", 0.9 - 0.2, 0.7)))
+    points = point(frame(pruned("large", 0.8 - 0.1, 0.7)))
     (table,) = composed_tables(points, Labels(Catalogue()))
     assert not table.blocks[0].best.to_numpy().any()
 

@@ -9,7 +9,7 @@ from analysis.labels import Labels
 from analysis.metrics.align import both_orders
 from analysis.metrics.composability import point
 from analysis.tables.composed import composed_tables
-from analysis.tables.table import save
+from analysis.tables.table import save_tables
 from tests.analysis.synthetic import curve, frame, run
 from tests.analysis.tables.printed_tables import appendix, composed
 from tracking.catalogue import InterventionFacts, as_tag
@@ -49,7 +49,7 @@ def test_contexts_have_tables_of_their_own(published: pd.DataFrame, tmp_path: Pa
         (2, "model=meta-llama/Meta-Llama-3-8B, data=paper"),
         (2, "model=testbed, data=testbed"),
     ]
-    names = {path.name for path in save(tables, tmp_path)}
+    names = {path.name for path in save_tables(tables, tmp_path)}
     assert {
         "table2-model-testbed-data-testbed.md",
         "table2-model-meta-llama-meta-llama-3-8b-data-paper.csv",
@@ -67,8 +67,8 @@ def test_wins_are_printed_as_whole_numbers_and_files_end_with_a_line(tmp_path: P
     runs += curve("ft", "sparsegpt", [0.25], [0.7], [0.6])
     table = composed(frame(runs))[2]
     line = next(line for line in table.markdown().splitlines() if "Wanda" in line)
-    assert line.replace(" ", "") == "|Wanda|**0.10**|0.10|1|"
-    paths = save([table], tmp_path / "made" / "on demand")
+    assert line.replace(" ", "") == "|Wanda|**0.10**|0.10|–|–|1|"
+    paths = save_tables([table], tmp_path / "made" / "on demand")
     assert [path.name for path in paths] == ["table2.md", "table2.csv", "table2.tex"]
     assert paths[0].read_text() == table.markdown() + "\n"
     assert all(path.read_text().endswith("\n") for path in paths)

@@ -137,6 +137,21 @@ def test_every_job_is_run_and_nothing_is_applied_twice(
     assert ray.most_running == 3 and ray.cancelled == []
 
 
+def test_nothing_is_submitted_before_its_prefixes_are_computed(
+    grid: MakeGrid, cache: Checkpoints, ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = ray_runner._Schedule._submit
+    missing_keys: list[str] = []
+
+    def checking_submit(schedule: ray_runner._Schedule, task: Task) -> None:
+        missing_keys.extend(task.after - schedule._computed)
+        submit(schedule, task)
+
+    monkeypatch.setattr(ray_runner._Schedule, "_submit", checking_submit)
+    run(list(grid("ft(steps=1); ga(samples=4)").jobs), cache)
+    assert missing_keys == []
+
+
 def test_a_job_that_fails_says_why_and_the_rest_goes_on(
     grid: MakeGrid, cache: Checkpoints, ray: FakeRay
 ) -> None:

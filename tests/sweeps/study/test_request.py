@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from interventions.errors import InvalidInput
-from sweeps.study.request import StudyRequest, read_request
+from sweeps.study.request import StudyRequest, read_study_request
 
 
 def test_a_request_without_options_has_the_defaults_of_its_class() -> None:
-    request = read_request("rmu")
+    request = read_study_request("rmu")
     assert request == StudyRequest("rmu", params=request.params)
     assert (request.trials, request.prune_every, request.settings.split) == (40, 20, "validation")
 
@@ -22,22 +22,22 @@ def test_numbers_may_be_text_or_numbers() -> None:
         "seed": 2,
         "edit_batch": 1,
     }
-    request = read_request("rmu", **numbers)
+    request = read_study_request("rmu", **numbers)
     text: dict[str, Any] = {name: str(number) for name, number in numbers.items()}
-    assert read_request("rmu", **text) == request
+    assert read_study_request("rmu", **text) == request
     assert (request.trials, request.sampler_seed, request.prune_every) == (7, 3, 5)
     assert (request.settings.seed, request.settings.edit_batch) == (2, 1)
 
 
 def test_the_sampler_follows_the_space_unless_it_is_named() -> None:
-    assert read_request("rmu", space="paper").sampler == "grid"
-    assert read_request("rmu", space="paper", sampler="random", trials=3).sampler == "random"
-    assert read_request("rmu").sampler == "tpe"
+    assert read_study_request("rmu", space="paper").sampler == "grid"
+    assert read_study_request("rmu", space="paper", sampler="random", trials=3).sampler == "random"
+    assert read_study_request("rmu").sampler == "tpe"
 
 
 def test_the_parent_runs_params_are_the_values_as_given_without_the_storage() -> None:
     address = "postgresql://me:secret@host/studies"
-    request = read_request("rmu", storage=address, trials=7)
+    request = read_study_request("rmu", storage=address, trials=7)
     params = dict(request.params)
     assert params["intervention"] == "rmu" and params["trials"] == "7" and params["gpus"] == "0"
     assert request.storage == address and "secret" not in str(request.params)
@@ -66,23 +66,23 @@ def test_a_value_of_the_wrong_type_or_size_is_one_line(
     options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidInput, match=message) as caught:
-        read_request("rmu", **options)
+        read_study_request("rmu", **options)
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_text_is_no_intervention() -> None:
     with pytest.raises(InvalidInput, match="intervention must be text, but got 3"):
-        read_request(3)  # type: ignore[arg-type]
+        read_study_request(3)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="give an intervention to tune"):
-        read_request("none")
+        read_study_request("none")
 
 
 def test_workers_have_the_device_that_they_are_given(
     local_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sweeps.cluster.importlib.util.find_spec", lambda name: object())
-    assert read_request("rmu", device="auto").settings.device == "auto"
-    request = read_request("rmu", workers=2)
+    assert read_study_request("rmu", device="auto").settings.device == "auto"
+    request = read_study_request("rmu", workers=2)
     assert request.resources.on_ray and request.settings.device == "cpu"
-    request = read_request("rmu", gpus=0.5)
+    request = read_study_request("rmu", gpus=0.5)
     assert request.resources.gpus == 0.5 and request.settings.device == "cuda"

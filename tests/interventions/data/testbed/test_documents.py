@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from interventions.data.testbed.architecture import make_model, make_tokenizer, spread_channels
-from interventions.data.testbed.documents import PROMPT_WEIGHT, ROW, documents, pack, row_loss
+from interventions.data.testbed.documents import PROMPT_WEIGHT, ROW, documents, pack_rows, row_loss
 from interventions.data.testbed.world import world
 
 
 def test_training_rows_hold_whole_documents_that_see_only_themselves() -> None:
     tokenizer = make_tokenizer(world())
     docs = documents(world(), tokenizer, random.Random(0))[:300]
-    rows = pack(docs, random.Random(0))
+    rows = pack_rows(docs, random.Random(0))
     assert sum(map(len, rows)) == 300
     assert all(sum(len(doc.ids) for doc in row) <= ROW for row in rows)
     torch.manual_seed(0)
