@@ -15,97 +15,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-# old module -> the modules that have its names now
-MODULES: Mapping[str, tuple[str, ...]] = {
-    "interventions.layers": (
-        "interventions.anatomy",
-        "interventions.partial_pass",
-        "interventions.feeders",
-    ),
-    "interventions.watching": ("interventions.callbacks",),
-    "interventions.spaces": ("interventions.search_space", "interventions.base"),
-    "interventions.compression.peers": ("interventions.compression.backends",),
-    "tracking.liveness": ("tracking.lifecycle",),
-    "tracking.checkpoints": ("tracking.checkpoints.store",),
-    "tracking.changes": ("tracking.checkpoints.delta",),
-    "tracking.restore": ("tracking.checkpoints.restore",),
-    "tracking.pages": ("tracking.query",),
-    "sweeps.choices": ("sweeps.grid.enumerate", "sweeps.grid.presets", "sweeps.grid.ranges"),
-    "sweeps.jobs": ("sweeps.grid.jobs",),
-    "sweeps.running": ("sweeps.grid.runner", "sweeps.failures"),
-    "sweeps.workers": ("sweeps.cluster", "sweeps.grid.ray_runner"),
-    "sweeps.estimate": ("sweeps.grid.estimate",),
-    "sweeps.progress": ("sweeps.grid.progress",),
-    "sweeps.grid": ("sweeps.grid.spec",),
-    "sweeps.ledger": ("sweeps.parent_run", "sweeps.values"),
-    "sweeps.patience": ("sweeps.retry",),
-    "sweeps.tune": ("sweeps.study.command",),
-    "sweeps.trying": ("sweeps.study.spec", "sweeps.study.trial"),
-    "sweeps.tuning": ("sweeps.study.runner",),
-    "sweeps.serving": ("sweeps.study.ray_runner",),
-    "sweeps.spaces": ("sweeps.study.search_space",),
-    "sweeps.storages": ("sweeps.study.storage",),
-    "sweeps.choosing": ("sweeps.study.selection",),
-    "sweeps.conclusion": ("sweeps.study.report",),
-    "sweeps.plots": ("sweeps.study.plots",),
-    "sweeps.study": ("sweeps.study.trial_queue", "sweeps.study.options"),
-    "sweeps.objectives": ("sweeps.study.objectives",),
-    "analysis.orders": (
-        "analysis.metrics.align",
-        "analysis.metrics.settings",
-        "analysis.metrics.groups",
-        "analysis.metrics.columns",
-    ),
-    "analysis.points": (
-        "analysis.metrics.points",
-        "analysis.metrics.missing",
-        "analysis.metrics.measures",
-        "analysis.metrics.groups",
-        "analysis.metrics.columns",
-    ),
-    "analysis.areas": ("analysis.metrics.areas", "analysis.metrics.columns"),
-    "analysis.composability": ("analysis.metrics.composability",),
-    "analysis.bounds": ("analysis.metrics.bounds",),
-    "analysis.wins": ("analysis.metrics.wins",),
-    "analysis.statistics": (
-        "analysis.inference.intervals",
-        "analysis.inference.ties",
-        "analysis.inference.bootstrap",
-    ),
-    "analysis.samples": ("analysis.inference.samples",),
-    "analysis.recommendation": ("analysis.inference.recommend",),
-    "analysis.layouts": (
-        "analysis.tables.layouts",
-        "analysis.tables.composed",
-        "analysis.tables.appendix",
-        "analysis.metrics.levels",
-    ),
-    "analysis.tables": ("analysis.tables.table",),
-    "analysis.curves": ("analysis.plots.curves", "analysis.plots.panels"),
-    "analysis.heat": ("analysis.plots.heat",),
-    "analysis.figures": ("analysis.plots.figures", "analysis.plots.heat_figure"),
-    "analysis.interactive": ("analysis.plots.interactive",),
-    "analysis.findings": ("analysis.report.findings.all", "analysis.report.findings.evidence"),
-    "analysis.content": ("analysis.report.content", "analysis.report.collect"),
-    "analysis.report": ("analysis.report.page",),
-    "analysis.request": ("analysis.report.request", "analysis.report.prepare"),
-    "analysis.analyze": ("analysis.report.files", "analysis.report.collect"),
-}
-
-# old name -> new name
-NAMES: Mapping[str, str] = {
-    "Claims": "TrialQueue",
-    "Grid": "CompositionGrid",
-    "Ledger": "ParentRun",
-    "Look": "Callback",
-    "Place": "StudyRuns",
-    "Prepared": "PreparedAnalysis",
-    "Request": "StudyRequest",
-    "Room": "TuningContext",
-    "Shared": "PrefixUse",
-    "Spent": "Cost",
-    "Work": "StudySpec",
-}
+from interventions.moved_names import MODULES, NAMES
 
 # what followed `python -m` -> what follows `composability`
 COMMANDS: Mapping[str, Sequence[str]] = {
@@ -154,7 +64,7 @@ def install() -> None:
 
 
 class _OldModules(MetaPathFinder):
-    """Finds a module at its old path, after every other finder has found nothing."""
+    """Finds a module at its old path; it is asked when every finder before it found nothing."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -192,7 +102,7 @@ class _OldModule(ModuleType):
 def _look_up(module: str, name: str) -> Any:
     for new_path in MODULES[module]:
         new_module = importlib.import_module(new_path)
-        for candidate in (name, NAMES.get(name, name)):
+        for candidate in (NAMES.get(module, {}).get(name, name), name):
             if hasattr(new_module, candidate):
                 return getattr(new_module, candidate)
     raise AttributeError(

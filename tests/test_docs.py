@@ -7,7 +7,8 @@ import pytest
 
 from composability.command import cli
 from interventions.criteria.base import CRITERIA
-from interventions.moved import COMMANDS, MODULES
+from interventions.moved import COMMANDS
+from interventions.moved_names import MODULES
 from tests.checkouts import ROOT, copy_checkout, make_environment, recorded_runs, run_program
 from tests.command_line import option_defaults
 

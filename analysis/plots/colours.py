@@ -25,7 +25,6 @@ def assign_colours(grid: PanelGrid) -> dict[str, str]:
             positions[title] = fixed_positions[name]
     used_positions = set(positions.values())
     free = [position for position in range(len(PALETTE)) if position not in used_positions]
-    free = free or [len(PALETTE) - 1]
     remaining_titles = [title for title in names if title not in positions]
     for index, title in enumerate(remaining_titles):
         positions[title] = free[index % len(free)]

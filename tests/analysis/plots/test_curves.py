@@ -4,6 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.metrics import composability as co
+from analysis.metrics.align import both_orders
+from analysis.plots import curves
 from tests.analysis.plots.panel_grids import panel_grids
 from tests.analysis.synthetic import curve, frame, run
 from tracking.catalogue import InterventionFacts, as_tag
@@ -57,6 +60,32 @@ def test_both_orders_end_in_the_intervention_alone_where_nothing_is_compressed()
     assert (forward.tolist(), backward.tolist()) == ([0.5, 0.6, 1], [0.4, 0.5, 1])
     assert grid.level_range(pruned) == (0, 0.5)
     assert grid.level_range(quantized) == (4, 16)
+
+
+def test_levels_rise_whatever_the_order_of_the_points() -> None:
+    runs = frame(curve("ft", "wanda", [0.25, 0.5, 0.75], [0.9, 0.7, 0.3], [0.8, 0.6, 0.2]))
+    points = co.point(runs)
+    (grid,) = curves.grids(both_orders(runs), points.iloc[[1, 2, 0]])
+    (pruned,) = grid.panels[0, 0].curves
+    assert pruned.levels.tolist() == [0.25, 0.5, 0.75]
+    assert pruned.forward.tolist() == [0.9, 0.7, 0.3]
+
+
+def test_the_compression_alone_is_that_of_the_same_variant() -> None:
+    runs = []
+    for samples in (16.0, 32.0):
+        columns = {"wanda.samples": samples}
+        runs += curve("ft", "wanda", [0.25], [0.9], [0.8], **columns)
+        runs.append(run("wanda", level=0.25, edit_success=samples / 100, **columns))
+    pair = panel_grids(frame(runs))["figure2"].panels[0, 0].curves
+    assert [curve.alone.tolist() for curve in pair] == [[0.16], [0.32]]
+
+
+def test_a_criterion_that_is_no_share_is_logarithmic(published: pd.DataFrame) -> None:
+    grid = panel_grids(published)["figure2"]
+    assert grid.is_logarithmic("wikitext_ppl")
+    assert not grid.is_logarithmic("edit_success") and not grid.is_logarithmic("mmlu")
+    assert (grid.chance("mmlu"), grid.chance("edit_success")) == (0.25, None)
 
 
 def test_curves_have_no_common_end_where_the_intervention_was_not_run_alone() -> None:

@@ -47,15 +47,18 @@ def test_a_criterion_that_was_not_measured_is_no_main_one() -> None:
 
 def test_a_third_partys_criterion_judges_by_its_own_facts() -> None:
     facts = {
-        "exactness": CriterionFacts("higher", "accuracy", judges=("editing",), category="editing"),
+        "answer_length": CriterionFacts("neither", "share", judges=("editing",)),
+        "exact_match": CriterionFacts(
+            "higher", "accuracy", judges=("editing",), category="editing"
+        ),
         "toxicity": CriterionFacts("lower", "share"),
         "fluency": CriterionFacts("higher", "share"),
     }
     values = dict.fromkeys(facts, 0.5)
     evidence = evidence_of(both("ft", "rmu", about_criteria=as_tag(facts), **values))
-    assert evidence.main_criteria == {"editing": "exactness"}
+    assert evidence.main_criteria == {"editing": "exact_match"}
     assert evidence.general_criterion == "fluency"
-    assert evidence.plain_title("exactness") == "exactness"
+    assert evidence.plain_title("exact_match") == "exact match"
 
 
 def test_main_points_are_complete_and_of_both_categories_of_a_pair() -> None:
