@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -48,7 +49,9 @@ def attribute_of_old_module(module: str) -> Callable[[str], Any]:
     """Return a ``__getattr__`` for a package whose path was a module before."""
 
     def attribute(name: str) -> Any:
-        if name.startswith("__"):
+        # `from sweeps.grid import jobs` asks for an attribute before it imports the submodule
+        is_submodule = find_spec(f"{module}.{name}") is not None
+        if name.startswith("__") or is_submodule:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         value = _look_up(module, name)
         _warn(module, stacklevel=3)

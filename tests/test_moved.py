@@ -77,6 +77,14 @@ def test_a_path_that_became_a_package_has_its_old_names_with_a_warning(old_path:
         package.nonsense  # noqa: B018 - the look-up is the test
 
 
+def test_a_submodule_is_imported_without_a_warning() -> None:
+    code = (
+        "import warnings; warnings.filterwarnings('error', '.* goes with version 0.3')\n"
+        "from sweeps.grid import describe, jobs; from analysis.tables import layouts"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_an_unknown_module_is_still_an_error() -> None:
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("interventions.nonsense")

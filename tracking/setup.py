@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from interventions import moved
-from interventions.cache import root
+from interventions.cache import checkout, root
 from interventions.errors import InvalidInput
 from tracking import store
 
@@ -79,18 +79,21 @@ def runs_table_address(port: int) -> str:
 
 
 def set_up() -> None:
-    """Link this environment, initialise the store, and print where both are.
+    """Initialise the store, link this environment for `mlflow run`, and print where both are.
+
+    An installed wheel has no project for `mlflow run`: there the store is all that is set up.
 
     Raises:
         InvalidInput: there is a real environment where the link should be, or the experiment was
             deleted.
     """
-    try:
-        link = link_environment(Path(sys.prefix))
-    except FileExistsError as error:
-        raise InvalidInput(str(error)) from error
-    address = store.shown_address(initialise_store())
-    print(f"store {address}\nenvironment {link} -> {sys.prefix}")
+    environment = "none: this is no checkout that `mlflow run` could run"
+    if checkout() is not None:
+        try:
+            environment = f"{link_environment(Path(sys.prefix))} -> {sys.prefix}"
+        except FileExistsError as error:
+            raise InvalidInput(str(error)) from error
+    print(f"store {store.shown_address(initialise_store())}\nenvironment {environment}")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,27 @@ def test_an_environment_that_is_no_link_is_not_touched() -> None:
         setup.link_environment(Path(sys.prefix))
 
 
+def test_set_up_prints_the_store_and_the_link(
+    environments: Path, local_store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup.set_up()
+    store_line, environment_line = capsys.readouterr().out.splitlines()
+    assert store_line == f"store {local_store}"
+    assert environment_line == f"environment {setup.environment_link()} -> {sys.prefix}"
+
+
+def test_a_wheel_sets_up_its_store_only(
+    environments: Path,
+    local_store: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(setup, "checkout", lambda: None)
+    setup.set_up()
+    assert "environment none: this is no checkout" in capsys.readouterr().out
+    assert not environments.exists()
+
+
 # the project
 
 
