@@ -1,11 +1,13 @@
 """What the README and the documentation say, as a newcomer would check it."""
 
 import functools
+import json
 import math
 import re
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from benchmarks.effects import COLUMNS, SPECS, effects
 from interventions.base import INTERVENTIONS, make
@@ -31,12 +33,25 @@ def printed_effects() -> dict[str, dict[str, float]]:
     return effects_of
 
 
-@functools.cache
-def measured_effects() -> dict[str, dict[str, float]]:
-    """Return the same, measured now."""
-    return {
-        spec: {name: score.value for name, score in scores.items()} for spec, scores, _ in effects()
-    }
+Effects = dict[str, dict[str, float]]
+
+
+@pytest.fixture(scope="module")
+def measured_effects(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Effects:
+    """Return the same, measured now; of pytest-xdist's workers one measures, the other waits."""
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent  # a folder of all workers
+    path = shared / "effects.json"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            measured = {
+                spec: {name: score.value for name, score in scores.items()}
+                for spec, scores, _ in effects()
+            }
+            path.write_text(json.dumps(measured))
+    measured_now: Effects = json.loads(path.read_text())
+    return measured_now
 
 
 def documented_categories() -> dict[str, str]:
@@ -46,11 +61,11 @@ def documented_categories() -> dict[str, str]:
 
 
 @pytest.mark.full
-def test_the_table_of_effects_is_what_its_command_prints() -> None:
-    assert set(printed_effects()) == set(measured_effects()) == set(SPECS)
+def test_the_table_of_effects_is_what_its_command_prints(measured_effects: Effects) -> None:
+    assert set(printed_effects()) == set(measured_effects) == set(SPECS)
     for spec, values in printed_effects().items():
         for name, value in values.items():
-            measured = measured_effects()[spec][name]
+            measured = measured_effects[spec][name]
             if name == "wikitext_ppl":
                 expected = pytest.approx(math.log(value), rel=PERPLEXITY)
                 assert math.log(measured) == expected, (spec, name)
@@ -59,16 +74,16 @@ def test_the_table_of_effects_is_what_its_command_prints() -> None:
 
 
 @pytest.mark.full
-def test_every_editor_edits_on_the_testbed() -> None:
+def test_every_editor_edits_on_the_testbed(measured_effects: Effects) -> None:
     for editor, least in (("ft", 0.85), ("lora", 0.85), ("memit", 0.70)):
-        scores = measured_effects()[editor]
+        scores = measured_effects[editor]
         assert scores["edit_success"] >= least, editor
         assert scores["edit_generalization"] > 0.5, editor
 
 
 @pytest.mark.full
-def test_every_compression_compresses_on_the_testbed() -> None:
-    effect = measured_effects()
+def test_every_compression_compresses_on_the_testbed(measured_effects: Effects) -> None:
+    effect = measured_effects
     for level in (0.65, 0.75):
         perplexities = [
             effect[f"{method}(sparsity={level})"]["wikitext_ppl"]
@@ -88,8 +103,8 @@ def test_every_compression_compresses_on_the_testbed() -> None:
 
 
 @pytest.mark.full
-def test_every_unlearner_unlearns_on_the_testbed() -> None:
-    effect = measured_effects()
+def test_every_unlearner_unlearns_on_the_testbed(measured_effects: Effects) -> None:
+    effect = measured_effects
     base = effect["none"]
     for method in ("rmu", "gd"):
         assert effect[method]["wmdp"] < 0.45, method

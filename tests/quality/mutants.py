@@ -59,7 +59,15 @@ _SKIPPED_KEYWORDS = frozenset(
         *("help", "log_to_driver", "include_dashboard", "disable", "daemon", "miniters"),
         # how a figure looks, not what it shows
         *("figsize", "fontsize", "dpi", "linewidth", "markersize", "horizontal_spacing"),
-        *("vertical_spacing", "shared_yaxes", "shared_xaxes", "width", "height", "margin"),
+        *(
+            "vertical_spacing",
+            "shared_yaxes",
+            "shared_xaxes",
+            "showgrid",
+            "width",
+            "height",
+            "margin",
+        ),
         *("labelpad", "pad", "rotation", "bbox_to_anchor", "frameon", "ncol", "size", "font"),
     )
 )

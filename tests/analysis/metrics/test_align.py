@@ -122,3 +122,16 @@ def test_only_the_first_names_of_many_runs_are_listed() -> None:
     runs = [run(name, edit_success=0.5) for name in names]
     with pytest.raises(InvalidInput, match=r"there are: ft, .*, rmu and 2 more"):
         point(frame(runs))
+
+
+def test_a_composition_of_three_steps_is_no_pair_of_its_first_two() -> None:
+    runs = curve("ft", "wanda", [0.5], [0.9], [0.8])
+    triples = [
+        run("ft | ga | wanda", level=0.5, edit_success=0.1),
+        run("wanda | ga | ft", level=0.5, edit_success=0.2),
+    ]
+    orders = both_orders(frame([*runs, *triples]))
+    assert list(orders.runs.pair) == ["ft + wanda"] * 2
+    assert orders.left_out == [
+        "2 runs of three and more interventions: composability is defined for two"
+    ]
