@@ -97,9 +97,19 @@ class _Loader(InspectLoader):
 
 class _OldModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
+        if name == "__all__":  # for `from interventions.layers import *`
+            return _public_names(self.__name__)
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         return _look_up(self.__name__, name)
+
+
+def _public_names(module: str) -> list[str]:
+    """Return what can be imported from an old module: its old names and those of its new homes."""
+    names = set(NAMES.get(module, {}))
+    for new_path in MODULES[module]:
+        names |= {name for name in vars(importlib.import_module(new_path)) if name[0] != "_"}
+    return sorted(names)
 
 
 def _look_up(module: str, name: str) -> Any:

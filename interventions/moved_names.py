@@ -21,6 +21,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "tracking.checkpoints": ("tracking.checkpoints.store",),
     "tracking.changes": ("tracking.checkpoints.delta",),
     "tracking.restore": ("tracking.checkpoints.restore",),
+    "tracking.execute": ("tracking.run",),
     "tracking.pages": ("tracking.query",),
     "sweeps.choices": (
         "sweeps.grid.enumerate",

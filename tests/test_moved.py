@@ -85,6 +85,13 @@ def test_a_submodule_is_imported_without_what_the_old_module_had() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.filterwarnings("ignore:.* goes with version 0.3:DeprecationWarning")
+def test_a_star_import_of_an_old_module_gives_its_names() -> None:
+    names: dict[str, object] = {}
+    exec("from interventions.layers import *", names)
+    assert {"block_linears", "split", "feeders"} <= set(names)
+
+
 def test_an_unknown_module_is_still_an_error() -> None:
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("interventions.nonsense")

@@ -64,7 +64,7 @@ def read_analysis_request(
         InvalidInput: no experiment is named, or levels or bounds are not written like that.
 
     Example:
-        >>> read_request("published", criteria="edit_success, mmlu", levels="bits=4").levels
+        >>> read_analysis_request("published", criteria="mmlu", levels="bits=4").levels
         {'bits': 4.0}
     """
     experiments = _names(experiment)

@@ -46,8 +46,8 @@ def run_command(options: Mapping[str, str]) -> None:
     """Analyse what the command line names, and print where the run and its report are.
 
     Args:
-        options: the parameters of ``read_request`` and ``output``, a folder or "none"; they become
-            the run's params.
+        options: the parameters of ``read_analysis_request`` and ``output``, a folder or "none";
+            they become the run's params.
 
     Raises:
         InvalidInput: one line that says what is wrong; nothing was logged.

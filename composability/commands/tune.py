@@ -16,7 +16,7 @@ from composability.commands.options import (
     text,
 )
 from sweeps.study.options import PRUNERS, SAMPLERS, SPACES
-from tracking.settings import Settings
+from tracking.settings import SEED_LIMIT, Settings
 
 _AUTO = "auto"
 
@@ -36,7 +36,7 @@ _AUTO = "auto"
 @text("--storage", "journal", "journal, a file beside the checkpoints; or postgresql://...")
 @switch("--dry-run", "Only say what would run.")
 @ray_resources()
-@integer("--seed", Settings.seed, 0, "Enters the seed of every step.")
+@integer("--seed", Settings.seed, 0, "Enters the seed of every step.", SEED_LIMIT)
 @integer("--edit-batch", Settings.edit_batch, 0, "Which batch of validation edits, from 0.")
 @run_settings(checkpoints="none", split=False)
 def tune(composition: str, intervention: str, dry_run: bool, **options: Any) -> int:

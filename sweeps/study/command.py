@@ -22,7 +22,7 @@ def run_command(values: Mapping[str, Any], dry_run: bool = False) -> None:
     """Run a study and print what came of it, or only print what it would run.
 
     Args:
-        values: the arguments of ``read_request``, by name; numbers may be text.
+        values: the arguments of ``read_study_request``, by name; numbers may be text.
         dry_run: whether nothing is to run.
 
     Raises:

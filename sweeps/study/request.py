@@ -121,9 +121,9 @@ def read_study_request(
         InvalidInput: one line that says what is wrong and what is valid.
 
     Example:
-        >>> read_request("rmu", space="paper").sampler
+        >>> read_study_request("rmu", space="paper").sampler
         'grid'
-        >>> read_request("rmu", trials=0)
+        >>> read_study_request("rmu", trials=0)
         Traceback (most recent call last):
         ...
         interventions.errors.InvalidInput: trials must be an integer of at least 1, but got 0

@@ -12,21 +12,34 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
+import multiprocessing
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from tests.quality.plain_words import PACKAGES, ROOT, python_files
 
 LEAST_KILLED = 0.95
 _NO_TESTS = 5  # pytest's exit status
+_LIBRARIES = (
+    "pytest",
+    "torch",
+    "transformers",
+    "pandas",
+    "scipy.stats",
+    "mlflow",
+    "optuna",
+    "peft",
+)
 _SECONDS = 600  # a mutant that makes its tests hang is killed by them
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, str]] = {
@@ -247,19 +260,38 @@ def is_killed(mutant: Mutant, copy: Path, rounds: int) -> bool:
 
 
 def _fails(tests: Sequence[str], copy: Path) -> bool:
+    """Run tests in a fork: the libraries are loaded already, our own modules are not."""
+    child = os.fork()
+    if child == 0:
+        _run_tests(tests, copy)
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status) not in (0, _NO_TESTS)
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+
+def _run_tests(tests: Sequence[str], copy: Path) -> NoReturn:
+    import pytest
+
+    os.setsid()  # what the tests start is not this terminal's
+    os.chdir(copy)
+    sys.path[0] = str(copy)
+    sys.dont_write_bytecode = True  # two changes within a second may have one time stamp
+    for name in [name for name in sys.modules if name.split(".")[0] in (*PACKAGES, "tests")]:
+        del sys.modules[name]
+    os.environ["PYTHONPATH"] = str(copy)
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 1)
+        os.dup2(nothing.fileno(), 2)
     options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not full"]
-    environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
-    try:
-        ended = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *tests],
-            cwd=copy,
-            env=environment,
-            capture_output=True,
-            timeout=_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return True
-    return ended.returncode not in (0, _NO_TESTS)
+    # libraries that have plug-ins of pytest are loaded already
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    os._exit(pytest.main([*options, *tests]))
 
 
 def main() -> int:
@@ -280,24 +312,28 @@ def main() -> int:
 
 
 def _survivors(mutants: Sequence[Mutant], workers: int, rounds: int, folder: Path) -> list[str]:
-    copies = [folder / f"copy{number}" for number in range(workers)]
+    """Try the mutants, each worker every so many of them, in a copy of its own."""
     ignored = shutil.ignore_patterns(".git", ".venv", ".cache", "mlruns", "mlflow.db*", ".*_cache")
-    for copy in copies:
+    shares = []
+    for number in range(workers):
+        copy = folder / f"copy{number}"
         shutil.copytree(ROOT, copy, ignore=ignored)
-    free = list(copies)
+        shares.append((mutants[number::workers], rounds, copy))
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        return [line for lines in pool.starmap(_try_share, shares) for line in lines]
 
-    def survives(mutant: Mutant) -> str:
-        copy = free.pop()
-        try:
-            killed = is_killed(mutant, copy, rounds)
-        finally:
-            free.append(copy)
+
+def _try_share(mutants: Sequence[Mutant], rounds: int, copy: Path) -> list[str]:
+    for library in _LIBRARIES:
+        importlib.import_module(library)
+    survivors = []
+    for mutant in mutants:
+        killed = is_killed(mutant, copy, rounds)
         line = mutant.describe((ROOT / mutant.path).read_text())
         print(f"{'killed  ' if killed else 'SURVIVED'} {line}", flush=True)
-        return "" if killed else line
-
-    with ThreadPoolExecutor(workers) as pool:
-        return [line for line in pool.map(survives, mutants) if line]
+        if not killed:
+            survivors.append(line)
+    return survivors
 
 
 if __name__ == "__main__":
