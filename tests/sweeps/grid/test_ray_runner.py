@@ -135,6 +135,9 @@ def test_every_job_is_run_and_nothing_is_applied_twice(
     assert tally.done == 15 == len(composition_runs()) and tally.failed == {}
     assert tally.applied == 4 + 10
     assert ray.most_running == 3 and ray.cancelled == []
+    # no job needs a checkpoint any more: all are the first to go when room is needed
+    stored = [path for path in cache.folder.iterdir() if path.name in cache]
+    assert stored and all(path.stat().st_mtime == 0 for path in stored)
 
 
 def test_nothing_is_submitted_before_its_prefixes_are_computed(
