@@ -12,34 +12,21 @@ from __future__ import annotations
 
 import argparse
 import ast
-import importlib
-import multiprocessing
 import os
 import random
 import shutil
-import signal
+import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from tests.quality.plain_words import PACKAGES, ROOT, python_files
 
 LEAST_KILLED = 0.95
 _NO_TESTS = 5  # pytest's exit status
-_LIBRARIES = (
-    "pytest",
-    "torch",
-    "transformers",
-    "pandas",
-    "scipy.stats",
-    "mlflow",
-    "optuna",
-    "peft",
-)
 _SECONDS = 600  # a mutant that makes its tests hang is killed by them
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, str]] = {
@@ -249,49 +236,39 @@ def test_rounds(path: str) -> list[list[str]]:
 
 
 def is_killed(mutant: Mutant, copy: Path, rounds: int) -> bool:
-    """Apply a mutant in a copy of the checkout, run tests, and put the file back."""
+    """Apply a mutant in a copy of the checkout, run tests, and put the file back.
+
+    Tests that fail are run again without the mutant: if they fail then too, they say nothing of it.
+    """
     target = copy / mutant.path
     source = target.read_text()
-    target.write_text(mutant.applied(source))
-    try:
-        return any(_fails(tests, copy) for tests in test_rounds(mutant.path)[:rounds] if tests)
-    finally:
-        target.write_text(source)
+    for tests in test_rounds(mutant.path)[:rounds]:
+        target.write_text(mutant.applied(source))
+        try:
+            failed = bool(tests) and _fails(tests, copy)
+        finally:
+            target.write_text(source)
+        if failed and not _fails(tests, copy):
+            return True
+        if failed:
+            print(f"these fail without a mutant too: {' '.join(tests)}", flush=True)
+    return False
 
 
 def _fails(tests: Sequence[str], copy: Path) -> bool:
-    """Run tests in a fork: the libraries are loaded already, our own modules are not."""
-    child = os.fork()
-    if child == 0:
-        _run_tests(tests, copy)
-    deadline = time.monotonic() + _SECONDS
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status) not in (0, _NO_TESTS)
-        time.sleep(0.1)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True
-
-
-def _run_tests(tests: Sequence[str], copy: Path) -> NoReturn:
-    import pytest
-
-    os.setsid()  # what the tests start is not this terminal's
-    os.chdir(copy)
-    sys.path[0] = str(copy)
-    sys.dont_write_bytecode = True  # two changes within a second may have one time stamp
-    for name in [name for name in sys.modules if name.split(".")[0] in (*PACKAGES, "tests")]:
-        del sys.modules[name]
-    os.environ["PYTHONPATH"] = str(copy)
-    with open(os.devnull, "w") as nothing:
-        os.dup2(nothing.fileno(), 1)
-        os.dup2(nothing.fileno(), 2)
     options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not full"]
-    # libraries that have plug-ins of pytest are loaded already
-    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    os._exit(pytest.main([*options, *tests]))
+    environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, *tests],
+            cwd=copy,
+            env=environment,
+            capture_output=True,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    return ended.returncode not in (0, _NO_TESTS)
 
 
 def main() -> int:
@@ -312,28 +289,24 @@ def main() -> int:
 
 
 def _survivors(mutants: Sequence[Mutant], workers: int, rounds: int, folder: Path) -> list[str]:
-    """Try the mutants, each worker every so many of them, in a copy of its own."""
+    copies = [folder / f"copy{number}" for number in range(workers)]
     ignored = shutil.ignore_patterns(".git", ".venv", ".cache", "mlruns", "mlflow.db*", ".*_cache")
-    shares = []
-    for number in range(workers):
-        copy = folder / f"copy{number}"
+    for copy in copies:
         shutil.copytree(ROOT, copy, ignore=ignored)
-        shares.append((mutants[number::workers], rounds, copy))
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        return [line for lines in pool.starmap(_try_share, shares) for line in lines]
+    free = list(copies)
 
-
-def _try_share(mutants: Sequence[Mutant], rounds: int, copy: Path) -> list[str]:
-    for library in _LIBRARIES:
-        importlib.import_module(library)
-    survivors = []
-    for mutant in mutants:
-        killed = is_killed(mutant, copy, rounds)
+    def survives(mutant: Mutant) -> str:
+        copy = free.pop()
+        try:
+            killed = is_killed(mutant, copy, rounds)
+        finally:
+            free.append(copy)
         line = mutant.describe((ROOT / mutant.path).read_text())
         print(f"{'killed  ' if killed else 'SURVIVED'} {line}", flush=True)
-        if not killed:
-            survivors.append(line)
-    return survivors
+        return "" if killed else line
+
+    with ThreadPoolExecutor(workers) as pool:
+        return [line for line in pool.map(survives, mutants) if line]
 
 
 if __name__ == "__main__":
