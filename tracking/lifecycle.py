@@ -193,7 +193,7 @@ def _beat(
 
 
 def _launcher() -> psutil.Process | None:
-    """Return the process of the `mlflow run` that started this one, past the shell between."""
+    """Return the `mlflow run` that started us, whether through a shell or not; None if none did."""
     if "MLFLOW_RUN_ID" not in os.environ:
         return None
     for parent in psutil.Process().parents():

@@ -103,7 +103,7 @@ class StudySpec:
         return about
 
     def open_queue(self, checkpoints: Checkpoints) -> TrialQueue:
-        """Make the study, or take it up.
+        """Create the study, or open the one of that name.
 
         Args:
             checkpoints: the cache, beside which journals are.
