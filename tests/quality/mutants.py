@@ -14,6 +14,7 @@ import argparse
 import ast
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -245,18 +246,19 @@ def is_killed(mutant: Mutant, copy: Path, rounds: int) -> bool:
     for tests in test_rounds(mutant.path)[:rounds]:
         target.write_text(mutant.applied(source))
         try:
-            failed = bool(tests) and _fails(tests, copy)
+            failed = _failed(tests, copy) if tests else []
         finally:
             target.write_text(source)
-        if failed and not _fails(tests, copy):
+        if failed and not _failed(failed, copy):
             return True
         if failed:
-            print(f"these fail without a mutant too: {' '.join(tests)}", flush=True)
+            print(f"these fail without a mutant too: {' '.join(failed)}", flush=True)
     return False
 
 
-def _fails(tests: Sequence[str], copy: Path) -> bool:
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not full"]
+def _failed(tests: Sequence[str], copy: Path) -> Sequence[str]:
+    """Return the first test that fails (all that were asked if it has no name), or nothing."""
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not full", "-rfE"]
     environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
     try:
         ended = subprocess.run(
@@ -264,11 +266,15 @@ def _fails(tests: Sequence[str], copy: Path) -> bool:
             cwd=copy,
             env=environment,
             capture_output=True,
+            text=True,
             timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        return True
-    return ended.returncode not in (0, _NO_TESTS)
+        return tests
+    if ended.returncode in (0, _NO_TESTS):
+        return []
+    named = re.findall(r"^(?:FAILED|ERROR) (\S+::.+?)(?: - .*)?$", ended.stdout, re.MULTILINE)
+    return named[:1] or tests
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from interventions.composition import Composition
 from interventions.criteria.base import CRITERIA, Criterion, Scores
+from interventions.criteria.cost import Cost
 from interventions.data.base import Data
 from interventions.lm import LM
 from tracking import chain as chain_module
@@ -189,3 +190,10 @@ def test_the_base_models_answers_are_stored_per_locality_data(
     fewer = dataclasses.replace(plan.data, locality=plan.data.locality[:1])
     other_plan = dataclasses.replace(plan, data=fewer)
     assert Chain(other_plan, checkpoints).data.base_answers == ("another",)
+
+
+def test_the_base_model_is_stored_as_costing_nothing(context: RunContext, tmp_path: Path) -> None:
+    checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "none")
+    folder = Chain(plan, checkpoints).checkpoint_folder(0)
+    assert folder == checkpoints.path(plan.keys[0])
+    assert checkpoints.cost(plan.keys[0]) == Cost(0.0, 0.0)

@@ -93,7 +93,7 @@ BAD = [
     ("intervention=rmu device=tpu", "'tpu' is not one of 'auto', 'cpu', 'cuda'"),
     ("interventions=rmu", "No such option '--interventions'. Did you mean '--intervention'?"),
     ("intervention=rmu experiment=", "experiment"),
-    ("intervention=rmu seed=4294967296", "seed must be 0 to 4294967295"),
+    ("intervention=rmu seed=4294967296", "4294967296 is not in the range 0<=x<=4294967295"),
 ]
 
 
