@@ -41,6 +41,15 @@ def test_parameters_have_the_steps_label_and_their_scale() -> None:
     ]
 
 
+def test_a_scale_is_linear_unless_it_is_asked_for() -> None:
+    trial, recorder = HighTrial(), RangeRecorder()
+    for suggesting in (StepTrial(trial, "ft", ()), recorder):
+        suggesting.suggest_float("lr", 1.0, 2.0)
+        suggesting.suggest_int("steps", 1, 8)
+    assert trial.questions == [("ft.lr", 1.0, 2.0, False), ("ft.steps", 1, 8, False)]
+    assert recorder.ranges == {"lr": "1 to 2", "steps": "1 to 8"}
+
+
 def test_numbers_are_rounded_but_not_out_of_their_range() -> None:
     step = StepTrial(HighTrial(), "ft", ())
     assert step.suggest_float("lr", 0.0, 0.1234321) == 0.1234
