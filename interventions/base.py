@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from interventions import hyperparameters
-from interventions.errors import InvalidInput
-from interventions.options import PROFILES
+from interventions.arguments import check_type
+from interventions.errors import InvalidInput, did_you_mean, shown
+from interventions.options import EMPTY, PROFILES
 from interventions.registry import Registry
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Intervention(ABC):
         grid: the values that the paper searched, by field; empty where it searched none.
         texts: a field that says how many texts to use -> the part of Data that has the texts.
         reports: whether ``apply`` reports intermediate models (``callbacks.report``).
+        earlier: what earlier versions did where this one has a hyperparameter: version -> values by
+            field, as literals. A recorded run that lacks the hyperparameter is read so.
 
     Example:
         >>> step = make("wanda", sparsity=0.25)
@@ -61,19 +64,23 @@ class Intervention(ABC):
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {}
     texts: ClassVar[Mapping[str, str]] = {}
     reports: ClassVar[bool] = False
+    earlier: ClassVar[Mapping[int, Mapping[str, Any]]] = {}
 
     def __init_subclass__(cls, *, category: Category, version: int = 1) -> None:
         """Register the class.
 
         Raises:
-            ValueError: the name is taken, or the category is unknown.
+            InvalidInput: the name is taken, the category is unknown, or a field has a name that an
+                intervention has another use for.
         """
         super().__init_subclass__()
         if category not in get_args(Category):
-            raise ValueError(
+            raise InvalidInput(
                 f"{cls.__name__}: category must be one of {get_args(Category)}, "
-                f"but got {category!r}"
+                f"but got {shown(category)}"
             )
+        check_type(f"{cls.__name__}: version", version, int)
+        _check_names(cls)
         cls.name, cls.category, cls.version = cls.__name__.lower(), category, version
         cls.title = vars(cls).get("title") or cls.__name__
         cls.family = vars(cls).get("family") or category
@@ -108,6 +115,26 @@ class Intervention(ABC):
         Raises:
             InvalidInput: it does not fit.
         """
+
+    def check_texts(self, data: Data) -> None:
+        """Check that the data has as many texts as the fields in ``texts`` ask for.
+
+        A default may ask for more than a small copy of the data has: it takes what there is.
+
+        Args:
+            data: what the step is to be applied with.
+
+        Raises:
+            InvalidInput: a value other than a default asks for more texts than there are.
+        """
+        fields = hyperparameters.fields_of(type(self))
+        for key, part in self.texts.items():
+            count, value = len(getattr(data, part)), getattr(self, key)
+            defaults = [hyperparameters.default_value(fields[key], name) for name in PROFILES]
+            if value > count and value not in defaults:
+                raise InvalidInput(
+                    f"{self.name}.{key} is {shown(value)}, but there are {count} texts ({part})"
+                )
 
     @classmethod
     def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
@@ -160,7 +187,7 @@ INTERVENTIONS: Registry[type[Intervention]] = Registry(
 )
 
 
-def make(name: str, profile: str = "testbed", **values: Any) -> Intervention:
+def make(name: str, profile: str = "testbed", /, **values: Any) -> Intervention:
     """Make a step by name.
 
     Args:
@@ -175,10 +202,27 @@ def make(name: str, profile: str = "testbed", **values: Any) -> Intervention:
         >>> make("wanda", sparsity=0.25).spec()
         'wanda(sparsity=0.25)'
     """
-    if profile not in PROFILES:
-        raise InvalidInput(f"no profile is named {profile!r}. Known: {', '.join(PROFILES)}")
+    if not isinstance(profile, str) or profile not in PROFILES:
+        hint = did_you_mean(profile, PROFILES)
+        raise InvalidInput(
+            f"no profile is named {shown(profile)}.{hint} Known: {', '.join(PROFILES)}"
+        )
     cls = INTERVENTIONS.get(name)
     return cls(**hyperparameters.with_defaults(cls, name, values, profile))
+
+
+def _check_names(cls: type[Intervention]) -> None:
+    """Raise InvalidInput if the class or a field is named as something that it cannot be."""
+    if cls.__name__.lower() == EMPTY:
+        raise InvalidInput(f"{cls.__name__}: {EMPTY!r} is how the empty composition is written")
+    # what every intervention has already, and the arguments of `make` and of methods
+    reserved = {*dir(Intervention), *Intervention.__annotations__, "profile", "self", "cls"}
+    for field, annotation in vars(cls).get("__annotations__", {}).items():
+        if field in reserved and "ClassVar" not in str(annotation):
+            raise InvalidInput(
+                f"{cls.__name__}: no hyperparameter may be named {field!r}, which every"
+                " intervention has or is made with; choose another name"
+            )
 
 
 def _default_of(

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, Self
 
 import torch
 
+from interventions.arguments import checked
 from interventions.base import Intervention, make
 from interventions.data.base import Data
+from interventions.errors import InvalidInput, shown
 from interventions.lm import LM
-from interventions.options import Recompress
-from interventions.specs import EMPTY, calls
+from interventions.options import EMPTY, Recompress
+from interventions.specs import MOST_STEPS, calls
 
 
 class Composition(tuple[Intervention, ...]):
@@ -31,7 +34,29 @@ class Composition(tuple[Intervention, ...]):
 
     __slots__ = ()
 
+    def __new__(cls, steps: Iterable[Intervention] = ()) -> Self:
+        """Take the steps, in order.
+
+        Raises:
+            InvalidInput: one is no intervention, or there are more than 100.
+        """
+        if isinstance(steps, str) or not isinstance(steps, Iterable):
+            raise InvalidInput(
+                f"a composition is made of interventions, but got {shown(steps)};"
+                " Composition.parse reads text"
+            )
+        composition = super().__new__(cls, islice(steps, MOST_STEPS + 1))
+        for step in composition:
+            if not isinstance(step, Intervention):
+                raise InvalidInput(
+                    f"every step of a composition must be an intervention, but got {shown(step)}"
+                )
+        if len(composition) > MOST_STEPS:
+            raise InvalidInput(f"a composition may have {MOST_STEPS} steps, but got more")
+        return composition
+
     @classmethod
+    @checked
     def parse(cls, text: str, profile: str = "testbed") -> Self:
         """Read ``"lora | wanda(sparsity=0.25)"``; ``"none"`` is the empty composition.
 
@@ -69,7 +94,8 @@ class Composition(tuple[Intervention, ...]):
         """
         keys = [digest("origin", origin)]
         for step in self:
-            parts = {part: data.identity(part) for part in sorted(step.reads)}
+            own_data = data.seen_by(step.name)
+            parts = {part: own_data.identity(part) for part in sorted(step.reads)}
             keys.append(digest(keys[-1], step.name, step.version, step.params(), parts))
         return keys
 
@@ -122,7 +148,7 @@ def apply(step: Intervention, lm: LM, data: Data, key: str) -> LM:
         The changed model, in evaluation mode, without gradients.
     """
     with seeded(key):
-        changed = step.apply(lm, data)
+        changed = step.apply(lm, data.seen_by(step.name))
     changed.model.eval()
     changed.model.requires_grad_(False)
     changed.model.zero_grad()

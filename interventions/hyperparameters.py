@@ -8,9 +8,22 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from interventions.errors import InvalidInput, did_you_mean
+from interventions.arguments import checked
+from interventions.errors import InvalidInput, did_you_mean, shown
+
+# greatest values of fields that many methods have: more would run for months, or fit no memory
+MOST_STEPS = 100_000  # of training
+MOST_BATCH = 1024  # texts
+MOST_TEXTS = 1_000_000
+MOST_TOKENS = 131_072  # of a text: the longest context of today's open models
+
+# for fields that declare no bounds of their own
+MOST_ITEMS = 1000  # of a tuple: more layers than any model has
+MOST_CHARACTERS = 1000  # of a string: names of modules are shorter
+MOST_INTEGER = 2**63 - 1  # what a tensor of integers holds
 
 
+@checked
 def hyperparameter(
     default: Any,
     help: str,
@@ -32,6 +45,9 @@ def hyperparameter(
         above: exclusive lower bound.
         below: exclusive upper bound.
 
+    Raises:
+        InvalidInput: a bound is no number, or none is between the bounds.
+
     Example:
         >>> @dataclasses.dataclass(frozen=True)
         ... class Noise:
@@ -40,6 +56,8 @@ def hyperparameter(
         0.01
     """
     bounds = {"low": low, "high": high, "above": above, "below": below}
+    if any(map(math.isnan, bounds.values())) or max(low, above) > min(high, below):
+        raise InvalidInput(f"{shown(help, 50)}: no number is within the bounds {shown(bounds)}")
     return dataclasses.field(
         default=default, metadata={"help": help, "paper": paper, "bounds": bounds}
     )
@@ -73,7 +91,8 @@ def with_defaults(cls: type, name: str, values: Mapping[str, Any], profile: str)
         if key not in fields:
             hint = did_you_mean(key, fields, cutoff=0.4)
             raise InvalidInput(
-                f"{name} has no hyperparameter {key!r}.{hint} It has: {', '.join(fields) or 'none'}"
+                f"{name} has no hyperparameter {shown(key, 100)}.{hint}"
+                f" It has: {', '.join(fields) or 'none'}"
             )
     return {key: values.get(key, default_value(field, profile)) for key, field in fields.items()}
 
@@ -96,10 +115,15 @@ def check_fields(instance: Any, name: str) -> None:
         value = _coerce(original, hints[key])
         if value is _WRONG:
             raise InvalidInput(
-                f"{name}.{key} must be {_describe(hints[key])}, but got {original!r}"
+                f"{name}.{key} must be {_describe(hints[key])}, but got {shown(original)}"
             )
-        for number in value if isinstance(value, tuple) else (value,):
-            _check_bounds(f"{name}.{key}", number, field.metadata.get("bounds", {}))
+        if isinstance(value, tuple) and len(value) > MOST_ITEMS:
+            raise InvalidInput(
+                f"{name}.{key} must have at most {MOST_ITEMS} items, but got {len(value)}"
+            )
+        for item in value if isinstance(value, tuple) else (value,):
+            _check_text(f"{name}.{key}", item)
+            _check_bounds(f"{name}.{key}", item, field.metadata.get("bounds", {}))
         # a frozen dataclass refuses plain assignment
         object.__setattr__(instance, key, value)
 
@@ -116,24 +140,35 @@ def _coerce(value: Any, hint: Any) -> Any:
                 return coerced
         return _WRONG
     if get_origin(hint) is Literal:
-        return value if value in get_args(hint) else _WRONG
+        # compared with its like only: True is 1, and an array equals nothing as a whole
+        choices = [option for option in get_args(hint) if type(option) is type(value)]
+        return value if value in choices else _WRONG
     if get_origin(hint) is tuple:
         return _coerce_tuple(value, get_args(hint)[0])
     # int and float must name one checkpoint
     if hint is float and type(value) is int:
-        return float(value)
+        return _as_float(value)
     if hint is type(None):
         return None if value is None else _WRONG
     # exactly of that type: True is an int, but no number of steps
     return value if type(value) is hint else _WRONG
 
 
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def _coerce_tuple(value: Any, item_hint: Any) -> Any:
     # layers=3 is layers=(3,)
-    if isinstance(value, str) or not isinstance(value, Sequence):
+    if isinstance(value, str | bytes | bytearray) or not isinstance(value, Sequence):
         value = (value,)
-    coerced = tuple(_coerce(item, item_hint) for item in value)
-    return _WRONG if _WRONG in coerced or not coerced else coerced
+    # one item more than is valid shows that there are too many
+    coerced = tuple(_coerce(item, item_hint) for item in value[: MOST_ITEMS + 1])
+    is_wrong = any(item is _WRONG for item in coerced) or not coerced
+    return _WRONG if is_wrong else coerced
 
 
 def _describe(hint: Any) -> str:
@@ -153,14 +188,22 @@ def _describe(hint: Any) -> str:
     return names.get(hint, str(hint))
 
 
+def _check_text(name: str, value: Any) -> None:
+    if isinstance(value, str) and not (len(value) <= MOST_CHARACTERS and value.isprintable()):
+        raise InvalidInput(
+            f"{name} must be one line of at most {MOST_CHARACTERS} printable characters,"
+            f" but got {shown(value)}"
+        )
+
+
 def _check_bounds(name: str, value: Any, bounds: Mapping[str, float]) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return
     low, high = bounds.get("low", -math.inf), bounds.get("high", math.inf)
     above, below = bounds.get("above", -math.inf), bounds.get("below", math.inf)
-    within_closed = math.isfinite(value) and low <= value <= high
-    within_open = (value > above or above == -math.inf) and value < below
-    if within_closed and within_open:
+    is_number = abs(value) <= MOST_INTEGER if isinstance(value, int) else math.isfinite(value)
+    within_open = (value > above or above == -math.inf) and (value < below or below == math.inf)
+    if is_number and low <= value <= high and within_open:
         return
     limits = [
         *([f"at least {low:g}"] if low > -math.inf else []),
@@ -168,4 +211,6 @@ def _check_bounds(name: str, value: Any, bounds: Mapping[str, float]) -> None:
         *([f"at most {high:g}"] if high < math.inf else []),
         *([f"less than {below:g}"] if below < math.inf else []),
     ]
-    raise InvalidInput(f"{name} must be {' and '.join(limits) or 'finite'}, but got {value!r}")
+    unbounded = "finite" if isinstance(value, float) else f"at most {MOST_INTEGER} in size"
+    limits_in_words = " and ".join(limits) or unbounded
+    raise InvalidInput(f"{name} must be {limits_in_words}, but got {shown(value)}")

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
-from interventions.errors import InvalidInput, did_you_mean
+from interventions.errors import InvalidInput, did_you_mean, shown
 
 T = TypeVar("T")
+_MOST_NAME = 100  # characters: with a field's name after it, still a key that MLflow takes
 
 
 class Registry(Generic[T]):
@@ -45,11 +46,17 @@ class Registry(Generic[T]):
         """Register an entry.
 
         Raises:
-            ValueError: the name is taken.
+            InvalidInput: the name is taken, or is none that a spec or a metric can have.
         """
+        if not (name.isidentifier() and name.isascii() and len(name) <= _MOST_NAME):
+            raise InvalidInput(
+                f"a {self.kind} must be named by at most {_MOST_NAME} letters, digits and _,"
+                f" but got {shown(name, 100)}"
+            )
         if name in self._entries:
-            raise ValueError(
-                f"{self.kind} {name!r} is taken by {self._entries[name]!r}; choose another name"
+            taken_by = shown(self._entries[name])
+            raise InvalidInput(
+                f"{self.kind} {shown(name, 100)} is taken by {taken_by}; choose another name"
             )
         self._entries[name] = entry
 
@@ -72,10 +79,10 @@ class Registry(Generic[T]):
             InvalidInput: there is none; the message proposes the nearest names.
         """
         entries = self.all()
-        if name not in entries:
+        if not isinstance(name, str) or name not in entries:
             hint = did_you_mean(name, entries, most=3)
             raise InvalidInput(
-                f"no {self.kind} is named {name!r}.{hint} Known: {', '.join(entries)}"
+                f"no {self.kind} is named {shown(name, 100)}.{hint} Known: {', '.join(entries)}"
             )
         return entries[name]
 

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Iterator
-from typing import Any
+import math
+import re
+import warnings
+from typing import Any, Literal
 
 from interventions.base import Intervention, make
-from interventions.errors import InvalidInput
+from interventions.errors import InvalidInput, shown
+from interventions.options import EMPTY
 
-EMPTY = "none"  # how the empty composition is written
+MOST_STEPS = 100  # of a composition: far more than anybody would compare
+MOST_TEXT = 100_000  # characters: a list of 10,000 levels fits
+MOST_VARIANTS = 100_000  # interventions of a sweep; a composition of one step is made of each
+_MOST_DEPTH = 10  # of brackets: a call, a list in it, a tuple in that
+_QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
+_MOST_QUOTED_TEXT = 100  # characters of a whole text that a message repeats beside a part of it
 
 
 def calls(text: str) -> list[tuple[str, dict[str, Any]]]:
@@ -31,19 +39,15 @@ def calls(text: str) -> list[tuple[str, dict[str, Any]]]:
         >>> calls("none")
         []
     """
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        raise InvalidInput(
-            f"cannot read {text!r}: write a spec such as 'lora | wanda(sparsity=0.25)'"
-        ) from error
+    tree = _parse(text, "eval", "a spec such as 'lora | wanda(sparsity=0.25)'").body
     steps = [_read_call(node, text) for node in _read_pipe(tree)]
     for name, values in steps:
         for key, value in values.items():
             if isinstance(value, list):
                 raise InvalidInput(
-                    f"{name}.{key}={value!r} is a list, which means a sweep: one run takes one"
-                    f" value (a tuple is written with parentheses: {tuple(value)!r})"
+                    f"{name}.{key}={shown(value, 80)} is a list, which means a sweep: one run takes"
+                    " one value (a tuple is written with parentheses:"
+                    f" {shown(tuple(value), 80)})"
                 )
     return [(name, values) for name, values in steps if name != EMPTY]
 
@@ -56,50 +60,106 @@ def sweep(text: str, profile: str = "testbed") -> list[Intervention]:
         profile: whose defaults the interventions have.
 
     Raises:
-        InvalidInput: as ``Composition.parse``; an empty list, or an intervention named twice.
+        InvalidInput: as ``Composition.parse``; an empty list, an intervention named twice, or more
+            than 100,000 of them.
 
     Example:
         >>> [str(step) for step in sweep("ft; wanda(sparsity=[0.25, 0.35])")]
         ['ft', 'wanda(sparsity=0.25)', 'wanda(sparsity=0.35)']
     """
-    try:
-        statements = ast.parse(text.strip().strip(";")).body
-    except (SyntaxError, ValueError) as error:
-        raise InvalidInput(
-            f"cannot read {text!r}: write a list such as 'ft; wanda(sparsity=[0.25, 0.35])'"
-        ) from error
-    steps: dict[Intervention, None] = {}  # a set that keeps its order
-    for statement in statements:
+    tree = _parse(text, "exec", "a list such as 'ft; wanda(sparsity=[0.25, 0.35])'")
+    whole = shown(text, _MOST_QUOTED_TEXT)
+    named_calls = []
+    for statement in tree.body:
         if not isinstance(statement, ast.Expr):
             raise InvalidInput(
-                f"cannot read {ast.unparse(statement)!r} in {text!r}: write name or name(key=value)"
+                f"cannot read {_source(statement)} in {whole}: write name or name(key=value)"
             )
         name, values = _read_call(statement.value, text)
+        named_calls.append((name, values))
+        if [] in values.values():
+            raise InvalidInput(
+                f"{_source(statement)} in {whole} has an empty list: nothing would run"
+            )
+    _check_count(sum(_variants(values) for _, values in named_calls))
+    steps: dict[Intervention, None] = {}  # a set that keeps its order
+    for name, values in named_calls:
         lists = {key: value for key, value in values.items() if isinstance(value, list)}
         for combination in itertools.product(*lists.values()):
             chosen = dict(zip(lists, combination, strict=True))
             step = make(name, profile, **{**values, **chosen})
             if step in steps:
-                raise InvalidInput(f"{step.spec(profile)} is named twice in {text!r}")
+                raise InvalidInput(f"{step.spec(profile)} is named twice in {whole}")
             steps[step] = None
-        if any(not value for value in lists.values()):
-            raise InvalidInput(
-                f"{ast.unparse(statement)!r} in {text!r} has an empty list: nothing would run"
-            )
     if not steps:
         raise InvalidInput(
-            f"no intervention is named in {text!r}: "
-            "write a list such as 'ft; wanda(sparsity=[0.25])'"
+            f"no intervention is named in {whole}:"
+            " write a list such as 'ft; wanda(sparsity=[0.25])'"
         )
     return list(steps)
 
 
-def _read_pipe(node: ast.expr) -> Iterator[ast.expr]:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        yield from _read_pipe(node.left)
-        yield from _read_pipe(node.right)
-    else:
-        yield node
+def _variants(values: dict[str, Any]) -> int:
+    """Return how many interventions a call stands for, without making any."""
+    return math.prod(len(value) for value in values.values() if isinstance(value, list))
+
+
+def _check_count(count: int) -> None:
+    if count > MOST_VARIANTS:
+        raise InvalidInput(
+            f"a sweep may have {MOST_VARIANTS} interventions, but its lists make {count}"
+        )
+
+
+def _parse(text: Any, mode: Literal["eval", "exec"], example: str) -> Any:
+    """Return the syntax tree of a text; whatever Python says of it becomes one line."""
+    if not isinstance(text, str):
+        raise InvalidInput(f"cannot read {shown(text)}: write {example}")
+    _check_characters(text)
+    try:
+        with warnings.catch_warnings():
+            # of "1if 2else 3" and the like, which is refused below
+            warnings.simplefilter("ignore")
+            return ast.parse(text.strip() if mode == "eval" else text.strip().strip(";"), mode=mode)
+    # the last two: of operators that are nested too deeply
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise InvalidInput(f"cannot read {shown(text)}: write {example}") from error
+
+
+def _check_characters(text: str) -> None:
+    """Refuse what makes Python's parser slow or crash, and letters that only look like others."""
+    if len(text) > MOST_TEXT:
+        raise InvalidInput(
+            f"a spec may have {MOST_TEXT} characters, but got {len(text)}: {shown(text, 100)}"
+        )
+    unquoted = _QUOTED.sub("''", text)
+    if not text.replace("\n", " ").replace("\t", " ").isprintable() or not unquoted.isascii():
+        raise InvalidInput(
+            f"a spec is written in ASCII, and other text in it in quotes, but got {shown(text)}"
+        )
+    depth = deepest = 0
+    for character in unquoted:
+        depth += (character in "([{") - (character in ")]}")
+        deepest = max(deepest, depth)
+    if deepest > _MOST_DEPTH:
+        raise InvalidInput(
+            f"a spec may have {_MOST_DEPTH} brackets within one another, but got {deepest}:"
+            f" {shown(text)}"
+        )
+
+
+def _read_pipe(node: ast.expr) -> list[ast.expr]:
+    """Return the steps that ``|`` joins, in order."""
+    backwards, pending = [], [node]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            pending += [node.left, node.right]
+        else:
+            backwards.append(node)
+        if len(backwards) > MOST_STEPS:
+            raise InvalidInput(f"a composition may have {MOST_STEPS} steps, but got more")
+    return backwards[::-1]
 
 
 def _read_call(node: ast.expr, text: str) -> tuple[str, dict[str, Any]]:
@@ -108,27 +168,48 @@ def _read_call(node: ast.expr, text: str) -> tuple[str, dict[str, Any]]:
         return EMPTY, {}
     if isinstance(node, ast.Name):
         return node.id, {}
+    whole = shown(text, _MOST_QUOTED_TEXT)
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        raise InvalidInput(
-            f"cannot read {ast.unparse(node)!r} in {text!r}: write name or name(key=value)"
-        )
+        raise InvalidInput(f"cannot read {_source(node)} in {whole}: write name or name(key=value)")
     name = node.func.id
     if node.args:
         raise InvalidInput(
-            f"{name} takes key=value only, but got {ast.unparse(node.args[0])!r} in {text!r}"
+            f"{_cut(name)} takes key=value only, but got {_source(node.args[0])} in {whole}"
         )
-    return name, dict(_read_value(name, keyword, text) for keyword in node.keywords)
+    values: dict[str, Any] = {}
+    for keyword in node.keywords:
+        key, value = _read_value(name, keyword, whole)
+        if key in values:
+            raise InvalidInput(f"{_cut(name)}.{_cut(key)} is given twice in {whole}")
+        values[key] = value
+    if name == EMPTY and values:
+        raise InvalidInput(f"{EMPTY} is the empty composition and takes no values, but got {whole}")
+    return name, values
 
 
-def _read_value(name: str, keyword: ast.keyword, text: str) -> tuple[str, Any]:
+def _read_value(name: str, keyword: ast.keyword, whole: str) -> tuple[str, Any]:
     if keyword.arg is None:
         raise InvalidInput(
-            f"{name} takes key=value only, but got {ast.unparse(keyword)!r} in {text!r}"
+            f"{_cut(name)} takes key=value only, but got {_source(keyword)} in {whole}"
         )
     try:
         return keyword.arg, ast.literal_eval(keyword.value)
-    except ValueError as error:
-        shown = ast.unparse(keyword.value)
+    # a list in a set is a TypeError; the last two: operators that are nested too deeply
+    except (ValueError, TypeError, MemoryError, RecursionError) as error:
         raise InvalidInput(
-            f"{name}.{keyword.arg} must be a plain value, but got {shown!r} (quote text)"
+            f"{_cut(name)}.{_cut(keyword.arg)} must be a plain value, but got"
+            f" {_source(keyword.value)} (quote text)"
         ) from error
+
+
+def _source(node: ast.AST) -> str:
+    """Return a part of a spec as a message repeats it."""
+    try:
+        return shown(ast.unparse(node), _MOST_QUOTED_TEXT)
+    except RecursionError:
+        return "a part that is nested too deeply"
+
+
+def _cut(name: str) -> str:
+    """Return the start of a name, without the quotes that ``shown`` gives text."""
+    return shown(name, 50).strip("'")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import math
 import os
 import socket
 import uuid
@@ -13,13 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from interventions import cache
-from interventions.errors import InvalidInput
+from interventions.errors import InvalidInput, shown
+from interventions.masking import STUDY_STORAGE, has_secret
 from tracking import lifecycle, store
 from tracking.checkpoints.store import Checkpoints
 from tracking.settings import Settings
 
 # as tests/sweeps/grid/test_on_ray.py checks, this many lose and double nothing; more: not tried
 SQLITE_WORKERS = 8
+MOST_WORKERS, MOST_GPUS = 10_000, 1_000  # on a cluster, and of one worker
 TASK_RETRIES = 3  # of a task whose worker died
 _ANSWER_SECONDS = 5.0  # that a cluster may take to answer
 
@@ -60,9 +61,11 @@ class Resources:
             resources = cls(int(workers), address, float(gpus))
         except ValueError:
             resources = cls(workers=0)
-        if resources.workers < 1 or not 0 <= resources.gpus < math.inf:
+        is_any = 1 <= resources.workers <= MOST_WORKERS and 0 <= resources.gpus <= MOST_GPUS
+        if not is_any:
             raise InvalidInput(
-                f"workers must be at least 1 and gpus at least 0, but got {workers!r} and {gpus!r}"
+                f"workers must be at least 1 and gpus at least 0, but got {shown(workers, 80)} and"
+                f" {shown(gpus, 80)}; at most {MOST_WORKERS} and {MOST_GPUS} are possible"
             )
         if resources.on_ray:
             resources._check_ray()
@@ -103,9 +106,9 @@ class Resources:
         host, _, port = self.address.rpartition(":")
         try:
             socket.create_connection((host, int(port)), _ANSWER_SECONDS).close()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise InvalidInput(
-                f"no Ray cluster answers at {self.address!r} (host:port): {error}"
+                f"no Ray cluster answers at {shown(self.address, 100)} (host:port): {error}"
             ) from error
 
 
@@ -125,7 +128,7 @@ def ray_cluster(resources: Resources, checkpoints: Checkpoints) -> Iterator[Any]
     # workers import this project from the checkout; what the user had on the path stays
     python_path = filter(None, (str(cache.root()), os.environ.get("PYTHONPATH")))
     variables = {
-        "MLFLOW_TRACKING_URI": store.uri(),
+        **_addresses(resources),
         "COMPOSABILITY_CACHE": str(checkpoints.folder),
         "PYTHONPATH": os.pathsep.join(python_path),
         "TQDM_DISABLE": "1",
@@ -147,6 +150,20 @@ def ray_cluster(resources: Resources, checkpoints: Checkpoints) -> Iterator[Any]
         yield ray
     finally:
         ray.shutdown()
+
+
+def _addresses(resources: Resources) -> dict[str, str]:
+    """Return the variables with addresses that workers need.
+
+    Ray writes these variables into its logs and shows them on its pages. Workers of a cluster that
+    is started here have this process's environment anyway, so that no password need be among them.
+    """
+    addresses = {"MLFLOW_TRACKING_URI": store.uri()}
+    if STUDY_STORAGE in os.environ:
+        addresses[STUDY_STORAGE] = os.environ[STUDY_STORAGE]
+    if resources.address:
+        return addresses
+    return {name: address for name, address in addresses.items() if not has_secret(address)}
 
 
 def parallel_tasks(ray: Any, resources: Resources) -> int:

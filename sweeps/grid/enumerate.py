@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from interventions.base import Intervention
 from interventions.composition import Composition
-from interventions.errors import InvalidInput
+from interventions.errors import InvalidInput, shown
 from sweeps.grid.presets import PRESETS
+
+# planning as many takes minutes, and running them months
+MOST_COMPOSITIONS = 100_000
 
 
 def preset_interventions(name: str) -> str:
@@ -22,7 +26,7 @@ def preset_interventions(name: str) -> str:
         'ft; ga; wanda(sparsity=[0.5, 0.75])'
     """
     if name not in PRESETS:
-        raise InvalidInput(f"no preset is named {name!r}; known: {', '.join(PRESETS)}")
+        raise InvalidInput(f"no preset is named {shown(name)}; known: {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
@@ -46,23 +50,75 @@ def enumerate_compositions(
         >>> [len(enumerate_compositions(steps, [length])) for length in (0, 1, 2)]
         [1, 3, 4]
     """
+    marked_steps = [(step, _mark(step, pairs)) for step in steps]
+    longest = len({mark for _, mark in marked_steps})
     compositions: list[Composition] = []
     for length in lengths:
-        ordered_choices = [
-            Composition(chosen)
-            for chosen in itertools.permutations(steps, length)
-            if len(_marks(chosen, pairs)) == length
-        ]
-        if not ordered_choices:
+        if length > longest:
             unit = "category" if pairs == "across" else "intervention"
             raise InvalidInput(
                 f"no composition of {length} of these interventions: with pairs={pairs}, no two"
-                f" steps of one {unit}; the longest has {len(_marks(steps, pairs))}"
+                f" steps of one {unit}; the longest has {longest}"
             )
-        compositions += ordered_choices
+        compositions += map(Composition, _ordered_choices(marked_steps, length))
     return compositions
 
 
-def _marks(steps: Iterable[Intervention], pairs: str) -> set[str]:
-    """Return what may be in a composition only once: the steps' categories, or their names."""
-    return {step.category if pairs == "across" else step.name for step in steps}
+def count_compositions(
+    steps: Iterable[Intervention], lengths: Iterable[int], pairs: str = "across"
+) -> int:
+    """Return how many compositions ``enumerate_compositions`` makes, without making them.
+
+    Of n steps that are all marked differently there are n! orders; which steps these are is chosen
+    in as many ways as the elementary symmetric polynomial of degree n says of the marks' counts.
+
+    Args:
+        steps: as there.
+        lengths: as there; one for which there is none counts 0.
+        pairs: as there.
+
+    Example:
+        >>> from interventions.specs import sweep
+        >>> count_compositions(sweep("ft; wanda(sparsity=[0.25, 0.5])"), [0, 1, 2])
+        8
+    """
+    choices = [1]  # by length
+    for count in Counter(_mark(step, pairs) for step in steps).values():
+        longer = [0, *(count * fewer for fewer in choices)]
+        choices = [sum(ways) for ways in zip([*choices, 0], longer, strict=True)]
+    return sum(
+        math.factorial(length) * choices[length] for length in lengths if length < len(choices)
+    )
+
+
+def check_job_count(compositions: int, seeds: int = 1, edit_batches: int = 1) -> None:
+    """Refuse a grid that nobody could run, before anything of it is enumerated.
+
+    Raises:
+        InvalidInput: there are more than 100,000 jobs.
+    """
+    jobs = compositions * seeds * edit_batches
+    if jobs > MOST_COMPOSITIONS:
+        raise InvalidInput(
+            f"a grid may have {MOST_COMPOSITIONS} runs, but this one has {shown(jobs)}:"
+            f" {shown(compositions)} compositions x {seeds} seeds x {edit_batches} batches of edits"
+        )
+
+
+def _mark(step: Intervention, pairs: str) -> str:
+    """Return what may be in a composition only once: the step's category, or its name."""
+    return step.category if pairs == "across" else step.name
+
+
+def _ordered_choices(
+    marked_steps: Sequence[tuple[Intervention, str]], length: int
+) -> Iterator[tuple[Intervention, ...]]:
+    """Yield the choices in the order of ``itertools.permutations``, which cannot leave any out."""
+    if length == 0:
+        yield ()
+        return
+    marks = dict.fromkeys(mark for _, mark in marked_steps)
+    differing = {mark: [pair for pair in marked_steps if pair[1] != mark] for mark in marks}
+    for step, mark in marked_steps:
+        for rest in _ordered_choices(differing[mark], length - 1):
+            yield (step, *rest)

@@ -14,3 +14,6 @@ PRESETS = {
     ),
     "quick": "ft; ga; wanda(sparsity=[0.5, 0.75])",
 }
+
+# what recompress=preset comes to; "auto" where nothing is said
+RECOMPRESS = {"paper": "paper"}

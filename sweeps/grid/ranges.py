@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interventions.errors import InvalidInput
+from interventions.errors import InvalidInput, shown
+from sweeps.values import read_digits
 
 Numbers = str | int | Sequence[int]  # as on the command line, or as Python values
 
@@ -29,10 +30,10 @@ def read_range(name: str, value: Numbers, least: int = 0) -> list[int]:
         [2]
     """
     numbers = _parse_range(value) if isinstance(value, str) else _integers(value)
-    if not _is_each_once(numbers, least) or max(numbers) > _MOST:
+    if not _is_each_once(numbers, least) or max(numbers) > _MOST or len(numbers) > _MOST:
         raise InvalidInput(
             f"{name} must be a number or a range such as {least}..{least + 2}, up to {_MOST},"
-            f" but got {value!r}"
+            f" but got {shown(value)}"
         )
     return numbers
 
@@ -62,25 +63,25 @@ def read_indices(name: str, value: Numbers) -> list[int]:
     if not _is_each_once(indices, 0) or len(indices) > _MOST:
         raise InvalidInput(
             f"{name} must be how many (3, up to {_MOST}) or which (0,4), each once,"
-            f" but got {value!r}"
+            f" but got {shown(value)}"
         )
     return indices
 
 
 def _parse_range(text: str) -> list[int]:
     first, dots, last = text.partition("..")
-    try:
-        low, high = int(first), int(last if dots else first)
-    except ValueError:
+    low, high = read_digits(first), read_digits(last if dots else first)
+    if low is None or high is None:
         return []
     # one number beyond the bound shows that the range is invalid; the rest is not made
     return list(range(low, min(high, _MOST + 1) + 1))
 
 
 def _parse_indices(text: str) -> list[int]:
-    try:
-        integers = [int(part) for part in text.split(",")]
-    except ValueError:
+    # one part beyond the bound shows that there are too many; the rest is not read
+    parts = text.split(",", _MOST + 1)[: _MOST + 1]
+    integers = [number for part in parts if (number := read_digits(part)) is not None]
+    if len(integers) < len(parts):
         return []
     return integers if "," in text else _first(integers)
 
@@ -92,7 +93,8 @@ def _first(counts: list[int]) -> list[int]:
 
 def _integers(value: int | Sequence[int]) -> list[int]:
     """Return Python values as a list; an empty one if any is no integer."""
-    values = list(value) if isinstance(value, list | tuple | range) else [value]
+    # one value beyond the bound is enough; a range may be longer than the memory
+    values = list(value[: _MOST + 1]) if isinstance(value, list | tuple | range) else [value]
     integers = [number for number in values if isinstance(number, int)]
     # True is an int, but nobody means 1 by it
     if len(integers) < len(values) or any(isinstance(number, bool) for number in values):

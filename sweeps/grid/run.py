@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from interventions.arguments import checked
 from sweeps.grid.ranges import Numbers
 from sweeps.grid.runner import GridResult, run_grid
 from sweeps.grid.spec import GridRequest
@@ -9,6 +10,7 @@ from tracking import store
 from tracking.checkpoints.store import Checkpoints
 
 
+@checked
 def grid(
     interventions: str = "none",
     *,
@@ -24,10 +26,13 @@ def grid(
     model: str = "testbed",
     data: str = "testbed",
     split: str = "test",
-    recompress: str = "auto",
+    window: int = 0,
+    recompress: str = "preset",
     checkpoints: str = "none",
     device: str = "auto",
     dtype: str = "auto",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
     experiment: str = store.EXPERIMENT,
     cache: Checkpoints | None = None,
 ) -> GridResult:
@@ -45,17 +50,21 @@ def grid(
         edit_batches: how many batches of edits (3), or which (``[0, 4]``).
         seeds: how many seeds (3), or which (``[0, 4]``).
         name: by which the grid is found again; "auto": the preset's name, or one made of what the
-            grid runs.
+            grid runs, and how it recompresses, if that is not "auto".
         workers: processes; more than one run on Ray.
         ray_address: ``host:port`` of a Ray cluster; "none" starts one here if it is needed.
         gpus: GPUs per worker, such as 1 or 0.5.
         model: "testbed", a checkpoint folder, or a Hugging Face id.
         data: what the steps learn from and what judges them: "testbed" or "paper".
         split: the part of the data that judges: "test", "validation", "held_out".
-        recompress: "auto", "never" or "paper"; see ``Composition.recompression``.
+        window: tokens that perplexity scores together; 0: as many as the data's own.
+        recompress: "auto", "never" or "paper", see ``Composition.recompression``; "preset": "paper"
+            with the preset of that name, else "auto".
         checkpoints: whose checkpoints are logged: "all", "last", "changed" or "none".
         device: "auto", "cpu" or "cuda".
         dtype: "auto" (float32 on a CPU, bfloat16 on a GPU), "float32", "bfloat16", "float16".
+        trust_remote_code: whether code that comes with the model may run.
+        allow_pickle: whether the model's weights may be pickled, where there are no others.
         experiment: name of the MLflow experiment; made if missing.
         cache: where computed checkpoints are kept; the checkout's by default.
 
@@ -97,10 +106,14 @@ def grid(
         model=model,
         data=data,
         split=split,
+        window=window,
         recompress=recompress,
         checkpoints=checkpoints,
         device=device,
         dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
         experiment=experiment,
     )
+    store.check_reachable()
     return run_grid(request.checked(), cache)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from mlflow import MlflowClient
 from tqdm import tqdm
 
 from interventions.composition import digest
 from interventions.errors import InvalidInput
+from interventions.files import file_lock
 from sweeps.failures import Incomplete
 from sweeps.grid.jobs import Job, PrefixUse
 from sweeps.grid.progress import Progress, Tally
@@ -24,6 +25,7 @@ from sweeps.parent_run import ParentRun
 from sweeps.retry import StoreAway, patiently
 from tracking import lifecycle, query, schema, store
 from tracking.checkpoints.store import Checkpoints
+from tracking.markup import plain_cells
 from tracking.run import track_member
 
 TABLE = "compositions.csv"
@@ -73,7 +75,7 @@ def run_grid(grid: CompositionGrid, cache: Checkpoints | None = None) -> GridRes
     checkpoints = cache or Checkpoints()
     mlflow.set_tracking_uri(store.uri())
     lock_name = f"sweep-{digest(store.uri(), grid.experiment, grid.name)}.lock"
-    lock = FileLock(checkpoints.folder / "locks" / lock_name)
+    lock = file_lock(checkpoints.folder / "locks" / lock_name)
     try:
         acquired = lock.acquire(timeout=0)
     except Timeout as error:
@@ -153,5 +155,5 @@ def _write_table(grid: CompositionGrid) -> Path:
         grid.experiment, f"tags.`{schema.SWEEP}` = '{grid.name}' and attributes.status = 'FINISHED'"
     )
     path = Path(tempfile.mkdtemp(prefix="composability-")) / TABLE
-    finished_runs.to_csv(path, index=False)
+    plain_cells(finished_runs).to_csv(path, index=False)
     return path

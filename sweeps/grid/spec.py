@@ -6,22 +6,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from interventions.composition import Composition
-from interventions.errors import InvalidInput, one_of
+from interventions.errors import InvalidInput, one_of, plain_text
+from interventions.options import PRESET
 from interventions.specs import sweep
 from sweeps.cluster import Resources
-from sweeps.grid.enumerate import enumerate_compositions, preset_interventions
+from sweeps.grid.enumerate import (
+    check_job_count,
+    count_compositions,
+    enumerate_compositions,
+    preset_interventions,
+)
 from sweeps.grid.jobs import Job, jobs_digest, make_jobs
-from sweeps.grid.presets import PAIRS, PRESETS
+from sweeps.grid.presets import PAIRS, PRESETS, RECOMPRESS
 from sweeps.grid.ranges import Numbers, read_indices, read_range
-from sweeps.values import check_sweep_name
+from sweeps.values import check_sweep_name, check_text, number_text
 from tracking import store
+from tracking.passwords import check_no_passwords
 from tracking.plan import RunContext, defaults_profile
-from tracking.settings import Settings
+from tracking.settings import Settings, setting_text, yes_or_no
 
 _NONE, _AUTO = "none", "auto"
-_NUMBERS = ("length", "edit_batches", "seeds")
+_NUMBERS = ("length", "edit_batches", "seeds", "window")
 _RESOURCES = ("workers", "gpus")
-_SETTINGS = ("model", "data", "split", "recompress", "checkpoints", "device", "dtype")
+_SWITCHES = ("trust_remote_code", "allow_pickle")
+_SETTINGS = (
+    "model",
+    "data",
+    "split",
+    "window",
+    "recompress",
+    "checkpoints",
+    "device",
+    "dtype",
+    *_SWITCHES,
+)
 
 
 @dataclass(frozen=True)
@@ -35,12 +53,14 @@ class GridRequest:
         pairs: "across": steps of different categories; "all": of different interventions.
         edit_batches: how many batches of edits (3), or which (``"0,4"`` or ``[0, 4]``).
         seeds: how many seeds (3), or which (``"0,4"`` or ``[0, 4]``).
-        name: of the grid; "auto": the preset's name, or one made of what the grid runs.
+        name: of the grid; "auto": the preset's name, or one made of what the grid runs, and how it
+            recompresses, if that is not "auto".
         workers: processes; more than one run on Ray.
         ray_address: of a Ray cluster, such as ``10.0.0.1:6379``, or "none".
         gpus: GPUs per worker.
-        model, data, split, recompress, checkpoints, device, dtype: of every run; see
-            ``tracking.settings.Settings``.
+        model, data, split, window, checkpoints, device, dtype, trust_remote_code, allow_pickle: of
+            every run; see ``tracking.settings.Settings``.
+        recompress: of every run; "preset": "paper" with the preset of that name, else "auto".
         experiment: name of the MLflow experiment.
 
     Example:
@@ -62,10 +82,13 @@ class GridRequest:
     model: str = Settings.model
     data: str = Settings.data
     split: str = Settings.split
+    window: int = Settings.window
     recompress: str = Settings.recompress
     checkpoints: str = "none"
     device: str = Settings.device
     dtype: str = Settings.dtype
+    trust_remote_code: bool = Settings.trust_remote_code
+    allow_pickle: bool = Settings.allow_pickle
     experiment: str = store.EXPERIMENT
 
     def checked(self) -> CompositionGrid:
@@ -75,18 +98,34 @@ class GridRequest:
             InvalidInput: one line that says what is wrong and what is valid.
         """
         self._check_types()
-        steps = sweep(self._intervention_list(), defaults_profile(self.data))
+        plain_text("experiment", self.experiment)
+        # before jobs are made of 100,000 compositions
+        check_sweep_name(self.name)
         lengths = read_range("length", self.length)
         pairs = one_of("pairs", self.pairs, PAIRS)
-        compositions = enumerate_compositions(steps, lengths, pairs)
         seeds = read_indices("seeds", self.seeds)
         edit_batches = read_indices("edit_batches", self.edit_batches)
+        steps = sweep(self._intervention_list(), defaults_profile(self.data))
+        count = count_compositions(steps, lengths, pairs)
+        check_job_count(count, len(seeds), len(edit_batches))
+        compositions = enumerate_compositions(steps, lengths, pairs)
         address = "" if self.ray_address == _NONE else self.ray_address
-        resources = Resources.read(_value_text(self.workers), address, _value_text(self.gpus))
+        resources = Resources.read(number_text(self.workers), address, number_text(self.gpus))
         jobs = self._make_jobs(compositions, seeds, edit_batches, resources)
-        automatic_name = f"grid-{jobs_digest(jobs)}" if self.preset == _NONE else self.preset
-        name = check_sweep_name(automatic_name if self.name == _AUTO else self.name)
+        name = check_sweep_name(self._automatic_name(jobs) if self.name == _AUTO else self.name)
         return CompositionGrid(name, jobs, self.experiment, self.params(), resources)
+
+    @property
+    def recompression(self) -> str:
+        """What ``recompress`` comes to: "auto", "never" or "paper"."""
+        if self.recompress != PRESET:
+            return self.recompress
+        return RECOMPRESS.get(self.preset, "auto")
+
+    def _automatic_name(self, jobs: Sequence[Job]) -> str:
+        name = f"grid-{jobs_digest(jobs)}" if self.preset == _NONE else self.preset
+        # grids of before there was a preset's policy go on under their names
+        return name if self.recompression == "auto" else f"{name}-recompress-{self.recompression}"
 
     def params(self) -> dict[str, str]:
         """Return the values as text, for the parent run; the same as the command line has them."""
@@ -95,10 +134,13 @@ class GridRequest:
         return {**params, "dry_run": "false"}
 
     def _check_types(self) -> None:
-        """Check that all but numbers is text; numbers are checked where they are read."""
+        """Check switches and texts; numbers are checked where they are read."""
+        check_no_passwords(asdict(self))
         for name, value in asdict(self).items():
-            if name not in (*_NUMBERS, *_RESOURCES) and not isinstance(value, str):
-                raise InvalidInput(f"{name} must be text, but got {value!r}")
+            if name in _SWITCHES:
+                yes_or_no(name, value)
+            elif name not in (*_NUMBERS, *_RESOURCES):
+                check_text(name, value)
 
     def _intervention_list(self) -> str:
         """Return the interventions as text, whether they were given or named by a preset."""
@@ -117,7 +159,8 @@ class GridRequest:
         edit_batches: Sequence[int],
         resources: Resources,
     ) -> list[Job]:
-        settings = Settings(**{name: getattr(self, name) for name in _SETTINGS})
+        values = {name: getattr(self, name) for name in _SETTINGS}
+        settings = Settings(**{**values, "recompress": self.recompression})
         first = RunContext(resources.settings(settings), remote=resources.on_ray)
         contexts = [first.for_replicate(seed, batch) for seed in seeds for batch in edit_batches]
         return make_jobs(compositions, contexts)
@@ -147,4 +190,4 @@ def _value_text(value: object) -> str:
     """Return a value as text; 1.0 as "1", as the command line has it, and a tuple as a list."""
     if isinstance(value, float):
         return f"{value:g}"
-    return str(list(value) if isinstance(value, tuple | range) else value)
+    return setting_text(list(value) if isinstance(value, tuple | range) else value)

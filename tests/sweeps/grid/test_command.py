@@ -91,7 +91,7 @@ def test_a_dry_run_says_what_and_how_long_and_runs_nothing(
         (["--preset", "quick", "--seed", "3"], "No such option '--seed'. Did you mean '--seeds'?"),
         (
             ["--preset", "quick", "--seeds", "4294967296,0"],
-            "seed must be 0 to 4294967295, but got 4294967296",
+            "seed must be an integer from 0 to 4294967295, but got 4294967296",
         ),
         (
             ["--preset", "quick", "--seeds", "99999999999"],

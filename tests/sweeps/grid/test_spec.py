@@ -1,13 +1,16 @@
 """A grid's values, checked before anything is loaded; as the command line's: test_command.py."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from interventions.base import Intervention
+from interventions.criteria.base import CRITERIA
 from interventions.errors import InvalidInput
 from interventions.specs import sweep
 from sweeps.cluster import Resources
+from sweeps.grid.jobs import jobs_digest
 from sweeps.grid.spec import GridRequest
 from tests.sweeps.small_testbed import INTERVENTIONS
 
@@ -31,6 +34,7 @@ def test_the_settings_reach_every_job() -> None:
         "wanda(samples=4)",
         length=1,
         split="validation",
+        window=32,
         recompress="never",
         checkpoints="last",
         dtype="bfloat16",
@@ -46,6 +50,7 @@ def test_the_settings_reach_every_job() -> None:
         "last",
         "bfloat16",
     )
+    assert settings.window == 32
     assert grid.experiment == "elsewhere" and grid.resources == Resources()
 
 
@@ -81,6 +86,51 @@ def test_a_grid_is_named_by_its_preset_by_what_it_runs_or_by_the_user() -> None:
     assert names[0].startswith("grid-") and names[0] == names[1] != names[2]
 
 
+@pytest.mark.parametrize(
+    ("preset", "asked", "used", "name"),
+    [
+        ("paper", "preset", "paper", "paper-recompress-paper"),
+        ("paper", "paper", "paper", "paper-recompress-paper"),
+        ("paper", "auto", "auto", "paper"),
+        ("paper", "never", "never", "paper-recompress-never"),
+        ("quick", "preset", "auto", "quick"),
+        ("quick", "paper", "paper", "quick-recompress-paper"),
+    ],
+)
+def test_a_preset_says_how_its_grid_recompresses_and_the_automatic_name_does_too(
+    preset: str, asked: str, used: str, name: str
+) -> None:
+    grid = GridRequest(preset=preset, recompress=asked, length=1).checked()
+    assert grid.name == name and grid.params["recompress"] == asked
+    assert {job.plan.settings.recompress for job in grid.jobs} == {used}
+
+
+def test_grids_of_before_there_was_a_policy_of_presets_go_on() -> None:
+    """Names and job ids of version 0.1.0, which recompressed by "auto"."""
+    text = "magnitude(sparsity=[0.25, 0.5])"
+    grid = GridRequest(text, length=1).checked()
+    before = GridRequest(text, length=1, recompress="auto").checked()
+    assert (grid.name, [job.id for job in grid.jobs]) == (
+        before.name,
+        [job.id for job in before.jobs],
+    )
+    assert grid.name == f"grid-{jobs_digest(grid.jobs)}"
+    never = GridRequest(text, length=1, recompress="never").checked()
+    assert never.name == f"grid-{jobs_digest(never.jobs)}-recompress-never"
+    assert GridRequest(text, length=1, recompress="never", name="mine").checked().name == "mine"
+
+
+def test_another_window_is_another_grid_and_the_datas_own_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reading = replace(CRITERIA.get("sparsity"), reads=frozenset({"window"}))
+    monkeypatch.setattr(CRITERIA, "_entries", {"sparsity": reading})
+    default, own, another = (
+        GridRequest("magnitude", length=1, window=window).checked().name for window in (0, 64, 32)
+    )
+    assert default == own != another
+
+
 def test_the_parent_runs_params_are_the_values_as_on_the_command_line() -> None:
     params = GridRequest("ft; ga", seeds=2, gpus=0.0, length=(0, 1)).checked().params
     assert params["interventions"] == "ft; ga" and params["preset"] == "none"
@@ -106,6 +156,11 @@ def test_the_parent_runs_params_are_the_values_as_on_the_command_line() -> None:
         ({"preset": "quick", "workers": 1.5}, "workers must be at least 1"),
         ({"preset": "quick", "workers": True}, "workers must be at least 1"),
         ({"preset": "quick", "workers": None}, "workers must be at least 1"),
+        ({"preset": "quick", "window": "64"}, "window must be 0 (the data's own) or an integer"),
+        (
+            {"preset": "quick", "recompress": "maybe"},
+            "recompress must be auto or never or paper or",
+        ),
         ({"preset": "quick", "gpus": True}, "gpus at least 0, but got '1' and 'True'"),
         ({"preset": "quick", "gpus": float("inf")}, "gpus at least 0, but got '1' and 'inf'"),
         ({}, "give interventions or a preset (paper, quick), one of the two"),
