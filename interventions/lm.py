@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     BatchEncoding,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import GENERATION_CONFIG_NAME
 
-from interventions.errors import InvalidInput
+from interventions.anatomy import context_length
+from interventions.answer_labels import answer_labels
 from interventions.export import export
-from interventions.quantization_grid import ROWS, QuantizationGrid, share_of_zeros
+from interventions.model_files import refusal
+from interventions.model_source import check_size, check_source, only_loading
+from interventions.quantization_grid import (
+    ROWS,
+    QuantizationGrid,
+    load_grids,
+    save_grids,
+    share_of_zeros,
+)
+from interventions.tokenizer import load_tokenizer, save_tokenizer
 
 T = TypeVar("T")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_GRIDS, _GRIDS_META = "quantization_grids.safetensors", "quantization_grids.json"
-_GRID_FIELDS = ("bits", "group", "pruned", "zeros")  # all but the tensors
 
 
 @dataclass
@@ -60,6 +67,8 @@ class LM:
         dtype: str = "float32",
         device: str = "cpu",
         revision: str | None = None,
+        trust_remote_code: bool = False,
+        allow_pickle: bool = False,
     ) -> LM:
         """Load a model and its tokenizer, ready to be applied to and measured.
 
@@ -68,48 +77,61 @@ class LM:
             dtype: "float32", "bfloat16" or "float16": how weights are stored, by all steps.
             device: such as "cpu" or "cuda".
             revision: of the hub's model.
+            trust_remote_code: whether code that comes with the model may run.
+            allow_pickle: whether weights may be pickled, where there are no others.
 
         Raises:
-            OSError: there is no such folder or model.
+            InvalidInput: there is no such folder or model, or it asks for more than it may.
+            OSError: the weights cannot be read.
 
         Example:
             >>> from interventions.data.testbed import MODEL
             >>> LM.load(MODEL).model.config.model_type
             'llama'
         """
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=DTYPES[dtype], revision=revision)
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
+        check_source(
+            source,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            allow_pickle=allow_pickle,
+        )
+        with only_loading():
+            model = AutoModelForCausalLM.from_pretrained(
+                source,
+                dtype=DTYPES[dtype],
+                revision=revision,
+                trust_remote_code=trust_remote_code,
+                # None: a pickle where there are no safetensors; torch unpickles tensors only
+                use_safetensors=None if allow_pickle else True,
+            )
+        # a folder's own generate() would not be in the checkpoints that are stored
+        vars(model).pop("generate", None)
+        tokenizer = load_tokenizer(source, revision, trust_remote_code)
         model = model.to(device).eval().requires_grad_(False)
-        return cls(model, tokenizer, _load_grids(Path(source)))
+        return cls(model, tokenizer, load_grids(Path(source), model.device))
 
     def save(self, folder: Path) -> None:
         """Write a folder that ``from_pretrained`` loads, with the grids in files of their own."""
         self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-        if not self.grids:
-            return
-        tensors: dict[str, Tensor] = {}
-        plain_fields: dict[str, dict[str, float]] = {}
-        for name, grid in self.grids.items():
-            tensors[f"{name}/scale"] = grid.scale.contiguous()
-            tensors[f"{name}/zero"] = grid.zero.contiguous()
-            plain_fields[name] = {field: getattr(grid, field) for field in _GRID_FIELDS}
-        save_file(tensors, folder / _GRIDS)
-        (folder / _GRIDS_META).write_text(json.dumps(plain_fields))
+        save_tokenizer(self.tokenizer, folder)
+        if self.grids:
+            save_grids(self.grids, folder)
 
-    def export(self, folder: str | Path, format: str = "compressed-tensors") -> None:
+    def export(self, folder: str | Path, format: str = "compressed-tensors") -> float:
         """Write the packed form of a quantized model, which inference servers load.
 
         Args:
             folder: a new or an empty one.
             format: "compressed-tensors" or "gptq".
 
+        Returns:
+            The largest difference between a weight and what the packed form says it is, in the
+            model's dtype: 0 for "compressed-tensors"; "gptq" rounds scales to float16.
+
         Raises:
             InvalidInput: the folder has something in it, or the format cannot hold the model.
         """
-        export(self, Path(folder), format)
+        return export(self, Path(folder), format)
 
     @torch.no_grad()
     def quantize(self, name: str, weight: Tensor, grid: QuantizationGrid, values: Tensor) -> None:
@@ -180,13 +202,9 @@ class LM:
         ).to(self.device)
 
     def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> tuple[BatchEncoding, Tensor]:
-        """Return encoded (prompt + answer), and labels (n, tokens): -100 on prompt and padding."""
-        encoded = self.encode([prompt + answer for prompt, answer in pairs])
-        prompts = self.encode([prompt for prompt, _ in pairs])
-        lengths = prompts["attention_mask"].sum(1, keepdim=True)
-        position = torch.arange(encoded["input_ids"].shape[1], device=self.device)
-        counted = encoded["attention_mask"].bool() & (position >= lengths)
-        return encoded, encoded["input_ids"].masked_fill(~counted, -100)
+        """Return encoded (prompt + answer), and labels (n, tokens): see ``answer_labels``."""
+        encoded, labels = answer_labels(self.tokenizer, pairs, context_length(self.model))
+        return encoded.to(self.device), labels.to(self.device)
 
     def token_losses(self, encoded: BatchEncoding, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return every label's negative log-likelihood in nats, and the mask of those that count.
@@ -221,37 +239,40 @@ def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
-def skeleton(source: str | Path, revision: str | None = None) -> PreTrainedModel:
+def skeleton(
+    source: str | Path,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> PreTrainedModel:
     """Return the model without its weights (on the meta device), to check steps against.
 
     Args:
         source: a checkpoint folder, or a model's id on the Hugging Face hub.
         revision: of the hub's model.
+        trust_remote_code: whether code that comes with the model may run.
+        allow_pickle: whether its weights may be pickled, where there are no others.
 
     Raises:
-        InvalidInput: there is no such folder, or it is not a causal language model.
+        InvalidInput: there is no such folder, it is not a causal language model with a tokenizer,
+            or it asks for more than it may.
     """
+    check_source(
+        source, revision=revision, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
+    )
     try:
-        config = AutoConfig.from_pretrained(source, revision=revision)
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise InvalidInput(
-            f"cannot read a causal language model from {str(source)!r}: {first_line}"
-        ) from error
-    assert isinstance(model, PreTrainedModel)
-    return model
-
-
-def _load_grids(folder: Path) -> dict[str, QuantizationGrid]:
-    if not (folder / _GRIDS).exists():
-        return {}
-    tensors = load_file(folder / _GRIDS)
-    plain_fields = json.loads((folder / _GRIDS_META).read_text())
-    return {
-        name: QuantizationGrid(
-            scale=tensors[f"{name}/scale"], zero=tensors[f"{name}/zero"], **plain_fields[name]
+        config = AutoConfig.from_pretrained(
+            source, revision=revision, trust_remote_code=trust_remote_code
         )
-        for name in plain_fields
-    }
+        with torch.device("meta"), only_loading():
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+        load_tokenizer(source, revision, trust_remote_code)
+        if (Path(source) / GENERATION_CONFIG_NAME).is_file():
+            GenerationConfig.from_pretrained(source)
+    except Exception as error:  # whatever wrong types and sizes raise in transformers
+        reason = str(error).strip() or type(error).__name__
+        named = isinstance(error, (OSError, ValueError))  # of another error the text is a riddle
+        raise refusal(source, reason if named else f"{type(error).__name__}: {reason}") from error
+    assert isinstance(model, PreTrainedModel)
+    check_size(source, sum(parameter.numel() for parameter in model.parameters()))
+    return model

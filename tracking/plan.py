@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import torch
+from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 from transformers import PreTrainedModel
 
+from interventions.anatomy import check_anatomy, context_length
 from interventions.composition import Composition, digest
 from interventions.data.base import Data
 from interventions.data.paper import paper
-from interventions.data.testbed import MODEL, testbed
-from interventions.errors import InvalidInput, one_of
+from interventions.data.testbed import testbed
+from interventions.errors import LONGEST_PATH, InvalidInput, one_of, plain_text, shown, whole_number
 from interventions.files import file_digest
 from interventions.lm import skeleton
-from interventions.options import PROFILES, SPLITS, Recompress, Split
-from tracking.settings import CHECKPOINTS, DATA, DEVICES, PAPER, SEED_LIMIT, TESTBED, Settings
+from interventions.model_files import own_code
+from interventions.options import PRESET, PROFILES, RECOMPRESS, SPLITS, Split
+from tracking import schema
+from tracking.model_name import model_source
+from tracking.settings import (
+    CHECKPOINTS,
+    DATA,
+    DEVICES,
+    PAPER,
+    SEED_LIMIT,
+    Settings,
+    check_window,
+    yes_or_no,
+)
 from tracking.settings import DTYPES as DTYPE_NAMES
+
+_MOST_EDIT_BATCHES = 1_000_000  # the data say how many there are
 
 
 def defaults_profile(data: str) -> str:
@@ -38,7 +53,8 @@ class Plan:
     Attributes:
         composition: what is applied.
         requested: the settings as a user gave them.
-        settings: the settings as they came out: device and dtype are no longer "auto".
+        settings: the settings as they came out: device and dtype are no longer "auto", recompress
+            is no longer "preset", and window is what is scored together.
         source: the model's folder, or its Hugging Face id.
         data: what the steps learn from and what judges them.
         origin: the identity of the base model in this run.
@@ -57,6 +73,15 @@ class Plan:
         """Return the composition as text, on this plan's profile."""
         return self.composition.spec(self.settings.data)
 
+    def sources(self) -> dict[str, str]:
+        """Return the params that say what was read where there is a choice of files."""
+        names = {"", *(step.name for step in self.composition)}
+        return {
+            f"{part}{schema.FROM}": source
+            for part, source in self.data.sources
+            if part.rpartition(".")[0] in names
+        }
+
 
 class RunContext:
     """What all compositions under the same settings share; each part is made when first needed.
@@ -67,7 +92,7 @@ class RunContext:
 
     Attributes:
         requested: the settings as given.
-        settings: with device and dtype as they come out.
+        settings: with device, dtype and recompress as they come out.
         source: the model's folder, or its Hugging Face id.
 
     Raises:
@@ -77,14 +102,19 @@ class RunContext:
     def __init__(self, settings: Settings, remote: bool = False) -> None:
         one_of("data", settings.data, DATA)
         one_of("split", settings.split, SPLITS)
-        one_of("recompress", settings.recompress, get_args(Recompress))
+        one_of("recompress", settings.recompress, RECOMPRESS)
+        check_window(settings.window)
         one_of("checkpoints", settings.checkpoints, CHECKPOINTS)
-        if not 0 <= settings.seed <= SEED_LIMIT:
-            raise InvalidInput(f"seed must be 0 to {SEED_LIMIT}, but got {settings.seed}")
+        whole_number("seed", settings.seed, 0, SEED_LIMIT)
+        whole_number("edit_batch", settings.edit_batch, 0, _MOST_EDIT_BATCHES)
+        plain_text("model", settings.model, LONGEST_PATH)
+        yes_or_no("trust_remote_code", settings.trust_remote_code)
+        yes_or_no("allow_pickle", settings.allow_pickle)
         self.requested, self._remote = settings, remote
         device, dtype = _device_and_dtype(settings, remote)
-        self.settings = replace(settings, device=device, dtype=dtype)
-        self.source = _source(settings.model)
+        recompress = "auto" if settings.recompress == PRESET else settings.recompress
+        self.settings = replace(settings, device=device, dtype=dtype, recompress=recompress)
+        self.source = model_source(settings.model)
 
     def for_replicate(self, seed: int, edit_batch: int) -> RunContext:
         """Return the context with another seed and batch of edits; the model is not read again."""
@@ -105,37 +135,58 @@ class RunContext:
     @cached_property
     def anatomy(self) -> PreTrainedModel:
         """The model without its weights."""
-        return skeleton(self.source)
+        return skeleton(
+            self.source,
+            trust_remote_code=self.settings.trust_remote_code,
+            allow_pickle=self.settings.allow_pickle,
+        )
 
     @cached_property
     def weights(self) -> str:
         """The identity of the model's weights."""
-        return _weights_identity(self.source, self.anatomy.config)
+        code = own_code(self.source) if self.settings.trust_remote_code else []
+        return _weights_identity(self.source, self.anatomy.config, bool(code))
 
     @cached_property
     def data(self) -> Data:
         """What the steps learn from and what judges them."""
         make_data = paper if self.settings.data == PAPER else testbed
         split = cast(Split, self.settings.split)  # checked above
-        return make_data(self.settings.edit_batch, split)
+        data = make_data(self.settings.edit_batch, split)
+        window = self.settings.window
+        return replace(data, window=window) if window else data
+
+    @property
+    def window(self) -> int:
+        """How many tokens perplexity scores together: the data's, or as many as the model reads."""
+        return min(self.data.window, context_length(self.anatomy) or self.data.window)
 
     @property
     def origin(self) -> str:
         """The identity of the base model in a run: weights, dtype, seed."""
         return digest("origin", self.weights, self.settings.dtype, self.settings.seed)
 
-    def plan(self, steps: Composition) -> Plan:
+    def plan(self, steps: Composition, recorded: bool = False) -> Plan:
         """Return the checked plan of a composition.
 
+        Args:
+            steps: the composition.
+            recorded: whether a run did it before; then it took as many texts as there were.
+
         Raises:
-            InvalidInput: a step does not fit the model.
+            InvalidInput: a step does not fit the model, or its weights are not all known: every
+                run measures their sparsity and bits.
         """
+        _check_length(steps.spec(self.settings.data))
+        check_anatomy(self.anatomy)
         for step in steps:
             step.check(self.anatomy)
+            if not recorded:
+                step.check_texts(self.data.seen_by(step.name))
         return Plan(
             composition=steps,
             requested=self.requested,
-            settings=self.settings,
+            settings=replace(self.settings, window=self.window),
             source=self.source,
             data=self.data,
             origin=self.origin,
@@ -143,12 +194,13 @@ class RunContext:
         )
 
 
-def plan_run(composition: Composition | str, settings: Settings) -> Plan:
+def plan_run(composition: Composition | str, settings: Settings, recorded: bool = False) -> Plan:
     """Check everything about a run; the model's config is read, not its weights.
 
     Args:
         composition: ``"lora | wanda(sparsity=0.25)"``, or a Composition.
         settings: as a user gave them.
+        recorded: whether a run did it before.
 
     Raises:
         InvalidInput: one line that says what is wrong and what is valid.
@@ -160,7 +212,16 @@ def plan_run(composition: Composition | str, settings: Settings) -> Plan:
     context = RunContext(settings)
     if isinstance(composition, str):
         composition = Composition.parse(composition, settings.data)
-    return context.plan(composition)
+    return context.plan(composition, recorded)
+
+
+def _check_length(spec: str) -> None:
+    """Refuse a composition that MLflow would cut: its runs could not be told apart."""
+    if len(spec) > MAX_PARAM_VAL_LENGTH:
+        raise InvalidInput(
+            f"a composition may have {MAX_PARAM_VAL_LENGTH} characters, as MLflow's params,"
+            f" but got {len(spec)}: {shown(spec, 100)}"
+        )
 
 
 def _device_and_dtype(settings: Settings, remote: bool) -> tuple[str, str]:
@@ -179,23 +240,21 @@ def _device_and_dtype(settings: Settings, remote: bool) -> tuple[str, str]:
     return device, "bfloat16" if device == "cuda" else "float32"
 
 
-def _source(model: str) -> str:
-    if model == TESTBED:
-        return str(MODEL)
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return str(path.resolve())
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model) or model.startswith("."):
-        raise InvalidInput(
-            f"model {model!r} is not a folder, and no Hugging Face id (owner/name);"
-            " or use 'testbed'"
-        )
-    return model
+def _weights_identity(source: str, config: Any, with_code: bool = False) -> str:
+    """Return what tells a model's weights from others.
 
-
-def _weights_identity(source: str, config: Any) -> str:
+    Args:
+        source: the model's folder, or its Hugging Face id.
+        config: the model's.
+        with_code: whether code of the model's own is run: it belongs to the model then. It is the
+            only reason for a key to depend on ``trust_remote_code``.
+    """
     folder = Path(source)
     if not folder.is_dir():
-        return f"{source}@{getattr(config, '_commit_hash', None)}"
+        identity = f"{source}@{getattr(config, '_commit_hash', None)}"
+        return f"{identity} with its code" if with_code else identity
     suffixes = (".safetensors", ".bin", ".json")
-    return file_digest(path for path in folder.iterdir() if path.suffix in suffixes)
+    paths = [path for path in folder.iterdir() if path.suffix in suffixes and path.is_file()]
+    if with_code:
+        paths += folder.rglob("*.py")
+    return file_digest(paths)

@@ -1,9 +1,11 @@
 """LM: what is saved and loaded, what counts as pruned, how texts are encoded and scored."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 from torch.nn import functional as F
 
 from interventions.anatomy import block_linears
@@ -39,6 +41,17 @@ def test_a_model_without_grids_has_no_files_of_grids(lm: LM, tmp_path: Path) -> 
     lm.save(tmp_path)
     assert not [path for path in tmp_path.iterdir() if "grid" in path.name]
     assert LM.load(tmp_path).grids == {}
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_saved_files_do_not_say_how_the_model_was_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    LM.load(MODEL).save(tmp_path)
+    # what runs of before recorded, where they were online
+    tokenizer = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert (tokenizer["is_local"], tokenizer["local_files_only"]) == (True, False)
 
 
 def test_a_loaded_model_is_ready_to_be_measured() -> None:

@@ -1,11 +1,14 @@
 """What is checked about a run before anything is loaded, and what its key depends on."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
+from interventions.anatomy import context_length
+from interventions.composition import Composition
 from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput
 from tracking import plan as plan_module
@@ -18,14 +21,20 @@ from tracking.settings import Settings
     [
         ({"data": "papr"}, "data must be testbed or paper, but got 'papr'"),
         ({"split": "train"}, "split must be test or validation or held_out, but got 'train'"),
-        ({"recompress": "maybe"}, "recompress must be auto or never or paper, but got 'maybe'"),
+        ({"recompress": "maybe"}, "recompress must be auto or never or paper or preset, but got"),
+        ({"window": 1}, "window must be 0 .* or an integer from 2 to 1048576 .*, but got 1"),
+        ({"window": 2**20 + 1}, "window must be .*, but got 1048577"),
+        ({"window": "64"}, "window must be .*, but got '64'"),
+        ({"window": True}, "window must be .*, but got True"),
         ({"checkpoints": "some"}, "checkpoints must be all or last or changed or none, but got"),
         ({"device": "tpu"}, "device must be auto or cpu or cuda, but got 'tpu'"),
         ({"dtype": "float8"}, "dtype must be auto or float32 or bfloat16 or float16, but got"),
-        ({"seed": -1}, "seed must be 0 to 4294967295, but got -1"),
-        ({"seed": 2**32}, "seed must be 0 to 4294967295, but got 4294967296"),
+        ({"seed": -1}, "seed must be an integer from 0 to 4294967295, but got -1"),
+        ({"seed": 2**32}, "seed must be an integer from 0 to 4294967295, but got 4294967296"),
+        ({"trust_remote_code": "yes"}, "trust_remote_code must be true or false, but got 'yes'"),
+        ({"allow_pickle": 1}, "allow_pickle must be true or false, but got 1"),
         ({"model": "./owner/name"}, "is not a folder, and no Hugging Face id"),
-        ({"model": "name"}, "model 'name' is not a folder, and no Hugging Face id"),
+        ({"model": "tesbed"}, "Did you mean 'testbed'"),
     ],
 )
 def test_a_wrong_setting_is_refused(settings: dict[str, str | int], message: str) -> None:
@@ -92,6 +101,40 @@ def test_a_models_weights_are_known_by_its_files(tmp_path: Path) -> None:
     assert hub == "owner/name@abc"
 
 
+def test_code_that_is_run_is_part_of_a_models_identity(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    identity = plan_module._weights_identity(str(tmp_path), None)
+    assert plan_module._weights_identity(str(tmp_path), None, with_code=True) == identity
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "modeling.py").write_text("one")
+    assert plan_module._weights_identity(str(tmp_path), None) == identity
+    one = plan_module._weights_identity(str(tmp_path), None, with_code=True)
+    (tmp_path / "parts" / "modeling.py").write_text("two")
+    two = plan_module._weights_identity(str(tmp_path), None, with_code=True)
+    assert len({identity, one, two}) == 3
+    config = type("Config", (), {"_commit_hash": "abc"})
+    assert plan_module._weights_identity("a/b", config, with_code=True) == "a/b@abc with its code"
+
+
+def test_what_is_trusted_is_in_no_key_of_a_model_without_code() -> None:
+    origins = {
+        RunContext(Settings(trust_remote_code=trusted, allow_pickle=trusted)).origin
+        for trusted in (False, True)
+    }
+    assert len(origins) == 1
+
+
+def test_only_a_file_is_read_for_a_models_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    os.mkfifo(tmp_path / "pipe.json")  # reading it would wait for ever
+    read: list[Path] = []
+    monkeypatch.setattr(plan_module, "file_digest", read.extend)
+    plan_module._weights_identity(str(tmp_path), None)
+    assert read == [tmp_path / "config.json"]
+
+
 def test_contexts_of_other_replicates_and_splits_share_the_model() -> None:
     context = RunContext(Settings())
     replicate = context.for_replicate(seed=3, edit_batch=0)
@@ -108,7 +151,9 @@ def test_a_plan_holds_what_was_checked() -> None:
     settings = Settings(checkpoints="none", dtype="float32")
     plan = plan_run("lora | wanda(sparsity=0.5)", settings)
     assert plan.requested == settings
-    assert plan.settings == dataclasses.replace(settings, device=plan.settings.device)
+    assert plan.settings == dataclasses.replace(
+        settings, device=plan.settings.device, window=64, recompress="auto"
+    )
     assert (plan.source, len(plan.keys)) == (str(MODEL), 3)
     assert plan.keys == plan.composition.keys(plan.origin, plan.data)
     assert plan.spec() == "lora | wanda(sparsity=0.5)"
@@ -122,3 +167,57 @@ def test_unknown_data_has_the_testbeds_profile() -> None:
         "paper",
         "testbed",
     ]
+
+
+def test_the_window_is_the_datas_the_users_or_as_much_as_the_model_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The data keep what was asked for: scores that are known under it stay known."""
+    plans = {asked: plan_run("none", Settings(window=asked)) for asked in (0, 64, 32, 2, 4096)}
+    assert {asked: plan.data.window for asked, plan in plans.items()} == {
+        0: 64, 64: 64, 32: 32, 2: 2, 4096: 4096
+    }  # fmt: skip
+    reads = context_length(RunContext(Settings()).anatomy)
+    assert reads and 64 < reads < 4096
+    assert [plan.settings.window for plan in plans.values()] == [64, 64, 32, 2, reads]
+    identities = {asked: plan.data.identity("window") for asked, plan in plans.items()}
+    assert identities[0] == identities[64] != identities[32]
+    assert plans[0].data.identity("test_text") == plans[32].data.identity("test_text")
+    monkeypatch.setattr(plan_module, "context_length", lambda model: 0)
+    assert plan_run("none", Settings(window=4096)).settings.window == 4096
+
+
+def test_a_replicate_and_another_split_have_the_same_window() -> None:
+    context = RunContext(Settings(window=32))
+    for changed in (context.for_replicate(1, 1), context.for_split("validation")):
+        assert changed.data.window == changed.window == 32
+
+
+@pytest.mark.parametrize(
+    ("asked", "used"),
+    [("preset", "auto"), ("auto", "auto"), ("never", "never"), ("paper", "paper")],
+)
+def test_without_a_grid_the_presets_recompression_is_auto(asked: str, used: str) -> None:
+    plan = plan_run("wanda", Settings(recompress=asked))
+    assert (plan.requested.recompress, plan.settings.recompress) == (asked, used)
+
+
+def test_what_was_read_is_said_of_the_steps_that_read_it() -> None:
+    context = RunContext(Settings())
+    sources = (("edits", "a.json"), ("awq.calibration", "texts"))
+    context.data = dataclasses.replace(context.data, sources=sources)
+    said = [context.plan(Composition.parse(spec)).sources() for spec in ("gptq", "ft | awq")]
+    assert said == [
+        {"edits_from": "a.json"},
+        {"edits_from": "a.json", "awq.calibration_from": "texts"},
+    ]
+    assert plan_run("awq", Settings()).sources() == {}
+
+
+def test_a_step_with_calibration_texts_of_its_own_is_checked_against_these() -> None:
+    context = RunContext(Settings())
+    own = (("awq", ("one text", "another text")),)
+    context.data = dataclasses.replace(context.data, calibration_of=own)
+    context.plan(Composition.parse("gptq(samples=9)"))
+    with pytest.raises(InvalidInput, match=r"awq.samples is 9, but there are 2 texts"):
+        context.plan(Composition.parse("awq(samples=9)"))

@@ -49,7 +49,11 @@ def awq(lm: LM, texts: Sequence[str], *, bits: int, group: int) -> LM:
 
         tokens = token_ids(lm, texts)
         peer = AutoAWQForCausalLM.from_pretrained(
-            str(folder), torch_dtype=lm.model.dtype, device_map="cpu", trust_remote_code=False
+            str(folder),
+            torch_dtype=lm.model.dtype,
+            device_map="cpu",
+            trust_remote_code=False,
+            safetensors=True,
         )
         peer.quantize(
             lm.tokenizer,

@@ -18,7 +18,7 @@ from interventions.compression.backends.installed import require
 from interventions.compression.backends.transfer import bring_back, saved_copy, token_ids
 from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.quantization_grid import QuantizationGrid
+from interventions.quantization_grid import QuantizationGrid, ordered_groups
 
 _GROUPS = (-1, 16, 32, 64, 128, 256, 512, 1024)  # its TorchLinear.SUPPORTS_GROUP_SIZE
 _BATCH = 32  # texts at once; GPTQModel leaves their padding out, the other backends would not
@@ -33,6 +33,8 @@ def gptq(
     group: int,
     symmetric: bool,
     act_order: bool,
+    static_groups: bool,
+    true_sequential: bool,
     damp: float,
 ) -> LM:
     """Quantize by GPTQModel, in place; scales are those it finds, before it rounds to float16.
@@ -43,8 +45,9 @@ def gptq(
         bits: width of the integers.
         group: inputs that share a scale; -1 means the whole row.
         symmetric: whether the grid is symmetric about 0.
-        act_order: its ``desc_act`` with ``static_groups``, so that a group is still so many
-            consecutive inputs.
+        act_order: its ``desc_act``.
+        static_groups: whether a group is of consecutive inputs, whatever the order.
+        true_sequential: whether a block's layers are quantized in the order of computation.
         damp: share of the Hessian's mean diagonal added to it.
 
     Source: github.com/ModelCloud/GPTQModel.
@@ -64,12 +67,23 @@ def gptq(
     grids: dict[str, QuantizationGrid] = {}
 
     def keep(
-        name: str, layers: dict[str, nn.Linear], q_scales: Tensor, q_zeros: Tensor, **rest: Any
+        name: str,
+        layers: dict[str, nn.Linear],
+        q_scales: Tensor,
+        q_zeros: Tensor,
+        q_g_idx: Tensor,
+        **rest: Any,
     ) -> None:
         inner = name.removeprefix(f"{prefix}.")
         weights[f"{inner}.weight"] = layers[name].weight.detach().float()  # (out, in)
         size = layers[name].in_features // q_scales.shape[1]
-        grids[inner] = QuantizationGrid(bits, size, q_scales.float(), q_zeros.float())
+        grids[inner] = QuantizationGrid(
+            bits,
+            size,
+            q_scales.float(),
+            q_zeros.float(),
+            input_groups=ordered_groups(q_g_idx, size),
+        )
 
     # it prints a banner, and a line per layer
     with contextlib.redirect_stdout(io.StringIO()), saved_copy(lm) as folder:
@@ -81,13 +95,14 @@ def gptq(
             group_size=group,
             sym=symmetric,
             desc_act=act_order,
-            static_groups=act_order,
+            static_groups=static_groups,
+            true_sequential=true_sequential,
             act_group_aware=False,
             damp_percent=damp,
             device="cpu",
             offload_to_disk=False,
         )
-        peer = GPTQModel.load(str(folder), config, dtype=lm.model.dtype)
+        peer = GPTQModel.load(str(folder), config, dtype=lm.model.dtype, trust_remote_code=False)
         prefix = next(
             name for name, module in peer.model.named_modules() if module is blocks(peer.model)
         )

@@ -84,7 +84,7 @@ def _recipe(model: nn.Module, method: str, settings: Mapping[str, Any]) -> list[
     from llmcompressor.modifiers.quantization import QuantizationModifier
     from llmcompressor.modifiers.transform.awq import AWQModifier
 
-    inside = set(block_linears(model).values())
+    inside = {matrix.module for matrix in block_linears(model).values()}
     outside = [
         name for name, m in model.named_modules() if isinstance(m, nn.Linear) and m not in inside
     ]

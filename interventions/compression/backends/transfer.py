@@ -44,7 +44,9 @@ def bring_back(lm: LM, weights: Mapping[str, Tensor], grids: Mapping[str, Quanti
             parameter.copy_(weights[name])
     layers = block_linears(lm.model)
     for name, grid in grids.items():
-        scale, zero = (part.to(lm.device, copy=True) for part in (grid.scale, grid.zero))
         values = weights[f"{name}.weight"].to(lm.device)
-        lm.quantize(name, layers[name].weight, replace(grid, scale=scale, zero=zero), values)
+        # copied: the backend's tensors may be views of what else it holds
+        scale, zero = grid.scale.clone(), grid.zero.clone()
+        own_grid = replace(grid, scale=scale, zero=zero).to(lm.device)
+        lm.quantize(name, layers[name].weight, own_grid, values)
     return lm

@@ -1,0 +1,71 @@
+"""Read the setting ``model``: "testbed", a folder, or an id on the Hugging Face hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+from interventions.data.testbed import MODEL
+from interventions.errors import InvalidInput, did_you_mean, shown
+from tracking.settings import TESTBED
+
+_NEAR = 0.75  # to "testbed": as near as one letter more, less or wrong
+_MOST_SHOWN = 150  # characters
+
+
+def model_source(model: object) -> str:
+    """Return the folder of a model, or its Hugging Face id.
+
+    Args:
+        model: "testbed", a checkpoint folder, or an id; nothing is read, so the id need not exist.
+
+    Raises:
+        InvalidInput: it can be none of them.
+
+    Example:
+        >>> model_source("gpt2"), model_source("EleutherAI/pythia-70m")
+        ('gpt2', 'EleutherAI/pythia-70m')
+        >>> model_source("tesbed")
+        Traceback (most recent call last):
+        ...
+        interventions.errors.InvalidInput: model 'tesbed' is ... Did you mean 'testbed'?
+    """
+    if model == TESTBED:
+        return str(MODEL)
+    text = str(model) if isinstance(model, str | Path) else ""
+    folder = _existing(text)
+    if folder is not None and folder.is_dir():
+        return str(folder)
+    if folder is not None:
+        raise InvalidInput(
+            f"model {shown(text, _MOST_SHOWN)} is a file: give the folder that it is in"
+        )
+    nearest = did_you_mean(text.lower(), [TESTBED], cutoff=_NEAR)
+    if nearest or not _is_hub_id(text):
+        raise InvalidInput(
+            f"model {shown(model, _MOST_SHOWN)} is not a folder, and no Hugging Face id"
+            f" (owner/name or name); or use 'testbed'.{nearest}".removesuffix(".")
+        )
+    return text
+
+
+def _existing(text: str) -> Path | None:
+    """Return the absolute path of what exists under a name; None if nothing can."""
+    # "" would be the current folder; MLflow and a message show one line
+    if not text or not text.isprintable():
+        return None
+    try:
+        path = Path(text).expanduser().resolve()
+        return path if path.exists() else None
+    except (OSError, RuntimeError):  # a name too long, a loop of links, a user without a home
+        return None
+
+
+def _is_hub_id(text: str) -> bool:
+    try:
+        validate_repo_id(text)
+    except HFValidationError:
+        return False
+    return True
