@@ -1,11 +1,22 @@
-"""Where computed results are kept: in the checkout, or the current folder where there is none."""
+"""Where computed results are kept: in the checkout, or the current folder where there is none.
+
+Folders are made with the user's umask, as any other program does: a group that shares a cache has
+said so with it. A cache that others may write is said once, since its checksums are in it too.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
+from interventions.errors import InvalidInput, shown
+
 _PROJECT_LINE = "name: composable-interventions"  # of our own MLproject
+_LIMIT = "COMPOSABILITY_CACHE_GIB"
+_checked: set[Path] = set()  # the folders of which it was said, or need not be
 
 
 def checkout() -> Path | None:
@@ -32,3 +43,87 @@ def folder() -> Path:
     COMPOSABILITY_CACHE names it; without it, it is `.cache/checkpoints` under `root()`.
     """
     return Path(os.environ.get("COMPOSABILITY_CACHE") or root() / ".cache" / "checkpoints")
+
+
+def limit_gib() -> float:
+    """Return the size that cached checkpoints stay under: COMPOSABILITY_CACHE_GIB, or 10 GiB.
+
+    Raises:
+        InvalidInput: the variable is no number of at least 0.
+    """
+    text = os.environ.get(_LIMIT) or "10"
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = -1.0
+    if not limit >= 0:  # also nan, which is neither below nor above
+        raise InvalidInput(f"{_LIMIT} must be a number of at least 0, but got {shown(text)}")
+    return limit
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder of the cache if it is missing.
+
+    Raises:
+        InvalidInput: it cannot be made, or nothing can be written into it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.W_OK | os.X_OK) else "permission denied"
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+    if reason:
+        raise InvalidInput(
+            f"cannot write to the cache {shown(str(folder))}: {reason};"
+            " name another folder with COMPOSABILITY_CACHE"
+        )
+
+
+def warn_if_others_may_write(folder: Path) -> None:
+    """Warn, once per process, if other users may put files into a folder, or replace it.
+
+    Args:
+        folder: an existing one, whose files are trusted.
+    """
+    folder = folder.resolve()
+    if folder in _checked or not hasattr(os, "getuid"):
+        return
+    _checked.add(folder)
+    with suppress(OSError):
+        parent = folder.parent.stat()
+        # in a sticky folder, such as /tmp, nobody may rename what is another's
+        replaceable = "" if parent.st_mode & stat.S_ISVTX else _who_may_write(parent)
+        writers = _who_may_write(folder.stat()) or replaceable
+        if writers:
+            warnings.warn(
+                f"{writers} may write to the cache {folder}, and what is in it is trusted:"
+                " name another with COMPOSABILITY_CACHE, or take their right away",
+                stacklevel=3,
+            )
+
+
+def _who_may_write(status: os.stat_result) -> str:
+    """Return which other users may write to a folder; "" if none but root."""
+    if status.st_uid not in (os.getuid(), 0):
+        return f"user {status.st_uid}"
+    if status.st_mode & stat.S_IWOTH:
+        return "all users"
+    if status.st_mode & stat.S_IWGRP and not _is_private_group(status.st_gid):
+        return f"group {status.st_gid}"
+    return ""
+
+
+def _is_private_group(group_id: int) -> bool:
+    """Return whether a group has this user alone, as many systems make one for every user."""
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(os.getuid()), grp.getgrgid(group_id)
+    except KeyError:
+        return False
+    return (
+        user.pw_gid == group_id
+        and group.gr_name == user.pw_name
+        and set(group.gr_mem) <= {user.pw_name}
+    )

@@ -1,13 +1,17 @@
-"""Files that are written whole or not at all, and a hash of their contents."""
+"""Files that are written whole or not at all, that are no links, and a hash of their contents."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -39,14 +43,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: there is no room or no permission; ``path`` is as it was before.
     """
-    partial = path.with_name(f".writing-{os.getpid()}-{path.name}")
-    try:
+    # in a folder of our own nobody can put a link in the file's place
+    with whole_folder(path.parent) as aside:
+        partial = aside / path.name
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -67,6 +70,60 @@ def whole_folder(parent: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix=".writing-") as aside:
         yield Path(aside)
+
+
+def is_plain_file(path: Path) -> bool:
+    """Return whether a path is a file itself: no link to one, no folder, no pipe or device.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_whole(folder / "note.txt", "written")
+        >>> (folder / "link").symlink_to("note.txt")
+        >>> [is_plain_file(folder / name) for name in ("note.txt", "link", "missing")]
+        [True, False, False]
+    """
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def read_plain(path: Path, most_bytes: int) -> bytes:
+    """Return the content of a file that somebody else may have put there.
+
+    Raises:
+        OSError: it cannot be read, is a link, a folder, a pipe or a device, or is too large.
+    """
+    # without O_NONBLOCK, opening a pipe would wait for its writer
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"{path.name} is no plain file")
+        if status.st_size > most_bytes:
+            raise OSError(f"{path.name} has more than {most_bytes} bytes")
+        return file.read(most_bytes)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link (never what it points at) or a folder; what cannot be removed stays."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def file_lock(path: Path) -> FileLock:
+    """Return a lock that the operating system releases when its process dies.
+
+    A link in the lock's place is removed first: what it points at is somebody's file.
+
+    Args:
+        path: the lock's file, in an existing folder; it is left behind.
+    """
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+    return FileLock(path)
 
 
 def file_digest(paths: Iterable[Path]) -> str:

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from interventions.files import file_digest, whole_file, whole_folder, write_whole
+from interventions.files import (
+    file_digest,
+    file_lock,
+    is_plain_file,
+    read_plain,
+    remove,
+    whole_file,
+    whole_folder,
+    write_whole,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -17,7 +26,9 @@ def test_a_file_is_replaced_at_once_and_nothing_else_is_left(tmp_path: Path) -> 
     write_whole(path, "first")
     with whole_file(path) as partial:
         partial.write_text("second, ä", encoding="utf-8")
-        assert path.read_text() == "first" and partial.parent == tmp_path
+        # in a folder of our own nobody can put a link in the file's place
+        assert path.read_text() == "first" and partial.parent.parent == tmp_path
+        assert partial.parent.stat().st_mode & 0o777 == 0o700
     assert path.read_text(encoding="utf-8") == "second, ä"
     write_whole(path, "ü")
     assert path.read_bytes() == "ü".encode()
@@ -80,3 +91,56 @@ def test_a_digest_changes_with_names_and_contents_but_not_with_their_order(tmp_p
     renamed = second.rename(tmp_path / "c")
     renamed.write_text("2")
     assert file_digest([first, renamed]) != digest
+
+
+def test_a_written_file_has_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
+    """A group that shares a cache with umask 002 can read and replace what is in it."""
+    before = os.umask(0o002)
+    try:
+        write_whole(tmp_path / "note.txt", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "note.txt").stat().st_mode & 0o777 == 0o664
+
+
+def test_links_planted_where_a_file_is_written_or_locked_lead_nowhere(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.txt"
+    foreign.write_text("of somebody else")
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    # the name of partial files was the process's number and the file's name
+    for name in (f".writing-{os.getpid()}-note.txt", "note.txt", "key.lock"):
+        (folder / name).symlink_to(foreign)
+    write_whole(folder / "note.txt", "ours")
+    with file_lock(folder / "key.lock"):
+        pass
+    assert foreign.read_text() == "of somebody else"
+    assert is_plain_file(folder / "note.txt") and is_plain_file(folder / "key.lock")
+
+
+def test_only_plain_files_within_a_size_are_read(tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_bytes(b"12345")
+    assert read_plain(note, 5) == b"12345"
+    with pytest.raises(OSError, match=r"note.txt has more than 4 bytes"):
+        read_plain(note, 4)
+    (tmp_path / "link").symlink_to(note)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "folder", "pipe", "missing"):
+        assert not is_plain_file(tmp_path / name)
+        with pytest.raises(OSError):
+            read_plain(tmp_path / name, 5)
+    assert is_plain_file(note) and not is_plain_file(Path("a\0b"))
+
+
+def test_removing_takes_links_and_folders_but_not_what_a_link_points_at(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "note.txt").write_text("text")
+    (tmp_path / "link").symlink_to(target)
+    for name in ("link", "missing"):
+        remove(tmp_path / name)
+    assert names(tmp_path) == ["target"] and names(target) == ["note.txt"]
+    remove(target)
+    assert names(tmp_path) == []

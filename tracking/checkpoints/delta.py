@@ -7,9 +7,12 @@ tensors, so that the full folder can be written again byte for byte.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,18 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from interventions.errors import InvalidInput
-from tracking.checkpoints.integrity import MANIFEST, sha256
+from interventions.errors import InvalidInput, shown
+from interventions.files import is_plain_file
+from tracking.checkpoints.integrity import (
+    MANIFEST,
+    check_entry,
+    read_manifest,
+    read_object,
+    sha256,
+)
 
 CHANGES = "changes.json"
+_TOKENIZER_CONFIG = "tokenizer_config.json"
 _WEIGHTS = ".safetensors"
 
 
@@ -45,35 +56,94 @@ def write_changes(parent: Path, child: Path, out: Path) -> None:
             entry |= _write_changed_tensors(path, parent_files, out / path.name)
         elif _differs(parent / path.name, entry["sha256"]):
             shutil.copy2(path, out)
-    manifest = json.loads((parent / MANIFEST).read_text())
-    changes = {"parent": manifest["key"], "files": files}
+    changes = {"parent": read_manifest(parent).key, "files": files}
     (out / CHANGES).write_text(json.dumps(changes, indent=1))
 
 
 def assemble_checkpoint(parent: Path, changed: Path, out: Path) -> None:
     """Write the full checkpoint, from the one before it and what ``write_changes`` wrote.
 
+    Nothing outside the three folders is read or written, whatever names are recorded, and no file
+    is written over.
+
     Args:
-        parent: the folder of the checkpoint before.
-        changed: the folder that ``write_changes`` wrote.
+        parent: the folder of the checkpoint before; verified.
+        changed: a folder that ``write_changes`` wrote, or that somebody has changed since.
         out: the folder to write to; it is made.
 
     Raises:
-        InvalidInput: a file does not come to its recorded checksum.
+        InvalidInput: what is recorded cannot be, or a file does not come to its checksum.
+        FileExistsError: ``out`` exists.
     """
-    changes = json.loads((changed / CHANGES).read_text())
+    entries = _read_entries(changed)
+    _check_files(changed, {MANIFEST, CHANGES, *entries})
     parent_files = _files_of_tensors(parent)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, entry in changes["files"].items():
+    out.mkdir(parents=True)
+    for name, entry in entries.items():
         if "tensors" in entry:
             tensors = _all_tensors(changed / name, parent_files, entry["tensors"])
             save_file(tensors, out / name, metadata=entry["metadata"])
         else:
             source = changed if (changed / name).exists() else parent
-            shutil.copy2(source / name, out / name)
+            shutil.copy2(source / name, out / name, follow_symlinks=False)
+            if name == _TOKENIZER_CONFIG:
+                _write_as_recorded(out / name, entry["sha256"])
         if sha256(out / name) != entry["sha256"]:
             raise InvalidInput(f"{name} does not come to its recorded checksum")
-    shutil.copy2(changed / MANIFEST, out)
+    shutil.copy2(changed / MANIFEST, out, follow_symlinks=False)
+
+
+def _write_as_recorded(path: Path, checksum: str) -> None:
+    """Give a tokenizer's config the two flags with which it comes to its checksum, if any do.
+
+    Before 0.2 it said whether the hub was offline and whether the model came from a folder, so that
+    the base model's differs from machine to machine.
+    """
+    content = path.read_bytes()
+    for flags in itertools.product((b"true", b"false"), repeat=2):
+        variant = content
+        for name, flag in zip((b"is_local", b"local_files_only"), flags, strict=True):
+            variant = re.sub(rb'("%b": )(?:true|false)' % name, rb"\1" + flag, variant)
+        if hashlib.sha256(variant).hexdigest() == checksum:
+            path.write_bytes(variant)
+
+
+def _read_entries(changed: Path) -> dict[str, dict[str, Any]]:
+    """Return, by name, what ``changes.json`` says of every file; checked."""
+    entries = read_object(changed / CHANGES).get("files")
+    if not isinstance(entries, dict):
+        raise InvalidInput(f"{CHANGES} lists no files")
+    for name, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise InvalidInput(f"{CHANGES} says nothing of {shown(name, 60)}")
+        check_entry(name, entry.get("sha256"))
+        if "tensors" in entry and not (
+            _is_list_of_names(entry["tensors"]) and _is_metadata(entry.get("metadata", 0))
+        ):
+            raise InvalidInput(f"{CHANGES} does not list the tensors of {shown(name, 60)}")
+    return entries
+
+
+def _is_list_of_names(names: object) -> bool:
+    return (
+        isinstance(names, list)
+        and all(isinstance(name, str) for name in names)
+        and len(set(names)) == len(names)
+    )
+
+
+def _is_metadata(metadata: object) -> bool:
+    if metadata is None:  # of a file that was written without
+        return True
+    return isinstance(metadata, dict) and all(isinstance(text, str) for text in metadata.values())
+
+
+def _check_files(folder: Path, expected: Set[str]) -> None:
+    for path in folder.iterdir():
+        if path.name not in expected:
+            raise InvalidInput(f"{shown(path.name, 60)} does not belong to it")
+        if not is_plain_file(path):
+            raise InvalidInput(f"{shown(path.name, 60)} is no plain file")
 
 
 def _files_of_tensors(folder: Path) -> dict[str, Path]:
@@ -131,6 +201,9 @@ def _all_tensors(
         with safe_open(changed, "pt") as opened:
             changed_names = opened.keys()
             tensors = {name: opened.get_tensor(name) for name in changed_names}
+    missing = set(names) - set(tensors) - set(parent_files)
+    if missing:
+        raise InvalidInput(f"tensor {shown(min(missing), 60)} is in neither checkpoint")
     # the order of the names decides the bytes of the file
     return {
         name: tensors[name] if name in tensors else _read_tensor(name, parent_files[name])

@@ -1,40 +1,56 @@
 """Restore the full folder of a run's checkpoint: `composability restore RUN_ID STEP FOLDER`.
 
 The run may have logged it whole, as what changed, or not at all. It is put together from the
-artifacts, verified against the recorded checksums, and computed again from the run's params where
-it is missing or damaged.
+artifacts, verified against the checksum that the run recorded in a tag, and computed again from the
+run's params where it is missing or damaged. The folder appears only when it is complete.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
-import tempfile
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from interventions.arguments import checked
 from interventions.composition import Composition
-from interventions.errors import InvalidInput
-from tracking import lifecycle, schema, store
+from interventions.errors import InvalidInput, shown
+from interventions.files import whole_folder
+from tracking import schema, store
 from tracking.chain import Chain
-from tracking.checkpoints import delta
-from tracking.checkpoints.integrity import damaged_files
+from tracking.checkpoints.artifacts import LoggedCheckpoints
+from tracking.checkpoints.integrity import content_checksum, damaged_files, in_words
 from tracking.checkpoints.store import Checkpoints
 from tracking.plan import plan_run
 from tracking.settings import Settings
 
+_RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}")  # what MLflow allows
+_COMPLETE = "complete"  # the folder for what is then renamed
+_READERS: dict[Any, Callable[[str], Any]] = {  # by the type of a setting
+    "str": str,
+    "int": int,
+    "bool": lambda text: {"true": True, "false": False}[text.lower()],
+}
+_MOST_PATH_BYTES = 4000  # Linux allows 4095, and files are to go into the folder
 
+
+@checked
 def load_checkpoint(
     run_id: str,
     step: int,
     folder: Path | str | None = None,
     checkpoints: Checkpoints | None = None,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
 ) -> Path:
     """Return the folder of the checkpoint after some of a run's interventions.
 
@@ -44,13 +60,17 @@ def load_checkpoint(
     Args:
         run_id: of a composition.
         step: 1 to the number of interventions, recompressions included.
-        folder: a new folder to write to; by default the checkpoint is only stored beside the
-            others, and may be dropped when room is needed.
+        folder: a new folder to write to; by default the checkpoint is only stored in the cache,
+            and may be dropped when room is needed. What came from artifacts has a name of its own
+            there, and no run goes on from it.
         checkpoints: where checkpoints are stored; the checkout's by default.
+        trust_remote_code: whether code that comes with the model may run, if it ran in the run.
+        allow_pickle: whether the model's weights may be pickled, if they could be in the run.
 
     Raises:
-        InvalidInput: there is no such run or step; ``folder`` exists; or the checkpoint was not
-            logged whole, and the code, model or data of now would lead to another.
+        InvalidInput: there is no such run or step; ``folder`` exists or cannot be made; the run
+            trusted what the caller does not; or the checkpoint was not logged whole or is damaged,
+            and the code, model or data of now would lead to another.
 
     Example:
         With the id of a run of two interventions,
@@ -61,61 +81,131 @@ def load_checkpoint(
         ...
         interventions.errors.InvalidInput: no run has the id 'unknown' in sqlite:...
     """
-    out = Path(folder) if folder else None
-    if out is not None and out.exists():
-        raise InvalidInput(f"cannot write to {str(out)!r}: it exists")
+    out = None if folder is None else _new_path(folder)
     run = _run(run_id)
     names = _names_of_steps(run, step)
-    if out is not None:
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidInput(f"cannot write to {str(out)!r}: {error}") from error
-    checkpoints = checkpoints or Checkpoints()
-    chain = _chain_of_run(run, checkpoints)
-    key = chain.keys[step]
-    if out is None and checkpoints.is_sound(key):
-        return checkpoints.path(key)
-    with tempfile.TemporaryDirectory(prefix="composability-restored-") as aside:
-        whole = _from_artifacts(run, names, step, chain, Path(aside))
+    _check_permitted(run, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
+    if out is None:
+        checkpoints = checkpoints or Checkpoints()
+        return _in_cache(run, names, step, checkpoints)
+    with _beside(out) as aside:
+        chain = _chain_of_run(run, checkpoints or Checkpoints())
+        logged = LoggedCheckpoints(run, names, chain, aside / "artifacts")
+        whole = logged.whole(step)
+        is_ours = whole is not None
         if whole is None:
-            whole = _computed_again(run, step, chain)
-        if out is None:
-            return checkpoints.adopt(key, whole)
-        shutil.copytree(whole, out)
+            whole = _computed_again(run, step, chain, logged)
+        with _one_line_if_it_fails(out):
+            complete = aside / _COMPLETE / out.name
+            if is_ours:
+                whole.rename(complete)
+            else:
+                _copy(whole, complete)
+            _check_free(out)
+            complete.rename(out)
     return out
 
 
-def _run(run_id: str) -> Run:
-    client = MlflowClient(tracking_uri=store.uri())
+def _in_cache(run: Run, names: list[str], step: int, checkpoints: Checkpoints) -> Path:
+    """Return the folder of a checkpoint in the cache."""
+    chain = _chain_of_run(run, checkpoints)
+    key, recorded = chain.keys[step], run.data.tags.get(schema.checksum_tag(step))
+    if checkpoints.is_sound(key):
+        stored = checkpoints.path(key)
+        if recorded in (None, content_checksum(stored)):
+            return stored
+    with whole_folder(checkpoints.folder) as aside:
+        logged = LoggedCheckpoints(run, names, chain, aside)
+        whole = logged.whole(step)
+        if whole is not None:
+            return checkpoints.add_restored(whole)
+    return _computed_again(run, step, chain, logged)
+
+
+def _new_path(folder: object) -> Path:
+    """Return a path to which a folder may be written, as far as its name tells."""
+    text = os.fspath(folder) if isinstance(folder, str | Path) else ""
+    if not text or not text.isprintable() or len(text.encode()) > _MOST_PATH_BYTES:
+        raise InvalidInput(
+            "folder must be the path of a new folder, printable and of at most"
+            f" {_MOST_PATH_BYTES} bytes, but got {shown(folder, 100)}"
+        )
+    _check_free(Path(text))
+    return Path(text)
+
+
+def _check_free(out: Path) -> None:
+    if os.path.lexists(out):
+        raise InvalidInput(f"cannot write to {shown(str(out))}: it exists")
+
+
+def _copy(checkpoint: Path, complete: Path) -> None:
+    shutil.copytree(checkpoint, complete, symlinks=True, dirs_exist_ok=True)
+    if damaged := damaged_files(complete):
+        raise InvalidInput(f"{in_words(damaged)}: damaged while it was copied")
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """Give a folder on the file system of ``out``, with a place for what is complete.
+
+    That is an empty folder of the same name, so that a name which the file system does not take is
+    refused before anything is computed. Folders made for it go again if ``out`` does not come.
+    """
+    missing = [parent for parent in out.parents if not os.path.lexists(parent)]
+    with ExitStack() as stack:
+        stack.callback(_remove_empty, missing)
+        with _one_line_if_it_fails(out):
+            aside = stack.enter_context(whole_folder(out.parent))
+            (aside / _COMPLETE / out.name).mkdir(parents=True)
+        yield aside
+
+
+@contextmanager
+def _one_line_if_it_fails(out: Path) -> Iterator[None]:
     try:
-        return client.get_run(run_id)
+        yield
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot write to {shown(str(out))}: {error.strerror or error}"
+        ) from error
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # there is something in it
+            folder.rmdir()
+
+
+def _run(run_id: object) -> Run:
+    address = store.uri()
+    store.check_reachable(writing=False)
+    try:
+        if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id):
+            return MlflowClient(tracking_uri=address).get_run(run_id)
     except MlflowException as error:
         raise InvalidInput(f"no run has the id {run_id!r} in {store.shown_address()}") from error
+    raise InvalidInput(f"no run has the id {shown(run_id, 100)} in {store.shown_address()}")
 
 
 def _names_of_steps(run: Run, step: int) -> list[str]:
     """Return the names of a run's interventions, of which there are at least ``step``."""
     names, run_id = schema.step_names(run.data.params), run.info.run_id
-    if not names:
+    # they lead to folders among the artifacts
+    if not names or not all(name.isidentifier() for name in names):
         raise InvalidInput(f"run {run_id} is no composition of interventions: it has no checkpoint")
     if not 1 <= step <= len(names):
-        raise InvalidInput(f"step must be 1 to {len(names)} in run {run_id}, but got {step}")
+        raise InvalidInput(
+            f"step must be 1 to {len(names)} in run {run_id}, but got {shown(step, 60)}"
+        )
     return names
 
 
 def _chain_of_run(run: Run, checkpoints: Checkpoints) -> Chain:
     """Return the run's steps and keys as its params lead to them on this machine."""
     params = run.data.params
-    # runs of before there was a choice do not say their split
-    recorded = {"split": Settings.split, **params}
-    settings: dict[str, Any] = {}
-    for setting in fields(Settings):
-        requested = recorded.get(setting.name, "")
-        used = recorded.get(f"{schema.USED}{setting.name}", requested)
-        settings[setting.name] = int(used) if setting.type == "int" else used
-    settings["device"] = "auto"  # weights are restored on any; the dtype is the run's
-    plan = plan_run(params[schema.COMPOSITION], Settings(**settings))
+    text = params.get(schema.COMPOSITION, "")
+    plan = plan_run(text, _settings_of_run(run), recorded=True)
     chain = Chain(plan, checkpoints)
     recompressed = params.get(schema.RECOMPRESSED_PARAM, "none")
     chain.steps += Composition.parse(recompressed, plan.settings.data)
@@ -123,65 +213,52 @@ def _chain_of_run(run: Run, checkpoints: Checkpoints) -> Chain:
     return chain
 
 
-def _from_artifacts(
-    run: Run, names: list[str], step: int, chain: Chain, aside: Path
-) -> Path | None:
-    """Return the folder, from what was logged; None if that is not enough.
-
-    There is a warning where something is damaged.
-    """
-    logged = _download(run, schema.checkpoint_folder(step, names[step - 1]), aside / str(step))
-    if logged is None:
-        return None
-    if not (logged / delta.CHANGES).exists():
-        damaged = damaged_files(logged)
-        if damaged:
-            _warn_of_damage(run, step, ", ".join(damaged))
-        return None if damaged else logged
-    if step > 1:
-        before = _from_artifacts(run, names, step - 1, chain, aside)
-    else:
-        before = chain.checkpoint_folder(0)
-    if before is None:
-        return None
-    whole = aside / f"{step}-whole"
-    try:
-        delta.assemble_checkpoint(before, logged, whole)
-    except Exception as error:  # whatever a damaged file raises
-        _warn_of_damage(run, step, lifecycle.one_line(error))
-        return None
-    return whole
+def _check_permitted(run: Run, **permitted: bool) -> None:
+    """Check that a run had nothing switched on that is not to be: who restores it decides anew."""
+    settings = _settings_of_run(run)
+    for name, is_permitted in permitted.items():
+        if getattr(settings, name) and not is_permitted:
+            raise InvalidInput(
+                f"run {run.info.run_id} had {name}=true, for model {shown(settings.model, 150)}:"
+                f" to restore it, give {name}=true, too"
+            )
 
 
-def _computed_again(run: Run, step: int, chain: Chain) -> Path:
-    recorded_key = run.data.tags.get(schema.KEY)
+def _settings_of_run(run: Run) -> Settings:
+    # runs of before there was a choice do not say these
+    switches = {name: "false" for name in ("trust_remote_code", "allow_pickle")}
+    earlier = {"split": Settings.split, "window": str(Settings.window), **switches}
+    recorded = {**earlier, **run.data.params}
+    settings: dict[str, Any] = {}
+    for setting in fields(Settings):
+        requested = recorded.get(setting.name, "")
+        used = recorded.get(f"{schema.USED}{setting.name}", requested)
+        try:
+            settings[setting.name] = _READERS[setting.type](used)
+        except (ValueError, KeyError) as error:
+            kind = "true or false" if setting.type == "bool" else "an integer"
+            raise InvalidInput(
+                f"the param {setting.name} of run {run.info.run_id} must be {kind}, but is"
+                f" {shown(used, 60)}"
+            ) from error
+    settings["device"] = "auto"  # weights are restored on any; the dtype is the run's
+    return Settings(**settings)
+
+
+def _computed_again(run: Run, step: int, chain: Chain, logged: LoggedCheckpoints) -> Path:
+    """Return the folder of a checkpoint that the artifacts do not give, from the cache."""
+    recorded_key, run_id = run.data.tags.get(schema.KEY), run.info.run_id
     if recorded_key != chain.keys[-1]:
+        problem = f"is damaged ({logged.damage})" if logged.damage else "was not logged whole"
         raise InvalidInput(
-            f"step {step} of run {run.info.run_id} was not logged whole, and cannot be computed"
+            f"step {step} of run {run_id} {problem}, and cannot be computed"
             f" again: model, data or versions are others now (key {chain.keys[-1]}, recorded"
-            f" {recorded_key})"
+            f" {shown(recorded_key, 40)})"
+        )
+    if logged.damage:
+        warnings.warn(
+            f"the checkpoint of step {logged.damaged_step} of run {run_id} is damaged"
+            f" ({logged.damage}): computed again",
+            stacklevel=4,
         )
     return chain.checkpoint_folder(step)
-
-
-def _download(run: Run, artifact: str, folder: Path) -> Path | None:
-    """Download a folder among a run's artifacts; None if there is none, or an empty one."""
-    folder.mkdir(parents=True)
-    try:
-        downloaded = download_artifacts(
-            artifact_uri=f"{run.info.artifact_uri}/{artifact}",
-            dst_path=str(folder),
-            tracking_uri=store.uri(),
-        )
-    except (MlflowException, OSError):
-        return None
-    path = Path(downloaded)
-    return path if any(path.iterdir()) else None
-
-
-def _warn_of_damage(run: Run, step: int, reason: str) -> None:
-    warnings.warn(
-        f"the checkpoint of step {step} of run {run.info.run_id} is damaged ({reason}):"
-        " computed again",
-        stacklevel=4,
-    )

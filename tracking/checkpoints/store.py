@@ -2,7 +2,9 @@
 
 A checkpoint is written beside its place, gets a manifest of checksums, and is renamed: a
 half-written one is never found. It is verified when it is loaded; a damaged one is dropped with a
-warning and computed again. Two processes that want the same one take turns (``claim``). The folder
+warning and computed again. Only what was computed here is stored under its key: a checkpoint that
+came from a run's artifacts lies under a name of its own, so that no run goes on from it or reports
+its scores. Two processes that want the same one take turns (``claim``). The folder
 is held under a size (``COMPOSABILITY_CACHE_GIB``, 10 by default): the checkpoints used longest ago
 go first, those in use (``pin``) never. On a full disk the work goes on without storing.
 """
@@ -12,22 +14,30 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from interventions import cache
 from interventions.criteria.cost import Cost
-from interventions.files import whole_folder, write_whole
+from interventions.files import file_lock, remove, whole_folder, write_whole
 from interventions.lm import LM
-from tracking.checkpoints.integrity import MANIFEST, damaged_files, disk_is_full, sha256
+from tracking.checkpoints.integrity import (
+    MANIFEST,
+    content_checksum,
+    damaged_files,
+    disk_is_full,
+    in_words,
+    read_object,
+    sha256,
+)
 from tracking.checkpoints.values import MeasuredValues
 
 _GIB = 2**30
+_RESTORED = "restored-"  # begins the name of a checkpoint that came from artifacts; no key does
 
 
 class Checkpoints:
@@ -43,13 +53,12 @@ class Checkpoints:
 
     def __init__(self, folder: Path | None = None, limit_gib: float | None = None) -> None:
         self.folder = folder or cache.folder()
-        if limit_gib is None:
-            limit_gib = float(os.environ.get("COMPOSABILITY_CACHE_GIB", "10"))
-        self.limit_bytes = limit_gib * _GIB
+        self.limit_bytes = (cache.limit_gib() if limit_gib is None else limit_gib) * _GIB
         self._pinned: set[str] = set()
-        self.values = MeasuredValues(self.folder / "scores")
         self._locks = self.folder / "locks"
-        self._locks.mkdir(parents=True, exist_ok=True)
+        cache.make_writable(self._locks)
+        self.values = MeasuredValues(self.folder / "scores")
+        cache.warn_if_others_may_write(self.folder)
 
     def __contains__(self, key: str) -> bool:
         return (self.folder / key / MANIFEST).exists()
@@ -65,7 +74,7 @@ class Checkpoints:
         Yields:
             Whether another process had it meanwhile, and so may have computed it.
         """
-        lock, waited = FileLock(self._locks / f"{key}.lock"), False
+        lock, waited = file_lock(self._locks / f"{key}.lock"), False
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -121,13 +130,22 @@ class Checkpoints:
         )
         return None
 
-    def load(self, key: str, dtype: str, device: str) -> tuple[LM, Cost] | None:
-        """Return a verified checkpoint and what it cost; None if it is missing or damaged."""
+    def load(
+        self, key: str, dtype: str, device: str, trust_remote_code: bool = False
+    ) -> tuple[LM, Cost] | None:
+        """Return a verified checkpoint and what it cost; None if it is missing or damaged.
+
+        The checkpoint of a model with code of its own has that code in it, which runs only with
+        ``trust_remote_code``.
+        """
         if not self.is_sound(key):
             return None
         os.utime(self.path(key))  # the order of eviction goes by it
         spent = self.cost(key)
-        return (LM.load(self.path(key), dtype, device), spent) if spent else None
+        if spent is None:
+            return None
+        lm = LM.load(self.path(key), dtype, device, trust_remote_code=trust_remote_code)
+        return lm, spent
 
     def is_sound(self, key: str) -> bool:
         """Return whether a checkpoint is stored, as it was written.
@@ -136,26 +154,35 @@ class Checkpoints:
         """
         if key not in self:
             return False
-        damaged = damaged_files(self.path(key))
+        damaged = self._damage(key)
         if damaged:
             warnings.warn(
-                f"checkpoint {key} is damaged ({', '.join(damaged)}): computed again", stacklevel=3
+                f"checkpoint {key} is damaged ({in_words(damaged)}): computed again", stacklevel=3
             )
-            shutil.rmtree(self.path(key), ignore_errors=True)
+            remove(self.path(key))
         return not damaged
 
-    def adopt(self, key: str, folder: Path) -> Path:
-        """Store a copy of a checkpoint that lies elsewhere; return its folder."""
-        with whole_folder(self.folder) as aside:
-            shutil.copytree(folder, aside / key)
-            self._place(aside / key)
-        return self.path(key)
+    def add_restored(self, folder: Path) -> Path:
+        """Move a checkpoint here that came from artifacts; return its folder.
+
+        It lies under the checksum of its content, which is no checkpoint's key. Like the others it
+        is dropped when room is needed.
+
+        Args:
+            folder: a verified checkpoint, on the file system of the cache.
+        """
+        name = _name_of_restored(folder)
+        self._place(folder, name)
+        os.utime(self.path(name))
+        self._make_room(name, self.limit_bytes)
+        return self.path(name)
 
     def cost(self, key: str) -> Cost | None:
         """Return what a checkpoint cost when it was computed; None if it is not stored."""
         try:
-            return Cost(**json.loads((self.path(key) / MANIFEST).read_text())["spent"])
-        except (OSError, ValueError, KeyError, TypeError):
+            spent = read_object(self.path(key) / MANIFEST)["spent"]
+            return Cost(**{part: float(amount) for part, amount in spent.items()})
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def _write(self, key: str, lm: LM, spent: Cost) -> None:
@@ -165,26 +192,44 @@ class Checkpoints:
             checksums = {path.name: sha256(path) for path in sorted(folder.iterdir())}
             manifest = {"key": key, "sha256": checksums, "spent": dataclasses.asdict(spent)}
             write_whole(folder / MANIFEST, json.dumps(manifest, indent=1))
-            self._place(folder)
+            self._place(folder, key)
 
-    def _place(self, folder: Path) -> None:
+    def _place(self, folder: Path, name: str) -> None:
+        target = self.path(name)
         try:
-            folder.rename(self.path(folder.name))
-        except OSError:  # another process was first: equal keys, equal weights
-            if folder.name not in self:
-                raise
+            folder.rename(target)
+        except OSError:
+            # another process was first: equal names, equal weights
+            if self._damage(name):
+                remove(target)
+                folder.rename(target)
+
+    def _damage(self, name: str) -> list[str]:
+        folder = self.path(name)
+        if not name.startswith(_RESTORED):
+            return damaged_files(folder, name)
+        damaged = damaged_files(folder)
+        if not damaged and _name_of_restored(folder) != name:
+            damaged = ["its name is that of others"]
+        return damaged
 
     def _make_room(self, key: str, limit_bytes: float) -> None:
         """Drop the checkpoints used longest ago, but ``key`` and those in use, down to a size."""
-        sized = [
-            (folder.stat().st_mtime, sum(f.stat().st_size for f in folder.iterdir()), folder)
-            for folder in self.folder.iterdir()
-            if folder.name in self
-        ]
+        sized: list[tuple[float, int, Path]] = []
+        for folder in self.folder.iterdir():
+            # another process may drop it meanwhile; of a link the link counts
+            with suppress(OSError):
+                if folder.name in self:
+                    size = sum(file.lstat().st_size for file in folder.iterdir())
+                    sized.append((folder.lstat().st_mtime, size, folder))
         total = sum(size for _, size, _ in sized)
         for _, size, folder in sorted(sized):
             if total <= limit_bytes:
                 return
             if folder.name != key and folder.name not in self._pinned:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(folder)
                 total -= size
+
+
+def _name_of_restored(folder: Path) -> str:
+    return f"{_RESTORED}{content_checksum(folder)[:32]}"

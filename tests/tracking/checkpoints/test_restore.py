@@ -1,7 +1,9 @@
 """Checkpoints as what changed, and the full folder of any step of a run."""
 
 import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import pytest
@@ -15,6 +17,7 @@ from interventions.errors import InvalidInput
 from interventions.lm import LM
 from tests.tracking.checkpoints.damage import flip_last_byte
 from tracking import checkpoints as package
+from tracking import store
 from tracking.checkpoints import load, load_checkpoint
 from tracking.checkpoints.integrity import damaged_files, sha256
 from tracking.checkpoints.store import Checkpoints
@@ -92,11 +95,6 @@ def test_what_cannot_be_had_is_one_line(
         load_checkpoint("nobody", 1)
     with pytest.raises(InvalidInput, match=r"step must be 1 to 3 in run .*, but got 4"):
         load_checkpoint(changed, 4)
-    with pytest.raises(InvalidInput, match="it exists"):
-        load_checkpoint(changed, 1, tmp_path)
-    (tmp_path / "file").touch()
-    with pytest.raises(InvalidInput, match=r"cannot write to .*file/folder"):
-        load_checkpoint(changed, 1, tmp_path / "file" / "folder")
     base = run("none", cache=checkpoints)
     with pytest.raises(InvalidInput, match=f"run {base} is no composition of interventions"):
         load_checkpoint(base, 1)
@@ -104,6 +102,88 @@ def test_what_cannot_be_had_is_one_line(
     MlflowClient().set_tag(changed, "composability.key", "of another version")
     with pytest.raises(InvalidInput, match="was not logged whole, and cannot be computed again"):
         load_checkpoint(changed, 1, checkpoints=Checkpoints(tmp_path / "empty"))
+
+
+def test_a_folder_that_cannot_be_made_is_one_line_and_nothing_is_left(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    refused: dict[object, str] = {
+        tmp_path: "it exists",
+        tmp_path / "file": "it exists",
+        tmp_path / "dangling": "it exists",
+        tmp_path / "file" / "folder": r"cannot write to .*file/folder",
+        tmp_path / "new" / ("a" * 300): "File name too long",
+        tmp_path / "new" / "..": "cannot write to",
+        tmp_path / ("a/" * 3000): "of at most 4000 bytes",
+        "/proc/x": "cannot write to '/proc/x'",
+        "": "must be the path of a new folder",
+        "a\0b": "must be the path of a new folder",
+        "a\nb": "must be the path of a new folder",
+        "\udcff": "must be the path of a new folder",
+    }
+    before = sorted(tmp_path.iterdir())
+    for folder, message in refused.items():
+        with pytest.raises(InvalidInput, match=message) as refusal:
+            load_checkpoint(changed, 1, folder)  # type: ignore[arg-type]
+        assert len(str(refusal.value)) <= 400 and "\n" not in str(refusal.value)
+    assert sorted(tmp_path.iterdir()) == before
+
+    def read_only(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", read_only)
+    with pytest.raises(InvalidInput, match=r"cannot write to .*out'?: Permission denied"):
+        load_checkpoint(changed, 1, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((5, "a"), "run_id must be a string, but got 5"),
+        (("abc", True), "step must be an integer, but got True"),
+        (("abc", "1"), "step must be an integer, but got '1'"),
+        (("abc", 1.0), "step must be an integer"),
+        ((None, 1), "run_id must be a string"),
+        (("abc", 1, 3), "folder must be"),
+        (("abc", 1, b"bytes"), "folder must be"),
+        (("abc", 1, None, "cache"), "checkpoints must be"),
+        (("../../x", 1), "no run has the id '../../x'"),
+        (("a" * 10_000, 1), "no run has the id 'aaa"),
+        (("a\0b", 1), "no run has the id"),
+        (("", 1), "no run has the id ''"),
+        (("abc", 10**5000), "no run has the id 'abc'"),
+    ],
+    ids=range(13),
+)
+def test_wrong_types_and_odd_ids_are_one_line(
+    arguments: tuple[Any, ...], message: str, local_store: str, tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InvalidInput, match=message) as refusal:
+        load_checkpoint(*arguments)
+    assert len(str(refusal.value)) <= 400 and "\n" not in str(refusal.value)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_run_whose_params_are_odd_is_one_line(
+    local_store: str, checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    client = MlflowClient()
+    odd: list[tuple[dict[str, str], str]] = [
+        ({"step1": "../../x", "composition": "wanda"}, "is no composition of interventions"),
+        ({"step1": "wanda", "seed": "x"}, "the param seed of run .* must be an integer"),
+        ({"step1": "wanda", "seed": "0", "edit_batch": "0"}, "."),
+    ]
+    for params, message in odd:
+        run_id = client.create_run(store.ensure_experiment()).info.run_id
+        for name, value in params.items():
+            client.log_param(run_id, name, value)
+        with pytest.raises(InvalidInput, match=message) as refusal:
+            load_checkpoint(run_id, 1, tmp_path / "out", checkpoints)
+        assert len(str(refusal.value)) <= 400 and "\n" not in str(refusal.value)
+        assert not (tmp_path / "out").exists()
 
 
 def test_the_command_writes_the_folder(
@@ -117,6 +197,9 @@ def test_the_command_writes_the_folder(
         "it exists": [changed, "2", str(out)],
         "'x' is not a valid integer": [changed, "x", "y"],
         "Missing argument": [],
+        "cannot write to '/proc/x'": [changed, "1", "/proc/x"],
+        "step must be 1 to 3": [changed, "9" * 40, "y"],
+        "no run has the id": ["a" * 5000, "1", "y"],
     }
     for message, arguments in wrong.items():
         assert main(["restore", *arguments]) == 2

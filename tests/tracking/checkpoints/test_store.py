@@ -1,6 +1,8 @@
 """Checkpoints on disk: whole or not at all, verified, within a size."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from interventions.criteria.cost import Cost
 from interventions.data.testbed import MODEL
 from interventions.lm import LM
 from tests.tracking.checkpoints.damage import flip_last_byte
+from tracking.checkpoints.integrity import damaged_files
 from tracking.checkpoints.store import Checkpoints
 
 SPENT = Cost(1.5, 0.25)
@@ -68,13 +71,96 @@ def test_a_flipped_byte_is_found_and_the_checkpoint_dropped(lm: LM, tmp_path: Pa
     assert not checkpoints.path("a").exists()
 
 
-def test_an_adopted_checkpoint_is_a_copy(lm: LM, tmp_path: Path) -> None:
+def restored_copy(checkpoints: Checkpoints, folder: Path, tmp_path: Path) -> Path:
+    return checkpoints.add_restored(Path(shutil.copytree(folder, tmp_path / "aside")))
+
+
+def test_a_restored_checkpoint_never_gets_a_key(lm: LM, tmp_path: Path) -> None:
     checkpoints, elsewhere = Checkpoints(tmp_path / "one"), Checkpoints(tmp_path / "two")
     folder = elsewhere.save("a", lm, SPENT)
     assert folder is not None
-    assert checkpoints.adopt("a", folder) == checkpoints.path("a")
-    assert checkpoints.is_sound("a") and elsewhere.is_sound("a")
-    checkpoints.adopt("a", folder)  # another process was first
+    stored = restored_copy(checkpoints, folder, tmp_path)
+    assert "a" not in checkpoints and stored.name.startswith("restored-")
+    assert damaged_files(stored) == [] and not (tmp_path / "aside").exists()
+    assert restored_copy(checkpoints, folder, tmp_path) == stored  # another process was first
+    shutil.rmtree(tmp_path / "aside")
+    flip_last_byte(stored / "model.safetensors")
+    assert restored_copy(checkpoints, folder, tmp_path) == stored
+    assert damaged_files(stored) == []
+
+
+def test_a_restored_checkpoint_counts_and_goes_when_room_is_needed(lm: LM, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "one", limit_gib=1.5 * SIZE_GIB)
+    folder = Checkpoints(tmp_path / "two").save("a", lm, SPENT)
+    assert folder is not None
+    checkpoints.save("b", lm, SPENT)
+    stored = restored_copy(checkpoints, folder, tmp_path)
+    assert "b" not in checkpoints and stored.exists()
+    checkpoints.save("c", lm, SPENT)
+    assert "c" in checkpoints and not stored.exists()
+
+
+def test_a_checkpoint_under_the_key_of_another_is_dropped(lm: LM, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("a", lm, SPENT)
+    shutil.copytree(checkpoints.path("a"), checkpoints.path("b"))
+    with pytest.warns(UserWarning, match=r"checkpoint b is damaged \(its manifest is that of 'a'"):
+        assert checkpoints.load("b", "float32", "cpu") is None
+    assert "b" not in checkpoints and "a" in checkpoints
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "modeling_x.py"])
+def test_a_checkpoint_with_a_foreign_file_is_dropped(name: str, lm: LM, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("a", lm, SPENT)
+    (checkpoints.path("a") / name).write_text("{}")
+    with pytest.warns(UserWarning, match=f"damaged .'{name}' does not belong to it.: computed"):
+        assert checkpoints.load("a", "float32", "cpu") is None
+    assert "a" not in checkpoints
+
+
+def test_a_link_planted_under_a_key_gives_way_and_its_target_stays(lm: LM, tmp_path: Path) -> None:
+    checkpoints, elsewhere = Checkpoints(tmp_path / "one"), Checkpoints(tmp_path / "two")
+    target = elsewhere.save("a", lm, SPENT)
+    assert target is not None
+    checkpoints.path("a").symlink_to(target)
+    with pytest.warns(UserWarning, match=r"checkpoint a is damaged \(a is a link\)"):
+        assert not checkpoints.is_sound("a")
+    checkpoints.path("a").symlink_to(tmp_path / "nowhere")
+    checkpoints.save("a", lm, SPENT)
+    assert checkpoints.is_sound("a") and not checkpoints.path("a").is_symlink()
+    (checkpoints.path("b") / "sub").mkdir(parents=True)  # no checkpoint, but in the way
+    checkpoints.save("b", lm, SPENT)
+    assert checkpoints.is_sound("b") and elsewhere.is_sound("a")
+
+
+def test_what_is_planted_in_a_checkpoint_does_not_keep_others_from_being_stored(
+    lm: LM, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(tmp_path, limit_gib=1.5 * SIZE_GIB)
+    checkpoints.save("a", lm, SPENT)
+    (checkpoints.path("a") / "link").symlink_to(tmp_path / "nowhere")
+    checkpoints.save("b", lm, SPENT)
+    assert stored(checkpoints, "ab") == "b"
+
+
+@pytest.mark.parametrize("spent", ["3", "[]", '{"seconds": "x", "peak_gib": 1}', '{"other": 1}'])
+def test_a_cost_of_another_form_is_unknown(spent: str, lm: LM, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("a", lm, SPENT)
+    manifest = checkpoints.path("a") / "manifest.json"
+    record = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**record, "spent": json.loads(spent)}))
+    assert checkpoints.cost("a") is None and checkpoints.load("a", "float32", "cpu") is None
+
+
+def test_a_link_planted_as_a_lock_does_not_touch_what_it_points_at(tmp_path: Path) -> None:
+    checkpoints, foreign = Checkpoints(tmp_path / "cache"), tmp_path / "foreign.txt"
+    foreign.write_text("of somebody else")
+    (tmp_path / "cache" / "locks" / "a.lock").symlink_to(foreign)
+    with checkpoints.claim("a") as waited:
+        assert not waited
+    assert foreign.read_text() == "of somebody else"
 
 
 # within a size
@@ -169,7 +255,15 @@ def test_two_processes_that_want_the_same_take_turns(tmp_path: Path) -> None:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system with room for one checkpoint and a half."""
     size = sum(file.stat().st_size for file in MODEL.iterdir())
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={int(1.5 * size)}", "tmpfs", str(tmp_path)]
+    mount = [
+        "mount",
+        "-t",
+        "tmpfs",
+        "-o",
+        f"mode=700,size={int(1.5 * size)}",
+        "tmpfs",
+        str(tmp_path),
+    ]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small file system needs root")
     yield tmp_path

@@ -1,7 +1,9 @@
 """Scores and other values that were measured on a checkpoint."""
 
 import errno
+import hashlib
 import math
+import os
 import re
 from pathlib import Path
 
@@ -74,6 +76,73 @@ def test_a_damaged_value_is_measured_again(values: MeasuredValues) -> None:
     with pytest.warns(UserWarning, match="is damaged: measured again"):
         assert values.load_scores("a", IDENTITY) is None
     path.write_bytes(b"\xff")
+    with pytest.warns(UserWarning, match="is damaged: measured again"):
+        assert values.load("a", IDENTITY) is None
+
+
+@pytest.mark.parametrize("named", [("b", IDENTITY), ("a", ["wmdp", *IDENTITY[1:]])])
+def test_a_file_under_the_name_of_another_is_measured_again(
+    named: tuple[str, list[object]], values: MeasuredValues
+) -> None:
+    """Such as the scores of the unpruned model under the key of the pruned one."""
+    values.save_scores("a", IDENTITY, Scores(1.0, 0.5, {"x": 2.5}), SPENT)
+    (path,) = values.folder.iterdir()
+    values.save(*named, 0.5)
+    (target,) = set(values.folder.iterdir()) - {path}
+    target.write_bytes(path.read_bytes())
+    with pytest.warns(UserWarning, match="is that of another checkpoint or criterion: measured"):
+        assert values.load_scores(*named) is None
+    assert values.load_scores("a", IDENTITY) is not None
+
+
+def signed(text: str) -> str:
+    """What whoever can write a file can write, its checksum included."""
+    return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+
+
+def test_a_file_of_an_older_version_is_measured_again_and_says_why(values: MeasuredValues) -> None:
+    values.save("a", IDENTITY, 0.5)
+    (path,) = values.folder.iterdir()
+    for old in ('{"value": 0.5, "stderr": 0.0, "items": {}}', '["answer"]'):
+        path.write_text(signed(old))
+        with pytest.warns(UserWarning, match="values of an older version do not say"):
+            assert values.load("a", IDENTITY) is None
+    values.save("a", IDENTITY, 0.25)
+    assert values.load("a", IDENTITY) == 0.25
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        {},
+        {"value": "x", "stderr": 0, "items": {}, "spent": {}},
+        {"value": 0, "stderr": 0, "items": [], "spent": {"seconds": 1, "peak_gib": 1}},
+        {"value": 0, "stderr": 0, "items": {}, "spent": {"seconds": 1, "other": 1}},
+        {"value": 0, "stderr": 0, "items": {}, "spent": 3},
+    ],
+)
+def test_scores_of_another_form_are_measured_again(value: object, values: MeasuredValues) -> None:
+    values.save("a", IDENTITY, value)
+    with pytest.warns(UserWarning, match="is damaged: measured again"):
+        assert values.load_scores("a", IDENTITY) is None
+
+
+def test_a_link_a_pipe_or_a_nest_in_the_place_of_a_value_is_measured_again(
+    values: MeasuredValues,
+) -> None:
+    values.save("a", IDENTITY, 0.5)
+    (path,) = values.folder.iterdir()
+    path.rename(values.folder / "elsewhere")
+    path.symlink_to(values.folder / "elsewhere")
+    with pytest.warns(UserWarning, match="is damaged: measured again"):
+        assert values.load("a", IDENTITY) is None
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.warns(UserWarning, match="is damaged: measured again"):
+        assert values.load("a", IDENTITY) is None
+    path.unlink()
+    path.write_text(signed("[" * 100_000))
     with pytest.warns(UserWarning, match="is damaged: measured again"):
         assert values.load("a", IDENTITY) is None
 
