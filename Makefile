@@ -46,9 +46,7 @@ check: lint  ## lint and the quick tests
 	$(PYTEST) -m "not slow and not full"
 
 ui: setup  ## MLflow's UI, two light processes
-	@echo "Open $$($(BIN)/composability setup --ui $(PORT))"
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --port $(PORT) \
-		--backend-store-uri "$$($(BIN)/composability setup --store)"
+	@$(BIN)/composability setup --ui $(PORT) --serve
 
 clean:  ## remove the environment and the caches (with the journals of studies), never the runs
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

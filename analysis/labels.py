@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tracking.catalogue import Catalogue
+from tracking.markup import plain
 
 MEASURE_TITLES = {
     "order_free_error": "Order-free error",
@@ -54,7 +55,7 @@ class Labels:
             return "None"
         facts = self.catalogue.interventions.get(name)
         title = facts.title if facts is not None else name
-        return f"{title} ({variant})" if variant else title
+        return f"{plain(title)} ({variant})" if variant else plain(title)
 
     def order(self, first: str, second: str) -> str:
         """Return ``FT → Wanda``."""
@@ -69,7 +70,7 @@ class Labels:
             words.append(f"({facts.unit})")
         if ARROWS[facts.better]:
             words.append(ARROWS[facts.better])
-        return " ".join(words)
+        return plain(" ".join(words))
 
 
 def strength_of(column: str) -> str:

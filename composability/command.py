@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import metadata
 
@@ -21,8 +22,11 @@ from composability.commands.restore import restore
 from composability.commands.run import run
 from composability.commands.setup import setup
 from composability.commands.tune import tune
+from interventions.errors import printable_line
+from interventions.masking import without_secrets
 
-_BAD_INPUT, _INTERRUPTED = 2, 130
+_FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
+_MOST_OF_CLICK = 320  # characters of its message: where to find help must fit behind
 
 
 def _version() -> str:
@@ -83,6 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(error)
     except click.Abort:
         return _INTERRUPTED
+    except Exception:
+        text = traceback.format_exc()
+        if without_secrets(text) == text:
+            raise
+        # a library's message may quote the store's address, which Python would print as it is
+        print(without_secrets(text), file=sys.stderr)
+        return _FAILED
     return status if isinstance(status, int) else 0
 
 
@@ -99,12 +110,13 @@ def _dashed(word: str) -> str:
 
 def _refuse(error: click.ClickException) -> int:
     """Say in one line what is wrong with the command line; end the run that MLflow made for it."""
-    line = " ".join(error.format_message().split())
+    line = printable_line(error.format_message(), _MOST_OF_CLICK)
     if isinstance(error, click.UsageError) and error.ctx is not None:
         line += f" (see {error.ctx.command_path} --help)"
-    print(f"error: {line}", file=sys.stderr)
     if "MLFLOW_RUN_ID" in os.environ:
-        from tracking.lifecycle import fail_launched_run
+        from tracking.lifecycle import refuse
 
-        fail_launched_run(line)
+        refuse(line)
+    else:
+        print(f"error: {printable_line(line)}", file=sys.stderr)
     return _BAD_INPUT

@@ -38,7 +38,9 @@ class ParentRun:
         """
         runs_by_job: dict[str, list[Run]] = {}
         for run in self._tagged_runs(schema.SWEEP):
-            runs_by_job.setdefault(run.data.tags.get(schema.JOB, ""), []).append(run)
+            # a run that somebody copied the sweep's name to is not the sweep's to delete
+            if schema.JOB in run.data.tags:
+                runs_by_job.setdefault(run.data.tags[schema.JOB], []).append(run)
         finished_jobs = {}
         for job_id, runs in runs_by_job.items():
             valid = self._settle_job(sorted(runs, key=lambda run: run.info.start_time))

@@ -11,6 +11,8 @@ import tenacity
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from interventions.errors import printable_line
+
 Result = TypeVar("Result")
 
 # seconds between attempts; where the store is a server, MLflow's client has tried before, too
@@ -118,4 +120,4 @@ def _error(state: tenacity.RetryCallState) -> BaseException:
 
 
 def _one_short_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    return printable_line(str(error), 300)  # without the address's password

@@ -6,7 +6,9 @@ without these tags there are those of this project's own, see ``house_facts``.
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -103,17 +105,52 @@ class Catalogue:
         Raises:
             InvalidInput: two runs contradict each other on a direction, a category or a strength.
         """
-        interventions = _stated(runs, "about_interventions", _intervention_facts)
-        criteria = _stated(runs, "about_criteria", _criterion_facts)
+        interventions, criteria = (_stated(runs, column) for column in _READERS)
         return cls(house_interventions() | interventions, house_criteria() | criteria)
 
 
-def _stated(runs: pd.DataFrame, column: str, read: Any) -> dict[str, Any]:
+def is_readable(runs: pd.DataFrame) -> pd.Series:
+    """Return for each run whether its tags with facts can be read; runs without them can.
+
+    Args:
+        runs: rows of ``compositions``.
+    """
+    readable = pd.Series(True, index=runs.index)
+    for column, read in _READERS.items():
+        if column in runs:
+            facts = {text: _read_tag(text, read) for text in runs[column].dropna().unique()}
+            unreadable = [text for text, read_facts in facts.items() if read_facts is None]
+            readable &= ~runs[column].isin(unreadable)
+    return readable
+
+
+def _read_tag(text: Any, read: Any) -> dict[str, Any] | None:
+    """Return the facts by name that a tag's text says; None if it is not such a text."""
+    try:
+        facts = {name: read(name, fields) for name, fields in json.loads(text).items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return facts if all(map(_is_valid, facts.values())) else None
+
+
+def _is_valid(facts: InterventionFacts | CriterionFacts) -> bool:
+    """Return whether the values are of their fields' types."""
+    if isinstance(facts, CriterionFacts):
+        texts = [facts.unit, facts.title, facts.group, facts.category, *facts.judges]
+        number = facts.chance
+        is_known = facts.better in ("higher", "lower", "neither")
+    else:
+        texts = [facts.title, facts.category, facts.strength or "", facts.group]
+        number, is_known = facts.level, True
+    is_number = number is None or (isinstance(number, int | float) and math.isfinite(number))
+    return is_known and is_number and all(isinstance(text, str) for text in texts)
+
+
+def _stated(runs: pd.DataFrame, column: str) -> dict[str, Any]:
     texts = runs[column].dropna().unique() if column in runs else ()
     stated: dict[str, Any] = {}
     for text in texts:
-        for name, fields in json.loads(text).items():
-            facts = read(name, fields)
+        for name, facts in (_read_tag(text, _READERS[column]) or {}).items():
             newer = stated.setdefault(name, facts)
             if _meaning(newer) != _meaning(facts):
                 raise InvalidInput(
@@ -134,7 +171,7 @@ def _intervention_facts(name: str, fields: Mapping[str, Any]) -> InterventionFac
         "group": _LEGACY_GROUPS.get(strength, fields["category"]),
         "level": _LEGACY_LEVELS.get(strength),
     }
-    facts = {**legacy, **fields}
+    facts = {**legacy, **_known(fields, InterventionFacts)}
     return InterventionFacts(**{**facts, "group": facts["group"] or legacy["group"]})
 
 
@@ -144,5 +181,19 @@ def _criterion_facts(name: str, fields: Mapping[str, Any]) -> CriterionFacts:
     newer: dict[str, Any] = {}
     if house and house.better == fields["better"]:
         newer = {key: getattr(house, key) for key in ("title", "group", "judges", "category")}
-    facts = {**newer, **fields}
+    facts = {**newer, **_known(fields, CriterionFacts)}
     return CriterionFacts(**{**facts, "judges": tuple(facts.get("judges", ()))})
+
+
+def _known(
+    fields: Mapping[str, Any], facts: type[InterventionFacts] | type[CriterionFacts]
+) -> dict[str, Any]:
+    """Return the fields that this version knows; a later one's tags may have more."""
+    return {name: fields[name] for name in _FIELDS[facts] if name in fields}
+
+
+_FIELDS = {
+    facts: [entry.name for entry in dataclasses.fields(facts)]
+    for facts in (InterventionFacts, CriterionFacts)
+}
+_READERS = {"about_interventions": _intervention_facts, "about_criteria": _criterion_facts}

@@ -17,7 +17,8 @@ from mlflow.exceptions import MlflowException
 from tqdm import tqdm
 
 from interventions import cache
-from interventions.errors import InvalidInput
+from interventions.arguments import check_columns, check_type, checked
+from interventions.errors import InvalidInput, one_of, shown
 from interventions.files import whole_folder
 from tracking import schema, store
 
@@ -25,6 +26,7 @@ _DOWNLOADS = 16  # requests under way; each waits for the network
 _COLUMNS = ("run_id", "criterion", "step", "item", "score")
 
 
+@checked
 def items(
     runs: pd.DataFrame | Iterable[str],
     criteria: Iterable[str] | None = None,
@@ -54,6 +56,7 @@ def items(
         Columns: [run_id, criterion, step, item, score]
         Index: []
     """
+    one_of("missing", missing, ("raise", "skip"))
     artifact_uris = _artifact_uris(runs)
     wanted = list(criteria) if criteria is not None else None
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
@@ -75,14 +78,21 @@ def items(
     unknown = sorted(set(wanted or ()) - set(scores.criterion))
     if unknown and missing == "raise":
         known = ", ".join(sorted(set(items(runs, last=last).criterion)))
-        raise InvalidInput(f"no run has items of criterion {unknown[0]!r}; they have: {known}")
+        raise InvalidInput(
+            f"no run has items of criterion {shown(unknown[0], 99)}; they have: {known}"
+        )
     return scores
 
 
 def _artifact_uris(runs: pd.DataFrame | Iterable[str]) -> dict[str, str]:
     """Return where each run's artifacts lie; the store is asked only if ids alone are given."""
     if isinstance(runs, pd.DataFrame):
+        check_columns("runs", runs, ("run_id", "artifact_uri"))
         return dict(zip(runs.run_id, runs.artifact_uri, strict=True))
+    run_ids = list(runs)
+    for run_id in run_ids:
+        check_type("each of runs", run_id, str)
+    store.check_reachable(writing=False)
     client = MlflowClient(tracking_uri=store.uri())
 
     def artifact_uri(run_id: str) -> tuple[str, str]:
@@ -94,7 +104,7 @@ def _artifact_uris(runs: pd.DataFrame | Iterable[str]) -> dict[str, str]:
             raise
 
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
-        return dict(pool.map(artifact_uri, runs))
+        return dict(pool.map(artifact_uri, run_ids))
 
 
 def _read_items(

@@ -20,8 +20,12 @@ import psutil
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
+from interventions import errors
 from interventions.errors import InvalidInput
+from interventions.masking import without_secrets
 from tracking import schema, store
+from tracking.markup import plain_markdown
+from tracking.passwords import take_back_passwords
 from tracking.processes import (
     SILENT_SECONDS,
     is_own_run,
@@ -45,6 +49,7 @@ __all__ = [
     "launched_run_id",
     "one_line",
     "process_tags",
+    "refuse",
 ]
 
 HEARTBEAT_SECONDS = 30.0  # between heartbeats
@@ -91,13 +96,14 @@ def closing_run(
             client.set_terminated(run_id, "KILLED")
         raise
     except Stopped as error:
-        client.set_tag(run_id, schema.NOTE, one_line(error))
+        client.set_tag(run_id, schema.NOTE, plain_markdown(one_line(error)))
         client.set_terminated(run_id, "KILLED")
         raise
     except BaseException as error:
         with suppress(Exception):  # the failure itself must reach the user, whatever the store says
-            client.log_text(run_id, traceback.format_exc(), schema.TRACEBACK)
-            client.set_tag(run_id, schema.NOTE, one_line(error))
+            text = without_secrets(traceback.format_exc())
+            client.log_text(run_id, text, schema.TRACEBACK)
+            client.set_tag(run_id, schema.NOTE, plain_markdown(one_line(error)))
         client.set_terminated(run_id, "FAILED")
         raise
     finally:
@@ -134,8 +140,7 @@ def exit_status(command: Callable[[], None]) -> int:
     try:
         command()
     except InvalidInput as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        fail_launched_run(one_line(error))
+        refuse(one_line(error), recorded=not isinstance(error, store.StoreUnreachable))
         return 2
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -149,27 +154,47 @@ def launched_run_id() -> str | None:
     return os.environ.get("MLFLOW_RUN_ID")
 
 
-def fail_launched_run(reason: str) -> None:
+def refuse(reason: str, recorded: bool = True) -> None:
+    """Say on stderr in one line what is wrong, and end the run that `mlflow run` made for it.
+
+    Args:
+        reason: what is wrong with what was given.
+        recorded: whether the store can be reached, so that the run can be ended.
+    """
+    password = fail_launched_run(reason) if recorded else ""
+    most = errors.MOST_SAID - len(password)
+    print(f"error: {errors.printable_line(reason, most)}{password}", file=sys.stderr)
+
+
+def fail_launched_run(reason: str) -> str:
     """End FAILED the run that `mlflow run` made for this process, if there is one.
+
+    A run whose params hold a password is deleted too.
 
     Args:
         reason: becomes the run's note.
+
+    Returns:
+        A sentence on the password that was recorded; "" if none was.
     """
     run_id = launched_run_id()
-    if run_id:
-        client = MlflowClient(tracking_uri=store.uri())
-        client.set_tag(run_id, schema.NOTE, reason)
-        client.set_terminated(run_id, "FAILED")
+    if not run_id:
+        return ""
+    client = MlflowClient(tracking_uri=store.uri())
+    client.set_tag(run_id, schema.NOTE, plain_markdown(reason))
+    client.set_tag(run_id, schema.REJECTED, reason)
+    client.set_terminated(run_id, "FAILED")
+    return take_back_passwords(client, client.get_run(run_id))
 
 
 def one_line(error: BaseException) -> str:
-    r"""Return an error's message as one line.
+    r"""Return an error's message as one line, without passwords.
 
     Example:
         >>> one_line(ValueError("two\nlines"))
         'two lines'
     """
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(without_secrets(str(error)).split()) or type(error).__name__
 
 
 def _beat(

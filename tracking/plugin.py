@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from interventions.cache import checkout
 from tracking import store
+from tracking.passwords import check_no_passwords
 
 _READERS = ("analyze", "published")  # entry points whose `-P experiment=` names what is read
 _FLAGS = ("--build-image", "--help")  # the options of `mlflow run` that take no value; a test holds
@@ -39,7 +40,10 @@ class CheckoutExperiment:
         # With `--experiment-name` MLflow never asks for an experiment, so that in_context is too
         # late. A file of `--env-file` is not read yet and may name a store: then wait for it.
         launch = _launch_of_this_checkout()
-        if launch is None or launch.values(("--env-file",)):
+        if launch is None:
+            return
+        _refuse_passwords(launch)
+        if launch.values(("--env-file",)):
             return
         if "MLFLOW_TRACKING_URI" not in os.environ:
             os.environ["MLFLOW_TRACKING_URI"] = store.local_uri()
@@ -77,6 +81,20 @@ class CheckoutExperiment:
 
         if not is_tracking_uri_set() and "MLFLOW_TRACKING_URI" not in os.environ:
             mlflow.set_tracking_uri(store.local_uri())
+
+
+def _refuse_passwords(launch: Launch) -> None:
+    """End `mlflow run` before MLflow records parameters that have a password.
+
+    Raises:
+        SystemExit: one has; stderr has the line.
+    """
+    pairs = (parameter.partition("=") for parameter in launch.values(_PARAMETER))
+    try:
+        check_no_passwords({name: value for name, _, value in pairs})
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
 
 
 def _launch_of_this_checkout() -> Launch | None:

@@ -45,8 +45,16 @@ def is_process_gone(tags: Mapping[str, str]) -> bool:
     """Return whether a process lives no more; one on another host, if it was silent for long.
 
     Args:
-        tags: the process's ``process_tags``, with its last heartbeat.
+        tags: the process's ``process_tags``, with its last heartbeat. Where they are not as we
+            write them, the run is somebody else's, and nothing is known of its process.
     """
+    try:
+        return _is_gone(tags)
+    except (KeyError, ValueError, OverflowError):
+        return False
+
+
+def _is_gone(tags: Mapping[str, str]) -> bool:
     if tags.get(schema.HOST) != socket.gethostname():
         return time.time() - float(tags[schema.HEARTBEAT]) > SILENT_SECONDS
     try:

@@ -54,8 +54,8 @@ def publish() -> int:
     Returns:
         How many runs that were.
     """
-    client = MlflowClient(tracking_uri=store.uri())
     experiment_id = store.ensure_experiment(EXPERIMENT, DESCRIPTION)
+    client = MlflowClient(tracking_uri=store.uri())
     runs = query.compositions(EXPERIMENT)
     finished = set(runs.composition[runs.status == "FINISHED"]) if len(runs) else set()
     unfinished = _unfinished(client, experiment_id)

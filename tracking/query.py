@@ -15,20 +15,23 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from interventions.errors import InvalidInput
-from tracking import schema, store
+from interventions.arguments import checked
+from interventions.errors import InvalidInput, shown
+from interventions.options import WINDOWS
+from tracking import history, schema, store
 from tracking.item_scores import items
 
 __all__ = ["BOOKKEEPING", "PAGE_SIZE", "all_runs", "compositions", "items"]
 
 PAGE_SIZE = 1000  # runs in a request; a server gives no more
-_INTEGERS = ("seed", "edit_batch")
+_INTEGERS = ("seed", "edit_batch", "window")
 _TAG_COLUMNS = {
     schema.KEY: "key",
     schema.SWEEP: "sweep",
     schema.RECOMPRESSED: "recompressed",
     schema.REUSED_PREFIX: "reused_prefix",
     schema.DIVERGED: "diverged",
+    schema.WITHOUT_EFFECT: "without_effect",
     schema.PUBLISHED: "published",
     schema.ABOUT_INTERVENTIONS: "about_interventions",
     schema.ABOUT_CRITERIA: "about_criteria",
@@ -43,12 +46,14 @@ _RUN_COLUMNS = (
     "artifact_uri",
 )
 # columns of `compositions` that are neither a setting nor a metric;
-# the setting "checkpoints" only says which files were logged, so it is among them
-BOOKKEEPING = frozenset((*_RUN_COLUMNS, "checkpoints", *_TAG_COLUMNS.values()))
+# "checkpoints" only says which files were logged, and "allow_pickle" of which kind one was
+BOOKKEEPING = frozenset((*_RUN_COLUMNS, "checkpoints", "allow_pickle", *_TAG_COLUMNS.values()))
+_TEXTS = frozenset((schema.COMPOSITION, schema.PAIR, *schema.SETTINGS))
 # what `mlflow run` logs for its -P values: as typed, with the shell's quotes
 _LAUNCHER_PARAMS = ("first", "second", "then", "experiment")
 
 
+@checked
 def compositions(
     experiment: str | Iterable[str] | None = None, filter: str | None = None
 ) -> pd.DataFrame:
@@ -63,9 +68,12 @@ def compositions(
 
     Returns:
         One row per run that began: ``run_id, run_name, experiment, status, start_time,
-        artifact_uri, composition, pair, step1, …``; settings as used (``seed`` and ``edit_batch``
-        as integers); hyperparameters as their values (``wanda.sparsity`` 0.25); the last step's
-        metrics by name, +inf and -inf restored, with ``stderr/…`` and ``cost/…`` columns.
+        artifact_uri, composition, pair, step1, …``; settings as used (``seed``, ``edit_batch``
+        and ``window`` as integers); hyperparameters as their values (``wanda.sparsity`` 0.25); the
+        last step's metrics by name, +inf and -inf restored, with ``stderr/…`` and ``cost/…``
+        columns.
+        A hyperparameter that an intervention had not got yet is what it did then; where a run
+        states its interventions' versions (``wanda.version``), the others' are those of then.
 
     Raises:
         InvalidInput: there is no such experiment.
@@ -79,6 +87,7 @@ def compositions(
         ...     compositions(filter="params.step1 = 'lora'").empty
         True
     """
+    store.check_reachable(writing=False)
     client = MlflowClient(tracking_uri=store.uri())
     if experiment is None:
         experiment = store.EXPERIMENT
@@ -89,11 +98,12 @@ def compositions(
         for run in all_runs(client, list(name_of_id), filter or "")
         if schema.COMPOSITION in run.data.params
     ]
+    _complete(rows)
     frame = pd.DataFrame(rows)
     if rows:
         frame["start_time"] = pd.to_datetime(frame["start_time"], unit="ms", utc=True)
     for column in set(_INTEGERS) & set(frame.columns):
-        frame[column] = frame[column].astype("Int64")
+        frame[column] = frame[column].map(_integer).astype("Int64")
     return frame
 
 
@@ -136,14 +146,14 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         known = ", ".join(sorted(e.name for e in client.search_experiments()))
+        address = store.shown_address()[:150]
         raise InvalidInput(
-            f"no experiment is named {name!r} in {store.shown_address()}; there are: {known}"
+            f"no experiment is named {shown(name, 100)} in {address}; there are: {known}"
         )
     return str(experiment.experiment_id)
 
 
 def _row(run: Run) -> dict[str, Any]:
-    row: dict[str, Any] = {column: getattr(run.info, column, "") for column in _RUN_COLUMNS}
     params = {
         key: _value(key, text)
         for key, text in run.data.params.items()
@@ -151,12 +161,39 @@ def _row(run: Run) -> dict[str, Any]:
     }
     used_keys = [key for key in params if key.startswith(schema.USED)]
     used_settings = {key.removeprefix(schema.USED): params.pop(key) for key in used_keys}
-    # runs of before there was a choice, and the paper's rows, do not say their split
-    row |= {"split": "test"} | params | used_settings
+    # runs of before there was a choice, and the paper's rows, do not say these
+    row: dict[str, Any] = {"split": "test", "trust_remote_code": "false"}
+    if params.get("data") in WINDOWS:
+        row["window"] = WINDOWS[params["data"]]
+    row |= params | used_settings
+    # somebody's metric of the same name is no setting
+    row |= {
+        name: schema.from_store(value)
+        for name, value in run.data.metrics.items()
+        if name not in _TEXTS and not name.startswith("step")
+    }
     tags = run.data.tags
     row |= {column: tags[tag] for tag, column in _TAG_COLUMNS.items() if tag in tags}
-    row |= {name: schema.from_store(value) for name, value in run.data.metrics.items()}
-    return row
+    # last: somebody's param of the same name is not what the store says of the run
+    return row | {column: getattr(run.info, column, "") for column in _RUN_COLUMNS}
+
+
+def _integer(value: Any) -> Any:
+    """Return an integer as it is, and NA for what somebody else logged under the name of one."""
+    # beside a run without one, pandas makes a float of it
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    return whole if isinstance(whole, int) and abs(whole) < 2**63 else pd.NA
+
+
+def _complete(rows: list[dict[str, Any]]) -> None:
+    """Add what versions of before did not record, but not to what the paper printed."""
+    own_rows = [row for row in rows if _TAG_COLUMNS[schema.PUBLISHED] not in row]
+    for row in own_rows:
+        row |= history.earlier_hyperparameters(row) | history.earlier_sources(row)
+    # where no run states a version, none differs
+    if any(column.endswith(f".{schema.VERSION}") for row in rows for column in row):
+        for row in own_rows:
+            row |= history.versions(row)
 
 
 def _value(key: str, text: str) -> Any:
@@ -165,5 +202,5 @@ def _value(key: str, text: str) -> Any:
         return text
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text

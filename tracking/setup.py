@@ -18,6 +18,7 @@ from interventions import moved
 from interventions.cache import checkout, root
 from interventions.errors import InvalidInput
 from tracking import store
+from tracking.address import is_server
 
 
 def environment_link() -> Path:
@@ -59,13 +60,41 @@ def initialise_store() -> str:
     """
     from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine_with_retry
 
-    store.prepare_database()
-    if store.uri() == store.local_uri():
+    try:
+        store.check_reachable()
+    except store.OldSchema:
+        if store.uri() != store.local_uri():
+            raise
         engine = create_sqlalchemy_engine_with_retry(store.uri())
         _upgrade_db(engine)
         engine.dispose()
     store.ensure_experiment()
     return store.uri()
+
+
+def serve_ui(port: int) -> None:
+    """Become MLflow's UI of the store, two light processes.
+
+    The store's address, which may have a password, goes through the environment: a command line
+    could be read by every user of the machine.
+
+    Args:
+        port: on this machine.
+
+    Raises:
+        InvalidInput: the store is a server, which serves the UI itself.
+    """
+    if is_server(store.uri()):
+        raise InvalidInput(
+            f"the store {store.shown_address()} is a server, which has a UI of its own: open it"
+        )
+    print(f"Open {runs_table_address(port)}", flush=True)
+    environment = os.environ | {
+        "MLFLOW_BACKEND_STORE_URI": store.uri(),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    words = ["ui", "--workers", "1", "--port", str(port)]
+    os.execve(sys.executable, [sys.executable, "-m", "mlflow", *words], environment)
 
 
 def runs_table_address(port: int) -> str:

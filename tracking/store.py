@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from contextlib import suppress
-from pathlib import Path
 
-from interventions.cache import root
 from interventions.errors import InvalidInput
 from interventions.files import whole_file
+from tracking.address import local_uri, shown_address, sqlite_file, uri
+from tracking.reachable import OldSchema, StoreUnreachable, check_reachable
+
+__all__ = [
+    "DESCRIPTION",
+    "EXPERIMENT",
+    "REPORTS",
+    "REPORTS_DESCRIPTION",
+    "VIEW",
+    "OldSchema",
+    "StoreUnreachable",
+    "check_reachable",
+    "ensure_experiment",
+    "local_uri",
+    "prepare_database",
+    "shown_address",
+    "uri",
+]
 
 EXPERIMENT = "composability"
 REPORTS = "reports"  # the experiment of analyses, and of `mlflow run -e published` itself
 VIEW = "criteria"  # the key of the saved view that `make ui` links to
-_ANSWER_SECONDS = 10.0  # that a server may take
-_ADDRESS = re.compile(r"[\w+.-]+://\S+")
-_SECRET_IN_QUERY = re.compile(r"([?&]\w*(?:password|token)=)[^&#\s]*", re.IGNORECASE)
 _VIEW_METRICS = (
     "edit_success",
     "edit_generalization",
@@ -39,7 +51,9 @@ composition, and the table its end.
 | `composition`, `step1`, `step2`, … | what was applied, in order |
 | `pair` | the interventions of both orders under one name: group by it to compare orders |
 | `<intervention>.<hyperparameter>` | every hyperparameter, defaults too |
-| `model`, `data`, `seed`, `dtype`, `edit_batch`, `recompress` | the settings of the run |
+| `model`, `data`, `seed`, `dtype`, `edit_batch`, `window`, `recompress` | the settings of the \
+run; `used.…`: what one came to |
+| `edits_from`, `awq.calibration_from` | what was read, where there is a choice of files |
 | `edit_success`, `edit_generalization`, `edit_locality`, `edit_preservation` | editing, F1 or \
 share; ↑ better |
 | `wmdp_bio`, `wmdp_cyber`, `wmdp` | four-choice accuracy on hazardous knowledge; ↓ better; \
@@ -49,6 +63,7 @@ chance is 0.25 |
 | `average_bits`, `sparsity` | measured on the weights of the compressed layers; bits: ↓ better |
 | `stderr/<criterion>` | its standard error over items |
 | `cost/…` | seconds and peak memory, per step |
+| tag `composability.without_effect` | the numbers of the steps that changed no weight |
 | tag `composability.recompressed` | the compressions that were applied again at the end |
 | tag `composability.reused_prefix` | how many steps came from a kept checkpoint |
 
@@ -63,49 +78,9 @@ in words.
 """
 
 
-def local_uri() -> str:
-    """Return the address of the checkout's own SQLite store."""
-    return f"sqlite:///{root() / 'mlflow.db'}"
-
-
-def uri() -> str:
-    """Return the address of the store that runs go to and are read from, password and all."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or local_uri()
-
-
-def shown_address(address: str | None = None) -> str:
-    """Return a store's address as it may be printed: ``***`` for its password or token.
-
-    Args:
-        address: the store's; by default that of the current one. It may be part of a longer
-            text, such as an error message.
-
-    Example:
-        >>> shown_address("postgresql://ada:p@ss@host:5432/runs?sslmode=require")
-        'postgresql://ada:***@host:5432/runs?sslmode=require'
-        >>> shown_address("http://host:5000/?token=secret")
-        'http://host:5000/?token=***'
-    """
-    return _ADDRESS.sub(_without_secrets, uri() if address is None else address)
-
-
-def _without_secrets(match: re.Match[str]) -> str:
-    address = _SECRET_IN_QUERY.sub(r"\1***", match[0])
-    scheme, _, rest = address.partition("://")
-    # the last @ before the host counts; it may be one of the password
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    login, at_sign, _ = authority.rpartition("@")
-    if not at_sign:
-        # SQLAlchemy lets a password contain / ? #, so that it seems to be the path
-        odd = re.match(r"[^:/?#@]*:(?!\d+(?:[/?#]|$))[^@]*(?=@)", rest)
-        login = odd[0] if odd else ""
-    user, colon, _ = login.partition(":")
-    return f"{scheme}://{user}:***{rest[len(login) :]}" if colon else address
-
-
 def prepare_database() -> None:
     """Make the tables of a SQLite store that is missing; processes that race for it take turns."""
-    database = _sqlite_file()
+    database = sqlite_file(uri())
     if database is None or database.exists():
         return
     from filelock import FileLock
@@ -122,32 +97,6 @@ def prepare_database() -> None:
             engine.dispose()
 
 
-def check_reachable() -> None:
-    """Check that the store answers, without MLflow's minutes of trying again.
-
-    Raises:
-        InvalidInput: it does not; the reason in one line.
-    """
-    import requests
-    from mlflow.store.db.utils import create_sqlalchemy_engine
-    from sqlalchemy.exc import SQLAlchemyError
-
-    address = uri()
-    try:
-        if address.startswith(("http://", "https://")):
-            health = requests.get(f"{address.rstrip('/')}/health", timeout=_ANSWER_SECONDS)
-            health.raise_for_status()
-        elif _sqlite_file() is None and "://" in address:
-            engine = create_sqlalchemy_engine(address)
-            engine.connect().close()
-            engine.dispose()
-    except (requests.RequestException, SQLAlchemyError, ImportError) as error:
-        reason = shown_address(" ".join(str(error).split()))[:200]
-        raise InvalidInput(
-            f"the store {shown_address(address)} cannot be reached: {reason}"
-        ) from error
-
-
 def ensure_experiment(name: str = EXPERIMENT, description: str | None = None) -> str:
     """Return the id of an experiment; make it, with a description, if it is missing.
 
@@ -159,10 +108,12 @@ def ensure_experiment(name: str = EXPERIMENT, description: str | None = None) ->
 
     Raises:
         InvalidInput: it was deleted (the line says how to restore it), or cannot be made.
+        StoreUnreachable: the store is away, or is none.
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    check_reachable()
     prepare_database()
     client = MlflowClient(tracking_uri=uri())
     experiment = client.get_experiment_by_name(name)
@@ -199,14 +150,9 @@ def _view() -> str:
     )
 
 
-def _sqlite_file() -> Path | None:
-    prefix = "sqlite:///"
-    return Path(uri().removeprefix(prefix)) if uri().startswith(prefix) else None
-
-
 def _artifacts(name: str) -> str | None:
     """Return a folder beside a SQLite store; None for a server, which has a place of its own."""
-    database = _sqlite_file()
+    database = sqlite_file(uri())
     if database is None:
         return None
     return (database.resolve().parent / "mlruns" / re.sub(r"[^\w-]", "_", name)).as_uri()

@@ -26,8 +26,11 @@ from analysis.metrics.bounds import check_criterion
 from analysis.metrics.columns import VARIANT
 from analysis.metrics.measures import complete
 from analysis.metrics.points import point
-from interventions.errors import InvalidInput
+from interventions.arguments import check_columns, checked
+from interventions.errors import InvalidInput, shown, whole_number
 from tracking.catalogue import Catalogue
+
+_MOST_RESAMPLES = 1_000_000  # a hundred times what an interval's ends need
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Recommendation:
         return self.words
 
 
+@checked
 def recommend(
     runs: pd.DataFrame,
     pair: str | tuple[str, str],
@@ -106,6 +110,9 @@ def recommend(
         >>> advice.order, round(advice.score, 3)
         (('wanda', 'ft'), 0.114)
     """
+    whole_number("resamples", resamples, 1, _MOST_RESAMPLES)
+    if items is not None and len(items):
+        check_columns("items", items, ("run_id", "criterion", "item", "score"))
     points = _points_of_pair(point(runs), pair)
     titles = Labels(Catalogue.from_runs(runs))
     samples = collect_samples(runs, points, items)
@@ -121,7 +128,8 @@ def _points_of_pair(points: pd.DataFrame, pair: str | tuple[str, str]) -> pd.Dat
     if chosen.empty:
         known_pairs = ", ".join(dict.fromkeys(" + ".join(known) for known in pairs))
         raise InvalidInput(
-            f"pair {' + '.join(names)!r} was not run in both orders; pairs that were: {known_pairs}"
+            f"pair {shown(' + '.join(names))} was not run in both orders;"
+            f" pairs that were: {known_pairs}"
         )
     variants = chosen.drop_duplicates(VARIANT)[VARIANT]
     if len(variants) > 1:

@@ -16,6 +16,7 @@ from analysis import labels
 from analysis.metrics.columns import POINT, REPLICATE, VARIANT
 from analysis.metrics.groups import canonical
 from analysis.metrics.settings import describe_settings
+from analysis.metrics.usable import as_numbers, usable
 from interventions.errors import InvalidInput
 from tracking.catalogue import Catalogue
 
@@ -72,16 +73,21 @@ def both_orders(runs: pd.DataFrame) -> Orders:
     Raises:
         InvalidInput: no run is a pair, or no pair was run in both orders.
     """
+    runs, unusable = usable(runs)
     catalogue = Catalogue.from_runs(runs)
+    runs = as_numbers(runs, catalogue)
     ended = finished(runs) if len(runs) else runs
     steps = _count_steps(ended)
     if not (steps == 2).any():
         names = _first_values(runs, "run_name")
-        raise InvalidInput(f"no finished run is a pair of interventions; there are: {names}")
+        reasons = "".join(f"; {sentence}" for sentence in unusable)
+        raise InvalidInput(
+            f"no finished run is a pair of interventions; there are: {names}{reasons}"
+        )
     described = _described(ended[steps <= 2], catalogue)
     # runs come newest first: of repeats the later one counts
     is_newest = ~described.duplicated([*POINT, *REPLICATE, "forward"])
-    left_out = _left_out(runs, ended, steps, int((~is_newest).sum()))
+    left_out = unusable + _left_out(runs, ended, steps, int((~is_newest).sum()))
     described = described[is_newest]
     pairs = described[described.partner != ""].reset_index(drop=True)
     alone = described[described.partner == ""].reset_index(drop=True)

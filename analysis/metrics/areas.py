@@ -12,10 +12,12 @@ from scipy.integrate import trapezoid
 from analysis.metrics.bounds import within
 from analysis.metrics.columns import ADJUSTED, CURVE, MEASURES
 from analysis.metrics.measures import complete
+from interventions.arguments import check_columns, checked
 
 _INTEGRATED = ("forward", "backward", *MEASURES, ADJUSTED)
 
 
+@checked
 def area(
     points: pd.DataFrame,
     bounds: Mapping[str, float] | None = None,
@@ -55,6 +57,7 @@ def area(
                 levels  range  order_free_error  order_sensitivity
         0  2 3 4 5 6 8    6.0              0.09               0.06
     """
+    check_columns("points", points, (*CURVE, "strength", "level", *_INTEGRATED))
     inside = within(points, bounds).index if bounds else points.index
     swept = points[points.strength != ""].sort_values([*CURVE, "level"])
     is_usable = (complete(swept) & swept.index.isin(inside)).to_numpy()

@@ -14,11 +14,13 @@ from analysis.metrics.columns import DESCRIBED, POINT, VARIANT
 from analysis.metrics.groups import group_of
 from analysis.metrics.levels import at_levels
 from analysis.metrics.measures import measures_of
+from interventions.arguments import checked
 from interventions.errors import one_of
 from tracking.catalogue import Catalogue
 from tracking.measures import Error
 
 
+@checked
 def point(
     runs: pd.DataFrame,
     criteria: Iterable[str] | None = None,

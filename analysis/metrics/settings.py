@@ -7,9 +7,11 @@ import pandas as pd
 
 from analysis.metrics.columns import POINT, REPLICATE
 from tracking.catalogue import Catalogue
+from tracking.markup import plain
 from tracking.query import BOOKKEEPING
 
 _ALWAYS_SHOWN = ("model", "data")
+_SAID_BY_DATA = ("window",)  # not shown where all runs on the same data have the same
 _DESCRIBES_STEPS = ("composition", "pair")
 
 
@@ -55,7 +57,8 @@ def describe_settings(runs: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
         countable = values.map(str, na_action="ignore") if values.dtype == object else values
         # what is missing is no value: only one method of several may have the hyperparameter
         codes[:, index], distinct = pd.factorize(countable, use_na_sentinel=True)
-        if len(distinct) > 1 or column in _ALWAYS_SHOWN:
+        is_shown = len(distinct) > 1 and not (column in _SAID_BY_DATA and _is_implied(runs, column))
+        if is_shown or column in _ALWAYS_SHOWN:
             shown[column] = values
     _, numbers = np.unique(codes, axis=0, return_inverse=True)
     of_runs = [(name, values) for name, values in shown.items() if "." not in name]
@@ -63,6 +66,10 @@ def describe_settings(runs: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
     for role in ("intervention", "partner"):
         words[f"{role}_variant"] = _words(_hyperparameters(shown, runs[role]), len(runs))
     return pd.DataFrame({"settings": numbers.reshape(-1), **words}, index=runs.index)
+
+
+def _is_implied(runs: pd.DataFrame, column: str) -> bool:
+    return "data" in runs and bool(runs.groupby("data")[column].nunique(dropna=False).max() <= 1)
 
 
 def _hyperparameters(shown: dict[str, pd.Series], steps: pd.Series) -> list[tuple[str, pd.Series]]:
@@ -83,4 +90,4 @@ def _words(settings: list[tuple[str, pd.Series]], length: int) -> list[str]:
             if is_known:
                 text = f"{value:g}" if isinstance(value, float) else f"{value}"
                 row.append(f"{name}={text}")
-    return [", ".join(row) for row in rows]
+    return [plain(", ".join(row)) for row in rows]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from analysis.labels import SHARES
 from tracking.catalogue import CriterionFacts
+from tracking.markup import file_stem
 
 # The paper's figures of criteria in [0, 1], by the category of the interventions.
 PAPER_FIGURES = {"editing": "figure2", "unlearning": "figure3"}
@@ -41,12 +42,22 @@ def figure_rows(
         yield FigureRows(name, category, [key for key in shares if key in measured])
     general = [key for key, facts in criteria.items() if not facts.category and key in measured]
     units = dict.fromkeys(criteria[key].unit for key in general)
+    stems = _file_stems(units)
     for unit in units:
         if unit in SHARES:
             continue
         rows = [key for key in general if criteria[key].unit == unit]
         for category in PAPER_FIGURES:
-            yield FigureRows(f"{unit.replace(' ', '-')}-{category}", category, rows)
+            yield FigureRows(f"{stems[unit]}-{category}", category, rows)
+
+
+def _file_stems(units: Iterable[str]) -> dict[str, str]:
+    """Return a part of a file's name for each unit; all are different."""
+    stems: dict[str, str] = {}
+    for unit in units:
+        stem = file_stem(unit)
+        stems[unit] = stem if stem not in stems.values() else f"{stem}-{len(stems) + 1}"
+    return stems
 
 
 def _of_category(criteria: Mapping[str, CriterionFacts], category: str) -> list[str]:

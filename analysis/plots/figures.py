@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from matplotlib.patches import Patch
 
 from analysis.labels import Labels
 from analysis.plots.colours import assign_colours
+from analysis.plots.literal import MOST_OF_CAPTION, matplotlib_text
 from analysis.plots.panels import Panel, PanelGrid
 
 _PANEL = (2.5, 2.0)  # inches
@@ -38,24 +40,28 @@ def draw(grid: PanelGrid, titles: Labels) -> Figure:
         for (row, column), panel in grid.panels.items():
             _draw_panel(axes[row, column], panel, grid, colours)
             if row == 0:
-                axes[row, column].set_title(grid.columns[column])
+                axes[row, column].set_title(matplotlib_text(grid.columns[column]))
             if row == len(grid.rows) - 1:
-                axes[row, column].set_xlabel(panel.strength.capitalize())
+                axes[row, column].set_xlabel(matplotlib_text(panel.strength.capitalize()))
             if column == 0:
-                axes[row, column].set_ylabel(titles.criterion(panel.criterion, unit=True))
+                title = titles.criterion(panel.criterion, unit=True)
+                axes[row, column].set_ylabel(matplotlib_text(title))
         figure.legend(
             handles=_legend(grid, colours),
             loc="outside lower center",
             ncols=min(5, len(grid.columns) + 2),
         )
-        figure.suptitle(grid.caption, fontsize=10)
+        figure.suptitle(matplotlib_text(grid.caption, MOST_OF_CAPTION), fontsize=10)
     return figure
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, in a folder that is made if it is missing; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=160)
+    with warnings.catch_warnings():
+        # where names leave little room, the figure is drawn as it is, without its layout
+        warnings.filterwarnings("ignore", "constrained_layout not applied")
+        figure.savefig(path, dpi=160)
     return path
 
 
@@ -122,7 +128,9 @@ def _legend(grid: PanelGrid, colours: dict[str, str]) -> list[Any]:
     verb = _VERBS.get(grid.category, grid.category)
     line: Any = {"color": "0.3", "markersize": 4}
     open_dashed: Any = {"linestyle": "--", "markerfacecolor": "white"}
-    handles: list[Any] = [Patch(color=colour, label=title) for title, colour in colours.items()]
+    handles: list[Any] = [
+        Patch(color=colour, label=matplotlib_text(title)) for title, colour in colours.items()
+    ]
     handles += [
         Line2D([], [], marker="o", label=f"{verb}, then compress", **line),
         Line2D([], [], marker="o", label=f"compress, then {verb}", **open_dashed, **line),

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from analysis import labels
 from analysis.labels import Labels
 from analysis.plots.heat import Heat
+from analysis.plots.literal import MOST_OF_CAPTION, matplotlib_text
 
 _MOST_COLUMNS = 3
 _CELL, _MARGIN = 0.42, 1.1  # inches
@@ -27,11 +28,11 @@ def draw_heat(heat: Heat, titles: Labels) -> Figure:
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis, criterion in zip(axes.flat, heat.criteria, strict=False):
             image = _draw_matrix(axis, heat, criterion)
-            axis.set_title(titles.criterion(criterion))
+            axis.set_title(matplotlib_text(titles.criterion(criterion)))
         for axis in axes.flat[count:]:
             axis.remove()
         figure.colorbar(image, ax=list(axes.flat[:count]), shrink=0.6, label="order sensitivity ↓")
-        figure.suptitle(heat.caption, fontsize=9)
+        figure.suptitle(matplotlib_text(heat.caption, MOST_OF_CAPTION), fontsize=9)
     return figure
 
 
@@ -41,8 +42,9 @@ def _draw_matrix(axis: Any, heat: Heat, criterion: str) -> Any:
     scale = mpl.colormaps["Blues"].with_extremes(bad="0.82")
     image = axis.imshow(values, cmap=scale, vmin=0, vmax=heat.most)
     ticks = range(len(heat.methods))
-    axis.set_xticks(ticks, heat.methods, rotation=90)
-    axis.set_yticks(ticks, heat.methods)
+    methods = [matplotlib_text(method) for method in heat.methods]
+    axis.set_xticks(ticks, methods, rotation=90)
+    axis.set_yticks(ticks, methods)
     centred: Any = {"ha": "center", "va": "center", "fontsize": 6}
     for row, column in zip(*np.nonzero(np.isfinite(values)), strict=True):
         value = values[row, column]

@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 from analysis import labels
 from analysis.labels import Labels
 from analysis.plots.colours import assign_colours
+from analysis.plots.literal import plotly_text
 from analysis.plots.panels import Curve, Panel, PanelGrid
 
 FONT = {"size": 12, "color": "#222"}
@@ -25,7 +26,7 @@ def draw_curves(grid: PanelGrid, titles: Labels) -> Any:
         rows,
         columns,
         shared_yaxes=True,
-        column_titles=grid.columns,
+        column_titles=[plotly_text(title) for title in grid.columns],
         horizontal_spacing=0.02,
         vertical_spacing=min(0.12, 0.28 / rows),
     )
@@ -108,13 +109,14 @@ def _line(
     return go.Scatter(
         x=levels,
         y=finite_or_none(values),
-        name=curve.title,
+        name=plotly_text(curve.title),
         legendgroup=curve.title,
         showlegend=False,
         mode="lines",
         line=line,
         customdata=[labels.number(value, 3) for value in values],
-        hovertemplate=f"{name}<br>{panel.strength} %{{x}}: %{{customdata}}<extra></extra>",
+        hovertemplate=f"{plotly_text(name)}<br>{plotly_text(panel.strength)}"
+        " %{x}: %{customdata}<extra></extra>",
     )
 
 
@@ -165,11 +167,12 @@ def _set_axes(
     else:
         figure.update_xaxes(range=level_axis.limits(*levels), **position)
     if row == len(grid.rows) - 1:
-        figure.update_xaxes(title_text=panel.strength.capitalize(), **position)
+        figure.update_xaxes(title_text=plotly_text(panel.strength.capitalize()), **position)
     if grid.is_logarithmic(panel.criterion):
         figure.update_yaxes(type="log", exponentformat="power", nticks=6, **position)
     if column == 0:
-        figure.update_yaxes(title_text=titles.criterion(panel.criterion, unit=True), **position)
+        title = titles.criterion(panel.criterion, unit=True)
+        figure.update_yaxes(title_text=plotly_text(title), **position)
 
 
 def _rgb(colour: str) -> str:

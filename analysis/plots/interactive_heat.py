@@ -12,6 +12,7 @@ from analysis import labels
 from analysis.labels import Labels
 from analysis.plots.heat import Heat
 from analysis.plots.interactive import FONT, finite_or_none
+from analysis.plots.literal import plotly_text
 
 _MOST_COLUMNS = 2
 _CELL, _MARGIN = 40, 110  # pixels
@@ -33,7 +34,7 @@ def draw_heat_map(heat: Heat, titles: Labels) -> Any:
     figure = make_subplots(
         rows,
         columns,
-        subplot_titles=[titles.criterion(name) for name in heat.criteria],
+        subplot_titles=[plotly_text(titles.criterion(name)) for name in heat.criteria],
         horizontal_spacing=0.14,
         vertical_spacing=0.3 / rows,
     )
@@ -59,10 +60,11 @@ def draw_heat_map(heat: Heat, titles: Labels) -> Any:
 def _matrix(heat: Heat, criterion: str) -> Any:
     values = heat.values[criterion]
     text = [[labels.number(value) if np.isfinite(value) else "" for value in row] for row in values]
+    methods = [plotly_text(method) for method in heat.methods]
     return go.Heatmap(
         z=[finite_or_none(row) for row in values],
-        x=heat.methods,
-        y=heat.methods,
+        x=methods,
+        y=methods,
         text=text,
         texttemplate="%{text}",
         zmin=0,

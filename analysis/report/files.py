@@ -17,6 +17,7 @@ from analysis.report.findings.evidence import Finding
 from analysis.report.page import Content, render, standalone
 from analysis.report.prepare import PreparedAnalysis
 from analysis.tables import table
+from tracking.markup import plain_cells
 
 REPORT = "report.html"
 _FIRST = ["intervention", "partner", "criterion", "level", "forward", "backward", *MEASURES]
@@ -52,7 +53,7 @@ def write_files(prepared: PreparedAnalysis, folder: Path) -> dict[str, list[Find
 
 def _write_csv(frame: pd.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    _plain_columns(frame).to_csv(path, index=False)
+    plain_cells(_plain_columns(frame)).to_csv(path, index=False)
 
 
 def _plain_columns(frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from analysis.metrics.bounds import check_criterion
 from analysis.report.request import AnalysisRequest
 from interventions.errors import InvalidInput
 from tracking import query
+from tracking.markup import web_address
 
 ITEMS = ("auto", "all", "none")
 
@@ -67,6 +68,7 @@ def check_against_runs(request: AnalysisRequest, runs: pd.DataFrame) -> Prepared
     Raises:
         InvalidInput: one line that says what is wrong, and what the runs have.
     """
+    web_address("ui", request.ui)
     if request.items not in ITEMS:
         raise InvalidInput(f"items must be {' or '.join(ITEMS)}, but got {request.items!r}")
     try:

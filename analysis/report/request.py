@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from interventions.errors import InvalidInput
+from interventions.errors import InvalidInput, plain_text, shown
 from tracking import store
+from tracking.address import is_server
+from tracking.markup import web_address
 from tracking.measures import Error
+from tracking.passwords import check_no_passwords
 
 LOCAL_UI = "http://127.0.0.1:5000"
 
@@ -61,15 +65,19 @@ def read_analysis_request(
         ui: an address, or "auto": the store's if it is a server, else ``LOCAL_UI``.
 
     Raises:
-        InvalidInput: no experiment is named, or levels or bounds are not written like that.
+        InvalidInput: no experiment is named, levels or bounds are not written like that, or the
+            address is none of the web or has a password.
 
     Example:
         >>> read_analysis_request("published", criteria="mmlu", levels="bits=4").levels
         {'bits': 4.0}
     """
+    check_no_passwords({"experiment": experiment, "ui": ui})
     experiments = _names(experiment)
     if not experiments:
-        raise InvalidInput(f"experiment must name at least one, but got {experiment!r}")
+        raise InvalidInput(f"experiment must name at least one, but got {shown(experiment)}")
+    for name in experiments:
+        plain_text("experiment", name)
     return AnalysisRequest(
         experiments=experiments,
         criteria=() if criteria == "all" else _names(criteria),
@@ -77,7 +85,7 @@ def read_analysis_request(
         bounds={} if bounds == "none" else _numbers("bounds", bounds, "mmlu=0.4,wikitext_ppl=8"),
         error=error,  # type: ignore[arg-type] # checked with everything else, before it is used
         items=items,
-        ui=(_served_ui() if ui == "auto" else ui).rstrip("/"),
+        ui=web_address("ui", _served_ui() if ui == "auto" else ui).rstrip("/"),
     )
 
 
@@ -91,9 +99,12 @@ def _numbers(name: str, text: str, example: str) -> dict[str, float]:
     """Return ``key=number`` pairs that have commas between."""
     pairs = [pair.partition("=") for pair in text.split(",")]
     try:
-        return {key.strip(): float(value) for key, _, value in pairs}
-    except ValueError as error:
-        raise InvalidInput(f"{name} must be written like {example}, but got {text!r}") from error
+        numbers = {key.strip(): float(value) for key, _, value in pairs}
+    except ValueError:
+        numbers = {}
+    if not numbers or not all(map(math.isfinite, numbers.values())):
+        raise InvalidInput(f"{name} must be written like {example}, but got {shown(text)}")
+    return numbers
 
 
 def _served_ui() -> str:
@@ -102,4 +113,4 @@ def _served_ui() -> str:
     Without user and password, as the address is written into a report that may be passed on.
     """
     address = store.shown_address()
-    return re.sub(r"//[^/]*@", "//", address) if address.startswith("http") else LOCAL_UI
+    return re.sub(r"//[^/]*@", "//", address) if is_server(address) else LOCAL_UI

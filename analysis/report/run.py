@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -16,8 +17,10 @@ from analysis.report.files import REPORT, write_files
 from analysis.report.findings.evidence import Finding
 from analysis.report.prepare import PreparedAnalysis, prepare_analysis
 from analysis.report.request import AnalysisRequest, read_analysis_request
-from interventions.errors import InvalidInput
+from interventions.errors import LONGEST_PATH, InvalidInput, plain_text, shown
 from tracking import lifecycle, schema, store
+from tracking.markup import plain_markdown
+from tracking.passwords import check_no_passwords
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def run_command(options: Mapping[str, str]) -> None:
     Raises:
         InvalidInput: one line that says what is wrong; nothing was logged.
     """
+    check_no_passwords(options)
     texts = dict(options)
     output = read_output(texts.pop("output", "none"))
     print(run_analysis(read_analysis_request(**texts), output, options))
@@ -70,6 +74,7 @@ def run_analysis(
     Raises:
         InvalidInput: one line that says what is wrong; nothing was logged.
     """
+    store.check_reachable()
     prepared = prepare_analysis(request)
     client = MlflowClient(tracking_uri=store.uri())
     names = ", ".join(request.experiments)
@@ -92,15 +97,25 @@ def read_output(text: str) -> Path | None:
     """Return the folder that ``output`` names; None for "none".
 
     Raises:
-        InvalidInput: it is a file.
+        InvalidInput: it, or a folder that it is to be in, is a file or cannot be written.
 
     Example:
         >>> read_output("none") is None
         True
     """
-    folder = None if text == "none" else Path(text).expanduser()
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise InvalidInput(f"output must be a folder, but {text!r} is a file")
+    if text == "none":
+        return None
+    plain_text("output", text, LONGEST_PATH)
+    try:
+        folder = Path(text).expanduser()
+        parents = [parent for parent in (folder, *folder.parents) if parent.exists()]
+    # a name that no file can have, or no such user
+    except (OSError, RuntimeError) as error:
+        raise InvalidInput(f"output must be a folder, but got {shown(text)}: {error}") from error
+    if parents and not parents[0].is_dir():
+        raise InvalidInput(f"output must be a folder, but {shown(str(parents[0]))} is a file")
+    if parents and not os.access(parents[0], os.W_OK | os.X_OK):
+        raise InvalidInput(f"output: nothing can be written into {shown(str(parents[0]))}")
     return folder
 
 
@@ -128,6 +143,6 @@ def _note(findings: Mapping[str, list[Finding]]) -> str:
     """Return the findings as Markdown, a list per context."""
     sections = []
     for context, sentences in findings.items():
-        items = "\n".join(f"- {finding.text}" for finding in sentences)
-        sections.append(f"**{context}**\n{items}")
+        items = "\n".join(f"- {plain_markdown(finding.text)}" for finding in sentences)
+        sections.append(f"**{plain_markdown(context)}**\n{items}")
     return "\n".join(sections)

@@ -41,7 +41,9 @@ def appendix_tables(orders: Orders, points: pd.DataFrame) -> list[Table]:
         points: rows of ``composability.point``, with every level and criterion.
     """
     titles = Labels(orders.catalogue)
-    tables = []
+    tables: list[Table] = []
+    if not any(name in orders.criteria for name in APPENDIX):
+        return tables  # a third party's criteria are in the CSV files only
     for context in dict.fromkeys([*points.context, *orders.alone.context]):
         alone = _alone(orders, context, titles)
         if len(alone):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import labels
+from tracking.markup import LATEX_SYMBOLS, plain, plain_cells, plain_latex, plain_markdown
 
 WINS = "# Wins"
 
@@ -48,26 +49,29 @@ class Table:
         """Return the blocks below each other, with the best numbers in bold."""
         blocks = []
         for block in self.blocks:
-            text = _as_text(block, "**{}**")
-            text.columns = ["<br>".join(filter(None, column)) for column in text.columns]
+            text = _as_text(block, "**{}**").rename(index=plain_markdown)
+            text.columns = [
+                "<br>".join(map(plain_markdown, filter(None, column))) for column in text.columns
+            ]
             blocks.append(text.to_markdown(stralign="right", disable_numparse=True))
-        return f"**Table {self.number}.** {self.caption}\n\n" + "\n\n".join(blocks)
+        return f"**Table {self.number}.** {plain_markdown(self.caption)}\n\n" + "\n\n".join(blocks)
 
     def csv(self) -> str:
         """Return one row per method, with the blocks beside each other and all digits."""
         wide = pd.concat([block.values for block in self.blocks], axis=1)
         wide.columns = [" | ".join(filter(None, column)) for column in wide.columns]
-        return wide.to_csv(index_label="composition")
+        return plain_cells(wide).to_csv(index_label="composition")
 
     def latex(self) -> str:
         """Return one tabular per block, for the package booktabs."""
         tabulars = []
         for block in self.blocks:
             text = _as_text(block, r"\textbf{{{}}}")
-            text = text.rename(index=_escape_latex, columns=_escape_latex).map(_replace_symbols)
+            text = text.rename(index=plain_latex, columns=plain_latex).map(_with_symbols)
             columns = "l" + "r" * block.values.shape[1]
             tabulars.append(text.to_latex(multicolumn_format="c", column_format=columns))
-        return f"% Table {self.number}. {self.caption}\n" + "\n".join(tabulars)
+        # the caption is a comment: a second line of it would be none
+        return f"% Table {self.number}. {plain(self.caption)}\n" + "\n".join(tabulars)
 
 
 def save_tables(tables: Iterable[Table], folder: Path) -> list[Path]:
@@ -104,25 +108,8 @@ def _as_text(block: Block, bold: str) -> pd.DataFrame:
     return pd.DataFrame(rows, index=block.values.index, columns=block.values.columns)
 
 
-_SYMBOLS = {
-    "→": r"$\rightarrow$",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "∞": r"$\infty$",
-    "–": "--",
-}
-
-
-def _escape_latex(text: str) -> str:
-    """Return a text that LaTeX prints as it is."""
-    for char in "&%$#_{}":
-        # before the symbols, whose replacements hold $ and \ themselves
-        text = text.replace(char, f"\\{char}")
-    return _replace_symbols(text)
-
-
-def _replace_symbols(text: str) -> str:
-    """Return a text without the symbols that LaTeX does not know."""
-    for char, symbol in _SYMBOLS.items():
-        text = text.replace(char, symbol)
-    return text
+def _with_symbols(number: str) -> str:
+    """Return a number in bold or not, with LaTeX's words for the symbols that it lacks."""
+    for character, symbol in LATEX_SYMBOLS.items():
+        number = number.replace(character, symbol)
+    return number

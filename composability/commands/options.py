@@ -8,13 +8,22 @@ from typing import Any, TypeVar
 import click
 
 from interventions.options import RECOMPRESS, SPLITS
-from tracking.settings import CHECKPOINTS, DATA, DEVICES, DTYPES, Settings
+from tracking.settings import CHECKPOINTS, DATA, DEVICES, DTYPES, MOST_WINDOW, Settings
 from tracking.store import EXPERIMENT
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
 NONE = "none"
+
+
+class _Integer(click.IntRange):
+    """An integer that is written with the digits 0 to 9; Python reads those of all scripts."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and not value.isascii():
+            self.fail(f"{value!r} is not a valid integer.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def stack(*options: Decorator[Any]) -> Decorator[Any]:
@@ -45,20 +54,41 @@ def integer(
 ) -> Decorator[Any]:
     """Return an option whose value is an integer."""
     return click.option(
-        name, default=default, show_default=True, type=click.IntRange(least, most), help=help
+        name, default=default, show_default=True, type=_Integer(least, most), help=help
     )
+
+
+class _TrueOrFalse(click.types.BoolParamType):
+    """Reads a boolean as click does, but takes no empty text for false."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
+        if isinstance(value, str) and not value.strip():
+            self.fail(f"{value!r} is not a valid boolean.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def switch(name: str, help: str) -> Decorator[Any]:
     """Return an option that is off by default; `--name` alone, or `--name true`, turns it on."""
     return click.option(
         name,
-        type=click.BOOL,
+        type=_TrueOrFalse(),
         is_flag=False,
         flag_value="true",
         default=False,
         show_default="false",
         help=help,
+    )
+
+
+def trusts(condition: str = "") -> Decorator[Any]:
+    """Return the options that let a model do what could harm.
+
+    Args:
+        condition: what the help begins with.
+    """
+    return stack(
+        switch("--trust-remote-code", f"{condition}Run code that comes with the model."),
+        switch("--allow-pickle", f"{condition}Load pickled weights if there are no others."),
     )
 
 
@@ -76,15 +106,24 @@ def run_settings(checkpoints: str = Settings.checkpoints, split: bool = True) ->
         text("--model", Settings.model, "testbed, a checkpoint folder, or a Hugging Face id."),
         choice("--data", Settings.data, DATA, "What steps learn from and what judges them."),
         *((judged_by,) if split else ()),
+        integer(
+            "--window",
+            Settings.window,
+            0,
+            "Tokens that perplexity scores together; 0: as many as the data's own.",
+            MOST_WINDOW,
+        ),
         choice(
             "--recompress",
             Settings.recompress,
             RECOMPRESS,
-            "Whether a compression that later steps undid is applied again at the end.",
+            "Whether a compression that later steps undid is applied again at the end; preset: as"
+            " the preset of a grid says, else auto.",
         ),
         choice("--checkpoints", checkpoints, CHECKPOINTS, "Whose checkpoints are logged."),
         choice("--device", Settings.device, DEVICES, "Where the model is."),
         choice("--dtype", Settings.dtype, DTYPES, "auto: float32 on a CPU, bfloat16 on a GPU."),
+        trusts(),
         text("--experiment", EXPERIMENT, "Name of the MLflow experiment."),
     )
 
@@ -96,7 +135,7 @@ def ray_resources() -> Decorator[Any]:
             "--workers",
             default=1,
             show_default=True,
-            type=click.IntRange(1),
+            type=_Integer(1),
             help="Processes; more than one run on Ray.",
         ),
         text("--ray-address", NONE, "Address of a Ray cluster, such as 10.0.0.1:6379."),

@@ -33,7 +33,12 @@ _AUTO = "auto"
 @choice("--pruner", NONE, PRUNERS, "median: give up what is worse than half of the others so far.")
 @integer("--prune-every", 20, 1, "Training steps between the pruner's looks.")
 @text("--name", _AUTO, "A study of this name goes on; auto: a name made of what it is about.")
-@text("--storage", "journal", "journal, a file beside the checkpoints; or postgresql://...")
+@text(
+    "--storage",
+    "journal",
+    "journal, a file beside the checkpoints; postgresql://... without a password; or environment:"
+    " the address, with its password, that COMPOSABILITY_STUDY_STORAGE has.",
+)
 @switch("--dry-run", "Only say what would run.")
 @ray_resources()
 @integer("--seed", Settings.seed, 0, "Enters the seed of every step.", SEED_LIMIT)

@@ -15,7 +15,6 @@ from sweeps.study.report import plan_in_words, result_in_words
 from sweeps.study.request import read_study_request
 from sweeps.study.runner import prepare_study, run_study
 from tracking import store
-from tracking.checkpoints.store import Checkpoints
 
 
 def run_command(values: Mapping[str, Any], dry_run: bool = False) -> None:
@@ -33,8 +32,7 @@ def run_command(values: Mapping[str, Any], dry_run: bool = False) -> None:
     store.check_reachable()
     request = read_study_request(**values)
     request = replace(request, params=(*request.params, ("dry_run", str(dry_run).lower())))
-    checkpoints = Checkpoints()
-    spec = prepare_study(request, checkpoints)
+    spec, checkpoints = prepare_study(request)
     print(plan_in_words(spec))
     if dry_run:
         return

@@ -6,11 +6,12 @@ import os
 import re
 from pathlib import Path
 
-from filelock import FileLock
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from interventions.composition import digest
+from interventions.errors import InvalidInput, shown
+from interventions.files import file_lock
 from tracking import store
 
 
@@ -28,8 +29,18 @@ def journal_path(folder: Path, experiment: str, name: str) -> Path:
 
 
 def open_journal(path: Path) -> JournalStorage:
-    """Open a journal, made if it is missing."""
+    """Open a journal, made if it is missing.
+
+    Raises:
+        InvalidInput: another user's link is in its place: to write there would write to whatever
+            file of ours it points at.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() and path.lstat().st_uid not in (os.getuid(), 0):
+        raise InvalidInput(
+            f"the study's journal {shown(str(path))} is a link that another user has put there:"
+            " remove it, or name another cache with COMPOSABILITY_CACHE"
+        )
     return JournalStorage(JournalFileBackend(str(path), _KernelLock(path)))
 
 
@@ -42,7 +53,8 @@ class _KernelLock(JournalFileOpenLock):
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._lock = path, FileLock(f"{path}.lock")
+        self._path = path
+        self._lock = file_lock(path.with_name(f"{path.name}.lock"))
 
     def acquire(self) -> bool:
         self._lock.acquire()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from interventions.base import Intervention
 from interventions.criteria.base import CRITERIA, Criterion, Scores
-from interventions.errors import InvalidInput
+from interventions.errors import InvalidInput, shown
 from sweeps.study.options import AUTO, NONE
 from tracking.measures import MEASURES
 
@@ -125,7 +125,7 @@ def read_objectives(text: str, steps: Sequence[type[Intervention]]) -> list[Obje
     names = [objective.name for objective in objectives]
     for name in names:
         if names.count(name) > 1:
-            raise InvalidInput(f"objective {name} is named twice in {text!r}")
+            raise InvalidInput(f"objective {name} is named twice in {shown(text)}")
     has_two_orders = len(steps) == 2 and steps[0] is not steps[1]
     for objective in objectives:
         if objective.measure and not has_two_orders:
@@ -167,8 +167,8 @@ def _read_objective(text: str, whole: str) -> Objective:
     measure = parts.pop(0) if parts[0] in MEASURES else ""
     if not 1 <= len(parts) <= 2 or not parts[0]:
         raise InvalidInput(
-            f"cannot read the objective {text!r} in {whole!r}: write wmdp:min,mmlu:max, or"
-            f" {' or '.join(MEASURES)}:CRITERION"
+            f"cannot read the objective {shown(text, 80)} in {shown(whole, 80)}:"
+            f" write wmdp:min,mmlu:max, or {' or '.join(MEASURES)}:CRITERION"
         )
     criterion = CRITERIA.get(parts[0])
     direction = "min" if measure else _BETTER.get(criterion.better)
@@ -181,7 +181,8 @@ def _read_objective(text: str, whole: str) -> Objective:
         )
     if direction not in _DIRECTIONS:
         raise InvalidInput(
-            f"the direction of objective {text!r} must be min or max, but got {direction!r}"
+            f"the direction of objective {shown(text, 100)} must be min or max, but got"
+            f" {shown(direction, 100)}"
         )
     return Objective(name, _DIRECTIONS[direction], measure)
 
@@ -207,8 +208,8 @@ def read_constraints(text: str) -> list[Constraint]:
             bound = math.nan
         if match is None or not math.isfinite(bound):
             raise InvalidInput(
-                f"cannot read the constraint {part.strip()!r} in {text!r}: write a criterion, < or"
-                " >, and a number, such as mmlu>0.55,wmdp<0.30"
+                f"cannot read the constraint {shown(part.strip(), 80)} in {shown(text, 80)}:"
+                " write a criterion, < or >, and a number, such as mmlu>0.55,wmdp<0.30"
             )
         constraints.append(Constraint(CRITERIA.get(match[1]).name, match[2], bound))
     return constraints

@@ -13,6 +13,7 @@ from sweeps.study.spec import StudySpec
 from sweeps.study.study_runs import StudyRuns
 from sweeps.study.trial_queue import TrialQueue
 from tracking import schema
+from tracking.markup import plain_cells
 
 TABLE = "trials.csv"
 TUNED = "composability.tuned"  # tag of the parent: the composition that the study ends with
@@ -32,7 +33,8 @@ def record_conclusion(
     _tag_runs(study_runs, conclusion)
     words = result_in_words(spec, conclusion)
     client.set_tag(parent_id, TUNED, conclusion.spec)
-    client.set_tag(parent_id, schema.NOTE, f"```\n{words}\n```")
+    # a fence of as many backticks in a name would end this one
+    client.set_tag(parent_id, schema.NOTE, f"```\n{words.replace('```', '')}\n```")
     _log_artifacts(spec, study_runs, queue, conclusion, words)
     # last, so that a process killed before leaves the rest to the next one
     client.log_metric(parent_id, _COUNT, trial_count)
@@ -63,6 +65,6 @@ def _log_artifacts(
     title = f"{spec.request.name}: {spec.request.composition}"
     figures = plots.draw_figures(queue.study, spec.objectives)
     with tempfile.TemporaryDirectory(prefix="composability-") as folder:
-        trial_table(spec, conclusion).to_csv(Path(folder) / TABLE, index=False)
+        plain_cells(trial_table(spec, conclusion)).to_csv(Path(folder) / TABLE, index=False)
         (Path(folder) / plots.PAGE).write_text(plots.render_page(title, words, figures))
         study_runs.parent.client.log_artifacts(study_runs.parent_id, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 
 import pandas as pd
@@ -13,7 +14,20 @@ from sweeps.study.conclusion import Conclusion
 from sweeps.study.final_test import final_split
 from sweeps.study.objectives import objectives_in_words
 from sweeps.study.spec import StudySpec
-from tracking.settings import TESTBED
+from tracking.settings import Settings, setting_text
+
+# those that decide what a run computes; the split that judges is another
+_REPEATED_SETTINGS = (
+    "data",
+    "model",
+    "seed",
+    "edit_batch",
+    "window",
+    "recompress",
+    "dtype",
+    "trust_remote_code",
+    "allow_pickle",
+)
 
 
 def plan_in_words(spec: StudySpec) -> str:
@@ -69,9 +83,11 @@ def _main_parameters(spec: StudySpec, composition: str) -> str:
         parameters.append(f'-P second="{later[0]}"')
     if later[1:]:
         parameters.append(f'-P then="{" | ".join(later[1:])}"')
-    settings = spec.request.settings
-    if settings.data != TESTBED:
-        parameters.append(f"-P data={settings.data} -P model={settings.model}")
+    settings, default = spec.request.settings, Settings()
+    for name in _REPEATED_SETTINGS:
+        value = getattr(settings, name)
+        if value != getattr(default, name):
+            parameters.append(f"-P {name}={shlex.quote(setting_text(value))}")
     return " ".join(parameters)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from interventions.errors import InvalidInput, one_of
+from interventions.errors import InvalidInput, one_of, plain_text, shown
 from sweeps.cluster import Resources
 from sweeps.study.options import (
     AUTO,
     JOURNAL,
+    MOST_TRIALS,
     NONE,
     PRUNE_EVERY,
     PRUNERS,
@@ -19,11 +20,22 @@ from sweeps.study.options import (
     TUNING_SPLIT,
 )
 from sweeps.study.storage import check_storage
-from sweeps.values import check_sweep_name
+from sweeps.values import check_sweep_name, check_text, number_text, read_digits
 from tracking import store
-from tracking.settings import Settings
+from tracking.passwords import check_no_passwords
+from tracking.settings import SEED_LIMIT, Settings, check_window, setting_text, yes_or_no
 
-_NUMBERS = ("trials", "sampler_seed", "prune_every", "workers", "gpus", "seed", "edit_batch")
+_NUMBERS = (
+    "trials",
+    "sampler_seed",
+    "prune_every",
+    "workers",
+    "gpus",
+    "seed",
+    "edit_batch",
+    "window",
+)
+_SWITCHES = ("trust_remote_code", "allow_pickle")
 
 
 @dataclass(frozen=True)
@@ -82,10 +94,13 @@ def read_study_request(
     edit_batch: int | str = 0,
     model: str = Settings.model,
     data: str = Settings.data,
+    window: int | str = Settings.window,
     recompress: str = Settings.recompress,
     checkpoints: str = NONE,
     device: str = Settings.device,
     dtype: str = Settings.dtype,
+    trust_remote_code: bool = Settings.trust_remote_code,
+    allow_pickle: bool = Settings.allow_pickle,
     experiment: str = store.EXPERIMENT,
 ) -> StudyRequest:
     """Read a request from plain values, such as those of a command line; numbers may be text.
@@ -103,7 +118,8 @@ def read_study_request(
         pruner: "median" gives up trials that are worse than half of the rest; "none".
         prune_every: training steps between two looks of the pruner.
         name: a study of that name goes on; "auto" derives it from what the study is about.
-        storage: "journal" (a file beside the checkpoints), or the URL of a PostgreSQL database.
+        storage: "journal" (a file beside the checkpoints); the URL of a PostgreSQL database,
+            without a password; or "environment": the URL that COMPOSABILITY_STUDY_STORAGE has.
         workers: processes; more than one run on Ray.
         ray_address: of a Ray cluster, such as "10.0.0.1:6379"; "none" starts one if it is needed.
         gpus: GPUs per worker.
@@ -111,10 +127,13 @@ def read_study_request(
         edit_batch: index of the batch of edits.
         model: "testbed", a checkpoint folder, or a Hugging Face id.
         data: "testbed" or "paper".
-        recompress: "auto", "never" or "paper".
+        window: tokens that perplexity scores together; 0: as many as the data's own.
+        recompress: "auto" (as "preset" is here), "never" or "paper".
         checkpoints: whose checkpoints are logged: "all", "last", "changed" or "none".
         device: "auto", "cpu" or "cuda".
         dtype: "auto", "float32", "bfloat16" or "float16".
+        trust_remote_code: whether code that comes with the model may run.
+        allow_pickle: whether the model's weights may be pickled, where there are no others.
         experiment: name of the MLflow experiment.
 
     Raises:
@@ -129,9 +148,13 @@ def read_study_request(
         interventions.errors.InvalidInput: trials must be an integer of at least 1, but got 0
     """
     values = dict(locals())  # before any other name: the arguments as they were given
+    check_no_passwords(values)
     for key, value in values.items():
-        if key not in _NUMBERS:
-            _check_text(key, value)
+        if key in _SWITCHES:
+            yes_or_no(key, value)
+        elif key not in _NUMBERS:
+            check_text(key, value)
+    plain_text("experiment", experiment)
     if intervention == NONE:
         raise InvalidInput("give an intervention to tune, such as rmu or 'lora | wanda'")
     space = one_of("space", space, SPACES)
@@ -139,20 +162,25 @@ def read_study_request(
     sampler = one_of("sampler", automatic if sampler == AUTO else sampler, SAMPLERS)
     if sampler == "grid" and trials != AUTO:
         raise InvalidInput(
-            f"a grid has as many trials as points, but got trials={trials}; or use sampler=tpe"
+            f"a grid has as many trials as points, but got trials={shown(trials)};"
+            " or use sampler=tpe"
         )
     # as text, so that what is no number at all (None, a list) is refused in the same words
-    resources = Resources.read(str(workers), "" if ray_address == NONE else ray_address, str(gpus))
+    address = "" if ray_address == NONE else ray_address
+    resources = Resources.read(number_text(workers), address, number_text(gpus))
     settings = Settings(
         model=model,
         data=data,
         seed=_read_integer("seed", seed),
         edit_batch=_read_integer("edit_batch", edit_batch),
         split=TUNING_SPLIT,
+        window=check_window(_read_integer("window", window)),
         recompress=recompress,
         checkpoints=checkpoints,
         device=device,
         dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
     )
     return StudyRequest(
         composition=intervention,
@@ -163,29 +191,27 @@ def read_study_request(
         sampler=sampler,
         pruner=one_of("pruner", pruner, PRUNERS),
         storage=check_storage(storage),
-        trials=TRIALS if trials == AUTO else _read_integer("trials", trials, least=1),
+        trials=TRIALS if trials == AUTO else _read_integer("trials", trials, 1, MOST_TRIALS),
         sampler_seed=_read_integer("sampler_seed", sampler_seed),
-        prune_every=_read_integer("prune_every", prune_every, least=1),
+        prune_every=_read_integer("prune_every", prune_every, 1),
         name="" if name == AUTO else check_sweep_name(name),
         experiment=experiment,
         resources=resources,
         # the storage's address has a password
-        params=tuple((key, str(value)) for key, value in values.items() if key != "storage"),
+        params=tuple(
+            (key, setting_text(value)) for key, value in values.items() if key != "storage"
+        ),
     )
 
 
-def _check_text(name: str, value: Any) -> None:
-    if not isinstance(value, str):
-        raise InvalidInput(f"{name} must be text, but got {value!r}")
-
-
-def _read_integer(name: str, value: Any, least: int = 0) -> int:
-    # int() would also take True, and cut 2.5 to 2
-    readable = isinstance(value, int | str) and not isinstance(value, bool)
-    try:
-        number = int(value) if readable else least - 1
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise InvalidInput(f"{name} must be an integer of at least {least}, but got {value!r}")
-    return number
+def _read_integer(name: str, value: Any, least: int = 0, most: int = SEED_LIMIT) -> int:
+    number = read_digits(value) if isinstance(value, str) else value
+    limit = ""
+    # True is an int, but nobody means 1 by it
+    if isinstance(number, int) and not isinstance(number, bool):
+        if least <= number <= most:
+            return number
+        limit = f" and at most {most}" if number > most else ""
+    raise InvalidInput(
+        f"{name} must be an integer of at least {least}{limit}, but got {shown(value)}"
+    )

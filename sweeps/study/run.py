@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from interventions.arguments import checked
 from sweeps.study.options import AUTO, JOURNAL, NONE, PRUNE_EVERY, SPACES
 from sweeps.study.request import read_study_request
 from sweeps.study.runner import prepare_study, run_study
@@ -34,6 +35,7 @@ class StudyResult:
     trials: int
 
 
+@checked
 def tune(
     intervention: str,
     *,
@@ -54,10 +56,13 @@ def tune(
     edit_batch: int | str = 0,
     model: str = Settings.model,
     data: str = Settings.data,
+    window: int | str = Settings.window,
     recompress: str = Settings.recompress,
     checkpoints: str = NONE,
     device: str = Settings.device,
     dtype: str = Settings.dtype,
+    trust_remote_code: bool = Settings.trust_remote_code,
+    allow_pickle: bool = Settings.allow_pickle,
     experiment: str = store.EXPERIMENT,
     cache: Checkpoints | None = None,
 ) -> StudyResult:
@@ -80,7 +85,8 @@ def tune(
         pruner: "median" gives up trials that are worse than half of the rest; "none".
         prune_every: training steps between two looks of the pruner.
         name: a study of that name goes on; "auto" derives it from what the study is about.
-        storage: "journal" (a file beside the checkpoints), or the URL of a PostgreSQL database.
+        storage: "journal" (a file beside the checkpoints); the URL of a PostgreSQL database,
+            without a password; or "environment": the URL that COMPOSABILITY_STUDY_STORAGE has.
         workers: processes; more than one run on Ray.
         ray_address: of a Ray cluster, such as "10.0.0.1:6379"; "none" starts one if it is needed.
         gpus: GPUs per worker.
@@ -88,10 +94,13 @@ def tune(
         edit_batch: index of the batch of validation edits.
         model: "testbed", a checkpoint folder, or a Hugging Face id.
         data: "testbed" or "paper".
-        recompress: "auto", "never" or "paper".
+        window: tokens that perplexity scores together; 0: as many as the data's own.
+        recompress: "auto" (as "preset" is here), "never" or "paper".
         checkpoints: whose checkpoints are logged: "all", "last", "changed" or "none".
         device: "auto", "cpu" or "cuda".
         dtype: "auto", "float32", "bfloat16" or "float16".
+        trust_remote_code: whether code that comes with the model may run.
+        allow_pickle: whether the model's weights may be pickled, where there are no others.
         experiment: name of the MLflow experiment; made if it is missing.
         cache: where computed checkpoints are kept; the checkout's by default.
 
@@ -128,15 +137,17 @@ def tune(
         edit_batch=edit_batch,
         model=model,
         data=data,
+        window=window,
         recompress=recompress,
         checkpoints=checkpoints,
         device=device,
         dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
         experiment=experiment,
     )
     store.check_reachable()
-    cache = cache or Checkpoints()
-    spec = prepare_study(request, cache)
+    spec, cache = prepare_study(request, cache)
     outcome = run_study(spec, cache)
     conclusion = outcome.conclusion
     validation: dict[str, float] = {}

@@ -41,19 +41,29 @@ class StudyOutcome:
     conclusion: Conclusion
 
 
-def prepare_study(request: StudyRequest, checkpoints: Checkpoints) -> StudySpec:
+def prepare_study(
+    request: StudyRequest, checkpoints: Checkpoints | None = None
+) -> tuple[StudySpec, Checkpoints]:
     """Check a request in full, against the storage too, before anything runs.
+
+    Args:
+        request: of the study.
+        checkpoints: the cache; the checkout's by default, which is made only for a sound request.
+
+    Returns:
+        The study, and the cache.
 
     Raises:
         InvalidInput: one line that says what is wrong and what is valid.
     """
     spec = StudySpec(request, remote=request.resources.on_ray)
     request = spec.request
+    checkpoints = checkpoints or Checkpoints()
     store.ensure_experiment(request.experiment)
     check_recorded_study(
         request.storage, checkpoints.folder, request.experiment, request.name, spec.about()
     )
-    return spec
+    return spec, checkpoints
 
 
 def run_study(spec: StudySpec, checkpoints: Checkpoints | None = None) -> StudyOutcome:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from typing import Any
 
 from interventions.base import INTERVENTIONS, Intervention, make
 from interventions.composition import Composition
-from interventions.errors import InvalidInput, one_of
+from interventions.errors import InvalidInput, one_of, shown
 from interventions.hyperparameters import fields_of
 from interventions.search_space import Trial, TuningContext
 from interventions.specs import calls
-from sweeps.study.options import SPACES
+from sweeps.study.options import MOST_TRIALS, SPACES
 from sweeps.study.paper_grid import TunedStep, step_on_grid
 from sweeps.study.suggestions import RangeRecorder, StepTrial
 
@@ -44,17 +45,19 @@ class Space:
         recorder = RangeRecorder()
         for step in self.composition(recorder):
             step.check(tuning_context.model)
+            step.check_texts(tuning_context.data)
         self.tuned = recorder.ranges
         if not self.tuned:
             raise InvalidInput(
-                f"nothing is left to tune in {text!r} with space={name}: every value is given"
+                f"nothing is left to tune in {shown(text)} with space={name}: every value is given"
             )
 
     def _read_steps(self, text: str) -> list[TunedStep]:
         named_calls = calls(text)
         if not named_calls:
             raise InvalidInput(
-                f"give an intervention to tune, such as rmu or 'lora | wanda', but got {text!r}"
+                "give an intervention to tune, such as rmu or 'lora | wanda', but got"
+                f" {shown(text)}"
             )
         steps = []
         uses = Counter[str]()
@@ -97,6 +100,12 @@ class Space:
             raise InvalidInput(
                 f"sampler=grid needs space=paper: space={self.name} is continuous;"
                 " or use sampler=tpe"
+            )
+        count = math.prod(len(values) for step in self.steps for values in step.grid.values())
+        if count > MOST_TRIALS:
+            raise InvalidInput(
+                f"a grid may have {MOST_TRIALS} points, but this one has {shown(count)}:"
+                " give values for some hyperparameters, or use sampler=tpe"
             )
         axes = {
             f"{step.label}.{key}": values

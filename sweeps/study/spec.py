@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from interventions.composition import digest
+from interventions.options import WINDOWS
 from interventions.search_space import TuningContext
 from sweeps.study.objectives import (
     Constraint,
@@ -24,6 +25,7 @@ from sweeps.study.storage import open_storage
 from sweeps.study.trial_queue import TrialQueue
 from tracking.checkpoints.store import Checkpoints
 from tracking.plan import RunContext, defaults_profile
+from tracking.settings import setting_text
 
 
 class StudySpec:
@@ -98,8 +100,13 @@ class StudySpec:
         about["experiment"] = request.experiment
         about["model"] = f"{settings.model} ({self.context.weights[:8]})"
         for name in ("data", "seed", "edit_batch", "recompress"):
-            about[name] = str(getattr(settings, name))
+            about[name] = str(getattr(self.context.settings, name))
         about["dtype"] = self.context.settings.dtype
+        # of before there was a choice, studies say nothing of these
+        if settings.trust_remote_code:
+            about["trust_remote_code"] = setting_text(True)
+        if self.context.data.window != WINDOWS[settings.data]:
+            about["window"] = str(self.context.data.window)
         return about
 
     def open_queue(self, checkpoints: Checkpoints) -> TrialQueue:

@@ -1,52 +1,68 @@
-"""Where studies are kept: a journal beside the checkpoints, or PostgreSQL; never MLflow's store."""
+"""Where studies are kept: a journal beside the checkpoints, or PostgreSQL; never MLflow's store.
+
+A storage's password comes from the environment: a parameter would be recorded, and be shown to
+whoever lists the machine's processes.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlparse
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
-from interventions.errors import InvalidInput
+from interventions.errors import InvalidInput, shown
 from sweeps.study.attributes import ABOUT
 from sweeps.study.journal import journal_path, open_journal
-from sweeps.study.options import JOURNAL
+from sweeps.study.options import ENVIRONMENT, JOURNAL, STORAGE_VARIABLE
 from tracking import store
+from tracking.address import scheme_of
+from tracking.passwords import check_no_passwords
 
 _RACE_WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds
+_CONNECT = {"connect_timeout": 10}  # seconds
 
 
 def check_storage(address: str) -> str:
-    """Return the address of a storage if studies may be kept there.
+    """Return a storage as it was given if studies may be kept there.
 
     Args:
-        address: "journal", or the URL of a PostgreSQL database.
+        address: "journal"; the URL of a PostgreSQL database, without a password; or "environment",
+            for the URL that COMPOSABILITY_STUDY_STORAGE has.
 
     Raises:
-        InvalidInput: it is neither, or it is MLflow's own database.
+        InvalidInput: it is none of them, has a password, or is MLflow's own database.
 
     Example:
         >>> check_storage("journal")
         'journal'
     """
+    check_no_passwords({"storage": address})
     if address == JOURNAL:
         return address
-    kind = urlparse(address).scheme.partition("+")[0]
-    shown = store.shown_address(address)
+    name, url = "storage", address
+    if address == ENVIRONMENT:
+        name, url = STORAGE_VARIABLE, os.environ.get(STORAGE_VARIABLE, "")
+    kind = scheme_of(url)
     if kind == "sqlite":
         raise InvalidInput(
-            f"storage {shown!r}: SQLite runs points twice when several processes ask; use {JOURNAL}"
+            f"{name} {shown(url)}: SQLite runs points twice when several processes ask; use"
+            f" {JOURNAL}"
         )
     if kind != "postgresql":
-        raise InvalidInput(f"storage must be {JOURNAL} or postgresql://…, but got {shown!r}")
-    if address == store.uri():
         raise InvalidInput(
-            "storage is MLflow's own database: the two have tables of the same names; give another"
+            f"{name} must be {JOURNAL}, {ENVIRONMENT} or postgresql://…, but got {shown(url)}"
+            if name == "storage"
+            else f"storage={ENVIRONMENT} needs {name} to be postgresql://…, but it is {shown(url)}"
+        )
+    if url == store.uri():
+        raise InvalidInput(
+            f"{name} is MLflow's own database: the two have tables of the same names; give another"
         )
     return address
 
@@ -66,7 +82,12 @@ def open_storage(address: str, folder: Path, experiment: str, name: str) -> Base
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if address == JOURNAL:
         return open_journal(journal_path(folder, experiment, name))
-    return _open_database(address)
+    return _open_database(_database_url(address))
+
+
+def _database_url(address: str) -> str:
+    """Return a storage's URL, password and all."""
+    return os.environ.get(STORAGE_VARIABLE, "") if address == ENVIRONMENT else address
 
 
 def _open_database(address: str) -> BaseStorage:
@@ -77,16 +98,15 @@ def _open_database(address: str) -> BaseStorage:
     error: Exception | None = None
     for wait in (*_RACE_WAITS, 0.0):
         try:
-            return RDBStorage(address)
+            return RDBStorage(address, engine_kwargs={"connect_args": _CONNECT})
         except (IntegrityError, ProgrammingError) as raced:
             error = raced
             time.sleep(wait)
-        except (SQLAlchemyError, ImportError) as unreachable:
+        except (SQLAlchemyError, ImportError, ValueError) as unreachable:
             error = unreachable
             break
-    reason = " ".join(str(error).split())[:200]
     raise InvalidInput(
-        f"the storage {store.shown_address(address)} cannot be reached: {reason}"
+        f"the storage {store.shown_address(address)[:150]} cannot be reached: {error}"
     ) from error
 
 

@@ -118,6 +118,19 @@ def test_bad_input_under_mlflow_run_ends_the_run_that_it_made(
     assert "'gpu' is not one of" in ended.data.tags["mlflow.note.content"]
 
 
+def test_an_unexpected_error_is_printed_without_the_stores_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("lost connection to http://ada:s3cret@host:5000")
+
+    monkeypatch.setattr("tracking.published.import_rows", fail)
+    assert main(["published"]) == 1
+    shown = capsys.readouterr().err
+    assert "RuntimeError: lost connection to http://ada:***@host:5000" in shown
+    assert "s3cret" not in shown
+
+
 def test_underscores_and_dashes_name_one_option(
     local_store: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

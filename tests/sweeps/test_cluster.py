@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from interventions.errors import InvalidInput
+from interventions.masking import STUDY_STORAGE
+from sweeps import cluster
 from sweeps.cluster import (
     SQLITE_WORKERS,
     Resources,
@@ -141,3 +143,15 @@ def test_a_node_that_does_not_see_the_cache_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"node 10\.0\.0\.2 does not see .* set COMPOSABILITY_C"):
         check_shared_folder(FolderNodes(is_shared=False), cache)
     assert set(cache.folder.iterdir()) == files
+
+
+def test_ray_is_shown_a_password_only_where_a_worker_needs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ada:s3cret@host/runs")
+    monkeypatch.setenv(STUDY_STORAGE, "postgresql://ada@host/studies")
+    assert cluster._addresses(Resources(workers=2)) == {
+        STUDY_STORAGE: "postgresql://ada@host/studies"
+    }
+    # another machine's workers have another environment
+    assert "s3cret" in str(cluster._addresses(Resources(address="10.0.0.1:6379")))

@@ -78,6 +78,16 @@ def test_a_run_at_which_another_process_works_is_left_alone(parent: ParentRun) -
     assert status(parent, only) == "RUNNING"
 
 
+def test_a_run_that_only_has_the_sweeps_name_is_left_alone(parent: ParentRun) -> None:
+    tags = {schema.SWEEP: parent.name}
+    copies = {
+        parent.client.create_run(parent.experiment_id, tags=tags).info.run_id for _ in range(2)
+    }
+    for run_id in copies:
+        parent.client.set_terminated(run_id)
+    assert parent.settle_runs() == {} and remaining(parent) == copies
+
+
 def test_runs_of_another_sweep_are_not_looked_at(parent: ParentRun) -> None:
     other_sweep = ParentRun(parent.client, parent.experiment_id, "another")
     run_ids = {add_run(other_sweep, "a", 1, "KILLED"), add_run(other_sweep, "a", 2, "FAILED")}

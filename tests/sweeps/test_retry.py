@@ -147,3 +147,17 @@ def _raise_after(error: Exception, earlier: Exception) -> Exception:
 )
 def test_what_says_that_a_store_is_away(make_error: Callable[[], Exception], away: bool) -> None:
     assert is_store_away(make_error()) == away
+
+
+def test_what_is_waited_for_is_said_without_the_stores_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(retry, "WAITS", (0.0,))
+
+    def attempt() -> None:
+        raise ConnectionError("no answer of http://ada:s3cret@host:5000")
+
+    with pytest.raises(StoreAway) as error:
+        patiently(attempt)
+    assert "s3cret" not in str(error.value) + capsys.readouterr().err
+    assert "http://ada:***@host:5000" in str(error.value)

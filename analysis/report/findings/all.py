@@ -13,10 +13,12 @@ from analysis.report.findings.ability import destroyed, hidden_by_general_abilit
 from analysis.report.findings.evidence import Evidence, Finding, gather_evidence
 from analysis.report.findings.loss import best_composers, degraded
 from analysis.report.findings.order import most_sensitive, which_first
+from analysis.report.findings.size import unequal_sizes
 
 _FINDERS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     most_sensitive,
     which_first,
+    unequal_sizes,
     best_composers,
     degraded,
     hidden_by_general_ability,

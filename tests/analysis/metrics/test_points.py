@@ -121,7 +121,7 @@ RUNS = [*curve("ft", "wanda", [0.25], [0.9], [0.8]), run("ft | wanda", level=0.5
         ),
         (
             lambda: point(frame(RUNS), error="median"),  # type: ignore[arg-type]
-            "error must be best or worst, but got 'median'",
+            "error must be one of 'best', 'worst', but got 'median'",
         ),
         (
             lambda: point(frame(RUNS), levels={"sparsity": 0.5}),

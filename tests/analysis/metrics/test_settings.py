@@ -4,6 +4,7 @@ import pytest
 
 from analysis.metrics.composability import point
 from analysis.metrics.settings import settings_of
+from interventions.errors import InvalidInput
 from tests.analysis.synthetic import curve, frame, only, run
 from tracking.catalogue import Catalogue
 
@@ -80,3 +81,20 @@ def test_whole_numbers_are_written_without_a_fraction() -> None:
     points = point(frame(runs))
     assert set(points.intervention_variant) == {"alpha=16", "alpha=1e-07"}
     assert set(points.context) == {"model=m, data=d"}
+
+
+def test_runs_of_another_window_are_no_pair_and_the_window_is_said_where_the_data_do_not() -> None:
+    own = curve("ft", "wanda", [0.5], [0.9], [0.8], data="paper", window=8192)
+    short = curve("ft", "wanda", [0.5], [0.2], [0.1], data="paper", window=2048)
+    another = curve("ft", "wanda", [0.5], [0.4], [0.3], data="testbed", window=64)
+    forward, backward = own[0], short[1]
+    with pytest.raises(InvalidInput, match="no pair was run in both orders with equal settings"):
+        point(frame([forward, backward]))
+    assert set(point(frame([*own, *short])).context) == {
+        "model=m, data=paper, window=8192",
+        "model=m, data=paper, window=2048",
+    }
+    assert set(point(frame([*own, *another])).context) == {
+        "model=m, data=paper",
+        "model=m, data=testbed",
+    }

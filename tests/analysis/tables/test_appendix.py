@@ -9,7 +9,7 @@ from analysis.tables.appendix import appendix_tables
 from analysis.tables.table import Table
 from tests.analysis.synthetic import curve, frame, run
 from tests.analysis.tables.printed_tables import appendix
-from tracking.catalogue import InterventionFacts, as_tag
+from tracking.catalogue import CriterionFacts, InterventionFacts, as_tag
 from tracking.published import PRINTED_CRITERIA, rows
 
 
@@ -26,6 +26,13 @@ def test_tables_8_to_14_have_every_row_of_the_paper_in_its_order(published: pd.D
             [row.values[name] for name in PRINTED_CRITERIA] for row in rows() if row.table == number
         ]
         assert table.blocks[0].values.to_numpy().tolist() == expected
+
+
+def test_runs_of_third_party_criteria_only_have_no_appendix() -> None:
+    about = as_tag({"toxicity": CriterionFacts("lower", "share")})
+    runs = curve("ft", "wanda", [0.5], [0.9], [0.8], criterion="toxicity", about_criteria=about)
+    runs.append(run("ft", toxicity=0.5, about_criteria=about))
+    assert appendix_tables_of(runs) == []
 
 
 def test_rows_are_named_as_in_the_paper(published: pd.DataFrame) -> None:

@@ -1,6 +1,7 @@
 """The journal of a study outlives the processes that write it."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from optuna.study import StudyDirection
 
-from sweeps.study.journal import journal_path
+from interventions.errors import InvalidInput
+from sweeps.study.journal import journal_path, open_journal
 from tests.sweeps.study.queues import open_queue, run_point
 
 
@@ -51,3 +54,28 @@ def test_a_process_waits_for_the_lock_of_a_living_one(studies: Path) -> None:
         assert writer.is_alive()
     writer.join(timeout=60)
     assert not writer.is_alive() and len(queue.unfinished()) == 6
+
+
+def test_the_link_of_another_user_in_the_journals_place_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal is appended to, and its half line is cut off: not in a file that a link names."""
+    foreign, link = tmp_path / "foreign.txt", tmp_path / "studies" / "mine.log"
+    foreign.write_text("a line\nhalf a line")
+    link.parent.mkdir()
+    link.symlink_to(foreign)
+    if not os.getuid():
+        os.lchown(link, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: 54321)
+    with pytest.raises(InvalidInput, match="is a link that another user has put there"):
+        open_journal(link)
+    assert foreign.read_text() == "a line\nhalf a line"
+
+
+def test_ones_own_link_to_a_journal_elsewhere_is_followed(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.log", tmp_path / "studies" / "mine.log"
+    link.parent.mkdir()
+    link.symlink_to(real)
+    open_journal(link).create_new_study([StudyDirection.MINIMIZE], "mine")
+    assert real.read_text().endswith("\n") and link.is_symlink()

@@ -4,13 +4,26 @@ import os
 import subprocess
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from interventions.unlearning.ga import LEARNING_RATES
+from sweeps.study import ray_runner
 from tests.peers import environment
 from tests.sweeps.study.processes import start_on_ray, wait_for_trials
 from tests.sweeps.study.small_study import final_runs, study_runs, trial_runs
+
+
+def test_a_worker_measures_the_chosen_trial_where_it_connects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(ray_runner, "measure_chosen", lambda *given: measured.append(given))
+    connection: Any = SimpleNamespace(open=lambda: ("spec", "runs"))
+    ray_runner._measure_chosen(connection, {"rmu.alpha": 1.0}, 7)
+    assert measured == [({"rmu.alpha": 1.0}, 7, "spec", "runs")]
 
 
 @pytest.mark.slow

@@ -64,6 +64,17 @@ def test_the_command_has_every_step_and_the_data_if_they_are_not_the_testbed() -
     assert lines[-1] == f"to run it: mlflow run . {steps} -P data=paper -P model=a/b"
 
 
+def test_the_command_has_every_setting_that_decides_what_is_computed() -> None:
+    chosen = trial(0, [0.5])
+    conclusion = Conclusion([chosen], [chosen], chosen, "rmu", {"wmdp": 0.5})
+    settings = {"model": "my models/8b", "seed": 3, "window": 128, "trust_remote_code": True}
+    line = result_in_words(spec(WMDP, **settings), conclusion).split("\n")[-1]
+    assert line == (
+        "to run it: mlflow run . -P first=\"rmu\" -P model='my models/8b' -P seed=3 -P window=128"
+        " -P trust_remote_code=true"
+    )
+
+
 def test_a_study_without_a_choice_says_why() -> None:
     nothing = Conclusion(TRIALS[1:2], [])
     words = "mine: 1 trials, 1 given up early\n"

@@ -21,12 +21,14 @@ def test_numbers_may_be_text_or_numbers() -> None:
         "prune_every": 5,
         "seed": 2,
         "edit_batch": 1,
+        "window": 32,
     }
     request = read_study_request("rmu", **numbers)
     text: dict[str, Any] = {name: str(number) for name, number in numbers.items()}
     assert read_study_request("rmu", **text) == request
     assert (request.trials, request.sampler_seed, request.prune_every) == (7, 3, 5)
-    assert (request.settings.seed, request.settings.edit_batch) == (2, 1)
+    settings = request.settings
+    assert (settings.seed, settings.edit_batch, settings.window) == (2, 1, 32)
 
 
 def test_the_sampler_follows_the_space_unless_it_is_named() -> None:
@@ -36,11 +38,11 @@ def test_the_sampler_follows_the_space_unless_it_is_named() -> None:
 
 
 def test_the_parent_runs_params_are_the_values_as_given_without_the_storage() -> None:
-    address = "postgresql://me:secret@host/studies"
+    address = "postgresql://me@host/studies"
     request = read_study_request("rmu", storage=address, trials=7)
     params = dict(request.params)
     assert params["intervention"] == "rmu" and params["trials"] == "7" and params["gpus"] == "0"
-    assert request.storage == address and "secret" not in str(request.params)
+    assert request.storage == address and "storage" not in params
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,8 @@ def test_the_parent_runs_params_are_the_values_as_given_without_the_storage() ->
         ({"trials": 0}, "trials must be an integer of at least 1, but got 0"),
         ({"prune_every": 0}, "prune_every must be an integer of at least 1, but got 0"),
         ({"seed": None}, "seed must be an integer of at least 0, but got None"),
+        ({"window": 1}, "window must be 0 .* or an integer from 2 to 1048576 .*, but got 1"),
+        ({"window": "-1"}, "window must be an integer of at least 0, but got '-1'"),
         ({"edit_batch": -1}, "edit_batch must be an integer of at least 0, but got -1"),
         ({"sampler_seed": -1}, "sampler_seed must be an integer of at least 0, but got -1"),
         ({"workers": None}, "workers must be at least 1 and gpus at least 0, but got 'None'"),

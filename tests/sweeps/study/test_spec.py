@@ -55,6 +55,8 @@ def test_what_a_study_is_about() -> None:
         {"experiment": "another"},
         {"settings": settings(seed=1)},
         {"settings": settings(edit_batch=1)},
+        {"settings": settings(window=32)},
+        {"settings": settings(recompress="never")},
         {"settings": settings(dtype="bfloat16")},
     ],
     ids=str,
@@ -70,6 +72,15 @@ def test_how_many_trials_there_are_and_where_it_runs_does_not_make_another_study
     assert ft_spec(prune_every=3).request.name == ft_spec().request.name  # nothing is pruned
     assert ft_spec(pruner="median", prune_every=3).about()["prune_every"] == "3"
     assert study_spec(name="mine").request.name == "mine"
+
+
+def test_a_study_of_before_there_was_a_window_or_a_presets_policy_goes_on() -> None:
+    names = {
+        ft_spec(settings=settings(**changed)).request.name
+        for changed in ({}, {"window": 64}, {"recompress": "auto"}, {"recompress": "preset"})
+    }
+    assert len(names) == 1
+    assert ft_spec(settings=settings(window=32)).about()["window"] == "32"
 
 
 def test_both_orders_are_run_if_any_objective_compares_them() -> None:

@@ -7,8 +7,10 @@ import pytest
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from interventions.errors import InvalidInput
+from sweeps.study import storage
 from sweeps.study.journal import journal_path
-from sweeps.study.options import JOURNAL
+from sweeps.study.options import ENVIRONMENT, JOURNAL, STORAGE_VARIABLE
+from sweeps.study.request import read_study_request
 from sweeps.study.storage import (
     check_recorded_study,
     check_same_study,
@@ -25,7 +27,10 @@ from tests.sweeps.study.queues import ABOUT, open_queue
             "sqlite:///studies.db",
             "SQLite runs points twice when several processes ask; use journal",
         ),
-        ("mysql://host/db", "storage must be journal or postgresql://…, but got 'mysql://host/db'"),
+        (
+            "mysql://host/db",
+            "storage must be journal, environment or postgresql://…, but got 'mysql://host/db'",
+        ),
         ("jurnal", "storage must be journal"),
     ],
 )
@@ -37,19 +42,48 @@ def test_a_storage_that_would_not_do_is_refused(address: str, message: str) -> N
 def test_mlflows_own_database_is_no_storage_and_one_that_does_not_answer_is_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    uri = "postgresql://me:secret@127.0.0.1:9/runs"
+    uri = "postgresql://me@127.0.0.1:9/runs"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(InvalidInput, match="storage is MLflow's own database"):
         check_storage(uri)
+    monkeypatch.setenv(STORAGE_VARIABLE, uri)
+    with pytest.raises(InvalidInput, match=f"{STORAGE_VARIABLE} is MLflow's own database"):
+        check_storage(ENVIRONMENT)
+    monkeypatch.setenv(STORAGE_VARIABLE, "postgresql://me:secret@127.0.0.1:9/other")
     message = r"the storage postgresql://me:\*\*\*@127.0.0.1:9/other cannot be reached"
     with pytest.raises(InvalidInput, match=message):
-        open_storage("postgresql://me:secret@127.0.0.1:9/other", tmp_path, "any", "mine")
+        open_storage(check_storage(ENVIRONMENT), tmp_path, "any", "mine")
 
 
-def test_a_refused_address_is_shown_without_its_password() -> None:
-    with pytest.raises(InvalidInput) as caught:
-        check_storage("mysql://me:secret@host/db")
-    assert "secret" not in str(caught.value) and "mysql://me:***@host/db" in str(caught.value)
+@pytest.mark.parametrize("address", ["mysql://me:secret@host/db", "postgresql://me:secret@host/db"])
+def test_a_password_is_refused_and_the_variable_for_it_named(address: str) -> None:
+    with pytest.raises(
+        InvalidInput, match=f"set {STORAGE_VARIABLE} .* storage=environment"
+    ) as error:
+        check_storage(address)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["", "mysql://me:secret@host/db", "studies"])
+def test_the_environments_storage_must_be_postgresql(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STORAGE_VARIABLE, address)
+    with pytest.raises(InvalidInput, match=f"needs {STORAGE_VARIABLE} to be postgresql") as error:
+        check_storage(ENVIRONMENT)
+    assert "secret" not in str(error.value)
+
+
+def test_a_password_of_the_environment_reaches_the_database_and_no_request(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    addresses = []
+    monkeypatch.setenv(STORAGE_VARIABLE, "postgresql://me:secret@host/studies")
+    monkeypatch.setattr(storage, "RDBStorage", lambda address, **_: addresses.append(address))
+    request = read_study_request("rmu", storage=ENVIRONMENT)
+    assert "secret" not in repr(request)
+    open_storage(request.storage, tmp_path, "any", "mine")
+    assert addresses == ["postgresql://me:secret@host/studies"]
 
 
 def test_a_recorded_study_is_checked_without_making_one(studies: Path) -> None:
@@ -95,7 +129,7 @@ def test_processes_that_make_the_tables_at_once_find_them_the_next_time(
 ) -> None:
     attempts: list[str] = []
 
-    def race(address: str) -> str:
+    def race(address: str, **_: object) -> str:
         attempts.append(address)
         if len(attempts) == 1:
             raise IntegrityError("CREATE TYPE", None, Exception("exists"))
