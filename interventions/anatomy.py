@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -10,67 +10,145 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from interventions.errors import InvalidInput
+from interventions.text_model import blocks as blocks
+from interventions.text_model import context_length as context_length
+from interventions.text_model import text_config as text_config
+from interventions.weight_matrix import WeightMatrix, unknown_matrices, weight_matrices
+
+_ATTENTION = ("attn", "attention")
+_CROSS_ATTENTION = ("encoder_attn", "crossattention", "cross_attn")
 
 
-def blocks(model: nn.Module) -> nn.ModuleList:
-    """Return the decoder blocks: the longest list of modules in the model.
+def linears(block: nn.Module) -> Iterator[tuple[str, WeightMatrix]]:
+    """Yield (name within the block, matrix) of every weight matrix of one block.
 
-    Raises:
-        InvalidInput: the model has no list of modules.
-
-    Example:
-        >>> len(blocks(nn.ModuleDict({"layers": nn.ModuleList([nn.Identity(), nn.Identity()])})))
-        2
-    """
-    lists = [
-        module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)
-    ]
-    if not lists:
-        raise InvalidInput(f"{type(model).__name__} has no list of decoder blocks")
-    return max(lists, key=len)
-
-
-def linears(block: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
-    """Yield (name within the block, layer) of every linear layer of one block.
+    A matrix is a linear layer's, a Conv1D's, or one of a fused expert's; routers are left out.
 
     Example:
         >>> [name for name, _ in linears(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))]
         ['0']
     """
-    for name, module in block.named_modules():
-        if isinstance(module, nn.Linear):
-            yield name, module
+    yield from weight_matrices(block)
 
 
-def block_linears(model: nn.Module) -> dict[str, nn.Linear]:
-    """Return every linear layer in the blocks, by ``<block index>.<name>``: what is compressed.
+def block_linears(model: nn.Module) -> dict[str, WeightMatrix]:
+    """Return every weight matrix in the blocks, by ``<block index>.<name>``: what is compressed.
+
+    Raises:
+        InvalidInput: the blocks have a weight matrix of no known kind: what was done with the
+            others would look like all.
 
     Example:
         >>> block = nn.ModuleDict({"up_proj": nn.Linear(2, 4), "down_proj": nn.Linear(4, 2)})
         >>> list(block_linears(nn.ModuleDict({"layers": nn.ModuleList([block])})))
         ['0.up_proj', '0.down_proj']
     """
+    check_anatomy(model)
     return {
-        f"{index}.{name}": linear
+        f"{index}.{name}": matrix
         for index, block in enumerate(blocks(model))
-        for name, linear in linears(block)
+        for name, matrix in linears(block)
     }
 
 
-def down_projection(block: nn.Module) -> nn.Linear:
-    """Return the MLP's last linear layer, which writes to the residual stream.
+def check_anatomy(model: nn.Module) -> None:
+    """Check that every weight matrix of the model's blocks is known.
 
-    Models call it ``down_proj``, ``fc2`` or ``dense_4h_to_h``.
+    Args:
+        model: its weights may be on the meta device.
 
     Raises:
-        InvalidInput: the block has no linear layer outside attention.
+        InvalidInput: a parameter of a block may be a weight matrix of no known kind, a block reads
+            an encoder, or there are no decoder blocks.
     """
-    mlp = [
-        linear for name, linear in linears(block) if "attn" not in name and "attention" not in name
-    ]
-    if not mlp:
+    model_name, config = type(model).__name__, getattr(model, "config", None)
+    if getattr(config, "is_encoder_decoder", False):
+        raise InvalidInput(f"{model_name} has an encoder: only decoders are compressed or measured")
+    for index, block in enumerate(blocks(model)):
+        for name, parameter in unknown_matrices(block):
+            raise InvalidInput(
+                f"{model_name} has weights that are not known here: {index}.{name}"
+                f" {tuple(parameter.shape)} is no linear layer's, Conv1D's or fused expert's"
+            )
+        for name, _ in block.named_children():
+            if name in _CROSS_ATTENTION:
+                raise InvalidInput(
+                    f"{model_name} reads an encoder ({index}.{name}): only decoders are compressed"
+                    " or measured"
+                )
+        for name, module in block.named_modules():
+            # BERT's has it unless its configuration says that it is a decoder
+            if getattr(module, "is_causal", True) is False:
+                raise InvalidInput(
+                    f"{model_name} reads texts in both directions ({index}.{name} is not causal):"
+                    " only decoders are compressed or measured"
+                )
+
+
+def check_only_linears(model: nn.Module, what: str) -> None:
+    """Check that every weight matrix of the blocks is a linear layer's.
+
+    Args:
+        model: its weights may be on the meta device.
+        what: needs that, such as "backend='llmcompressor'".
+
+    Raises:
+        InvalidInput: one is a Conv1D's or a fused expert's.
+    """
+    for name, matrix in block_linears(model).items():
+        if not isinstance(matrix.module, nn.Linear):
+            raise InvalidInput(
+                f"{what} knows linear layers only, but {name} of {type(model).__name__} is part of"
+                f" a {type(matrix.module).__name__}; use backend='own'"
+            )
+
+
+def residual_writers(block: nn.Module) -> dict[str, WeightMatrix]:
+    """Return the matrices of the MLP whose outputs go to the residual stream, by name.
+
+    One in a dense block (models call it ``down_proj``, ``fc2``, ``c_proj``, ``dense_4h_to_h``);
+    with experts each one's, and that of the shared expert. Never a gate or a router.
+
+    Raises:
+        InvalidInput: the block has no such matrix outside attention.
+    """
+    matrices = dict(linears(block))
+    writers = {
+        name: matrix
+        for name, matrix in matrices.items()
+        if matrix.expert is not None and matrix.key == "down_proj"
+    }
+    dense = {
+        name: matrix
+        for name, matrix in matrices.items()
+        if matrix.expert is None and not any(part in name for part in _ATTENTION)
+    }
+    # the block's first matrix reads the stream
+    width = next((matrix.in_features for matrix in matrices.values()), 0)
+    to_stream = {name: m for name, m in dense.items() if m.out_features == width} or dense
+    if to_stream:
+        # the MLP's is the widest; layers are defined in the order in which they are applied
+        inner = max(matrix.in_features for matrix in to_stream.values())
+        name = [name for name, matrix in to_stream.items() if matrix.in_features == inner][-1]
+        writers[name] = to_stream[name]
+    if not writers:
         raise InvalidInput(f"{type(block).__name__} has no linear layer outside attention")
-    return mlp[-1]
+    return writers
+
+
+def down_projection(block: nn.Module) -> WeightMatrix:
+    """Return the one matrix of the MLP whose outputs go to the residual stream.
+
+    Raises:
+        InvalidInput: the block has none outside attention, or experts, each of which has one.
+    """
+    writers = residual_writers(block)
+    if len(writers) > 1:
+        raise InvalidInput(
+            f"{type(block).__name__} has {len(writers)} down-projections, of experts: none of them"
+            " is the block's"
+        )
+    return next(iter(writers.values()))
 
 
 def gate_partner(block: nn.Module) -> tuple[str, str] | None:
@@ -106,8 +184,12 @@ def check_layers(model: PreTrainedModel, layers: Sequence[int], field: str) -> N
 
 
 @contextmanager
-def taps(modules: dict[str, nn.Linear], see: Callable[[str, Tensor], object]) -> Iterator[None]:
+def taps(
+    modules: Mapping[str, nn.Module | WeightMatrix], see: Callable[[str, Tensor], object]
+) -> Iterator[None]:
     """While open, call ``see(name, inputs)`` with the inputs of each module (…, in).
+
+    Inputs of experts are not a module's: ``token_taps`` sees them too.
 
     Example:
         >>> layer, shapes = nn.Linear(2, 3), []
@@ -124,7 +206,9 @@ def taps(modules: dict[str, nn.Linear], see: Callable[[str, Tensor], object]) ->
 
         return pass_on
 
-    handles = [module.register_forward_pre_hook(hook(name)) for name, module in modules.items()]
+    handles = [
+        _module(module).register_forward_pre_hook(hook(name)) for name, module in modules.items()
+    ]
     try:
         yield
     finally:
@@ -132,11 +216,18 @@ def taps(modules: dict[str, nn.Linear], see: Callable[[str, Tensor], object]) ->
             handle.remove()
 
 
+def _module(module: nn.Module | WeightMatrix) -> nn.Module:
+    if isinstance(module, nn.Module):
+        return module
+    assert module.expert is None, "an expert's inputs are not its module's"
+    return module.module
+
+
 @torch.no_grad()
-def scale_output(module: nn.Module, factor: Tensor) -> None:
-    """Scale the outputs (…, out) of a norm or linear layer by ``factor`` (out), in its weights."""
-    weight = module.weight
+def scale_output(module: nn.Module | WeightMatrix, factor: Tensor) -> None:
+    """Scale the outputs (…, out) of a norm or a matrix by ``factor`` (out), in its weights."""
+    weight, bias = module.weight, getattr(module, "bias", None)
     assert isinstance(weight, Tensor)
     weight.mul_(factor if weight.dim() == 1 else factor[:, None])
-    if isinstance(bias := getattr(module, "bias", None), Tensor):
+    if isinstance(bias, Tensor):
         bias.mul_(factor)

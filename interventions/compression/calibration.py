@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from interventions.anatomy import blocks, linears, taps
-from interventions.errors import InvalidInput
+from interventions.anatomy import block_linears, blocks, context_length, linears
 from interventions.lm import LM
-from interventions.partial_pass import first_inputs
+from interventions.partial_pass import block_calls
+from interventions.token_taps import See, token_taps
+from interventions.weight_matrix import WeightMatrix
 
-See = Callable[[str, Tensor], object]
 Observe = Callable[[See], None]
 _BATCH = 2**20  # numbers that the widest layer of a block sees or gives at once, padding included
 _MAX_TOKENS = 2048  # of a text
+_FEW_TOKENS = 16  # of an expert: statistics of fewer are said to be weak
+_SHOWN = 8  # experts in a message
 
 
 @torch.no_grad()
@@ -24,39 +27,87 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
     """Yield (block, observe) for each block in order; a block may be changed until the next one.
 
     ``observe(see)`` runs the calibration texts through the block and calls ``see(name, inputs)``
-    with the inputs (tokens, in) of every linear layer, padding left out, shorter texts first.
-    Layers that share their inputs get the same tensor object, one right after the other. When the
-    caller asks for the next block, the outputs of the changed block become its inputs. In memory:
-    the hidden states of all texts, once.
+    with the inputs (tokens, in) of every weight matrix, padding left out, shorter texts first.
+    Layers that share their inputs get the same tensor object, one right after the other; an
+    expert's are those of the tokens that were sent to it, which may be none. When the caller asks
+    for the next block, the outputs of the changed block become its inputs. In memory: the hidden
+    states of all texts, once.
+
+    Experts that saw few tokens are named by a warning at the end.
 
     Args:
         lm: the model; this function changes none of its weights.
-        texts: what to calibrate on, at least one; each is cut to 2048 tokens.
+        texts: what to calibrate on, at least one; each is cut to 2048 tokens, or to what the model
+            can read.
 
     Raises:
         ValueError: there is no text.
+        InvalidInput: the model's blocks cannot be run one by one.
     """
     if not texts:
         raise ValueError("calibration needs at least one text")
-    states, keywords, token_masks = [], [], []
-    for batch in _batches(lm, texts):
-        encoded = lm.encode(batch, _MAX_TOKENS)
-        hidden, arguments = first_inputs(lm.model, encoded)
+    batches = [lm.encode(batch, _most_tokens(lm)) for batch in _batches(lm, texts)]
+    masks = [encoded["attention_mask"].bool() for encoded in batches]
+    states, calls = [], []
+    for hidden, batch_calls in block_calls(lm.model, batches):
         states.append(hidden)
-        keywords.append(arguments)
-        token_masks.append(encoded["attention_mask"].bool())
-    for block in blocks(lm.model):
+        calls.append(batch_calls)
+    seldom: dict[str, int] = {}
+    for index, block in enumerate(blocks(lm.model)):
+        matrices = dict(linears(block))
+        experts_tokens: dict[str, int] = {}  # of the latest observation; empty without one
 
-        def observe(see: See, block: nn.Module = block) -> None:
-            for hidden, arguments, mask in zip(states, keywords, token_masks, strict=True):
-                with taps(dict(linears(block)), _without_padding(see, mask)):
-                    block(hidden, **arguments)
+        def observe(
+            see: See,
+            block: nn.Module = block,
+            index: int = index,
+            matrices: dict[str, WeightMatrix] = matrices,
+            experts_tokens: dict[str, int] = experts_tokens,
+        ) -> None:
+            fused = (name for name, matrix in matrices.items() if matrix.expert is not None)
+            experts_tokens.update(dict.fromkeys(fused, 0))
+            counted = _counting(see, experts_tokens)
+            for hidden, batch_calls, mask in zip(states, calls, masks, strict=True):
+                with token_taps(matrices, mask, counted):
+                    batch_calls[index](block, hidden)
 
         yield block, observe
+        seldom |= {
+            f"{index}.{name}": tokens
+            for name, tokens in experts_tokens.items()
+            if tokens < _FEW_TOKENS and name.endswith("down_proj")
+        }
         # only now: the caller has changed the block in the meantime
-        for i, (hidden, arguments) in enumerate(zip(states, keywords, strict=True)):
-            output = block(hidden, **arguments)
-            states[i] = output[0] if isinstance(output, tuple) else output
+        for i, (hidden, batch_calls) in enumerate(zip(states, calls, strict=True)):
+            states[i] = batch_calls[index](block, hidden)
+    if seldom:
+        warnings.warn(_seldom_seen(seldom), stacklevel=3)
+
+
+def _most_tokens(lm: LM) -> int:
+    return min(_MAX_TOKENS, context_length(lm.model) or _MAX_TOKENS)
+
+
+def _counting(see: See, tokens: dict[str, int]) -> See:
+    """Return ``see`` that also counts the tokens of those matrices that are in ``tokens``."""
+
+    def see_and_count(name: str, inputs: Tensor) -> None:
+        if name in tokens:
+            tokens[name] += len(inputs)
+        see(name, inputs)
+
+    return see_and_count
+
+
+def _seldom_seen(tokens: dict[str, int]) -> str:
+    """Return one line that names the experts with few tokens, and how many those were."""
+    shown = [f"{name.removesuffix('.down_proj')} ({count})" for name, count in tokens.items()]
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return (
+        f"calibration: {len(shown)} experts saw fewer than {_FEW_TOKENS} tokens:"
+        f" {', '.join(shown[:_SHOWN])}{more}; those that saw none are compressed by their weights"
+        " alone"
+    )
 
 
 def _batches(lm: LM, texts: Sequence[str]) -> Iterator[list[str]]:
@@ -64,11 +115,10 @@ def _batches(lm: LM, texts: Sequence[str]) -> Iterator[list[str]]:
 
     Texts of like length stand together, so that few tokens are padding.
     """
-    encoded = lm.tokenizer(list(texts), truncation=True, max_length=_MAX_TOKENS)
+    encoded = lm.tokenizer(list(texts), truncation=True, max_length=_most_tokens(lm))
     lengths = map(len, encoded["input_ids"])
-    most_tokens = _BATCH // max(
-        max(linear.weight.shape) for _, linear in linears(blocks(lm.model)[0])
-    )
+    widest = max(max(matrix.weight.shape) for matrix in block_linears(lm.model).values())
+    most_tokens = _BATCH // widest
     batch: list[str] = []
     for length, text in sorted(zip(lengths, texts, strict=True)):
         if batch and (len(batch) + 1) * length > most_tokens:
@@ -76,35 +126,6 @@ def _batches(lm: LM, texts: Sequence[str]) -> Iterator[list[str]]:
             batch = []
         batch.append(text)
     yield batch
-
-
-def _without_padding(see: See, mask: Tensor) -> See:
-    # (inputs, inputs without padding) of the latest layer; the reference to the former keeps
-    # another tensor from getting its address
-    latest: list[Tensor] = []
-
-    def see_tokens(name: str, inputs: Tensor) -> None:
-        shared = (
-            latest and latest[0].data_ptr() == inputs.data_ptr() and latest[0].shape == inputs.shape
-        )
-        if not shared:
-            latest[:] = [inputs, _tokens_only(name, inputs, mask)]
-        see(name, latest[1])
-
-    return see_tokens
-
-
-def _tokens_only(name: str, inputs: Tensor, mask: Tensor) -> Tensor:
-    """Return (tokens, in) without padding, also where a block flattens (texts, tokens) into one."""
-    flat = inputs.flatten(0, -2)
-    if mask.all():
-        return flat
-    if len(flat) != mask.numel():
-        raise InvalidInput(
-            f"layer {name} sees {len(flat)} of {mask.numel()} tokens:"
-            " padding cannot be told from text"
-        )
-    return flat[mask.flatten()]
 
 
 @dataclass(eq=False)
@@ -115,12 +136,18 @@ class Inputs:
         gram: the mean of x x' over tokens, (in, in), float32: half the Hessian of the mean squared
             error of the layer's output.
         magnitude: the mean of ``|x|``, (in), float32.
-        tokens: how many tokens were seen.
+        tokens: how many tokens were seen. If none, inputs count as independent and alike (gram is
+            the identity, magnitude 1): then only the weights decide.
     """
 
     gram: Tensor
     magnitude: Tensor
     tokens: int = 0
+
+    @property
+    def weight(self) -> float:
+        """Return what its errors count beside another's whose tokens differ, as experts' do."""
+        return float(max(self.tokens, 1))
 
     def error(self, change: Tensor) -> float:
         """Return the mean squared norm of the output's change, for a change (out, in) of weights.
@@ -154,6 +181,10 @@ def input_statistics(observe: Observe) -> dict[str, Inputs]:
 
     observe(see)
     for sums in set(statistics.values()):
+        if not sums.tokens:
+            sums.gram.fill_diagonal_(1.0)
+            sums.magnitude.fill_(1.0)
+            continue
         sums.gram /= sums.tokens
         sums.magnitude /= sums.tokens
     return statistics

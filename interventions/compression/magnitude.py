@@ -24,8 +24,8 @@ from interventions.search_space import Trial, TuningContext
 
 
 @dataclass(frozen=True)
-class Magnitude(Intervention, category="compression"):
-    """Remove, in every linear layer, the weights of lowest magnitude; no data is looked at.
+class Magnitude(Intervention, category="compression", version=2):
+    """Remove, in every weight matrix, the weights of lowest magnitude; no data is looked at.
 
     For the weights W (out, in) of one layer:
 

@@ -22,7 +22,7 @@ from interventions.search_space import Trial, TuningContext
 
 
 @dataclass(frozen=True)
-class RTN(Intervention, category="compression"):
+class RTN(Intervention, category="compression", version=2):
     """Round every weight to the nearest value of its group's grid; no data is looked at.
 
     For the weights w of one group (``group`` consecutive inputs of one row):

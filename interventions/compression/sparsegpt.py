@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from interventions.anatomy import block_linears, linears
@@ -32,13 +32,14 @@ from interventions.compression.sparsity import (
     pattern_parts,
 )
 from interventions.data.base import Data
-from interventions.hyperparameters import hyperparameter
+from interventions.hyperparameters import MOST_TEXTS, hyperparameter
 from interventions.lm import LM
 from interventions.search_space import Trial, TuningContext
+from interventions.weight_matrix import WeightMatrix
 
 
 @dataclass(frozen=True)
-class SparseGPT(Intervention, category="compression"):
+class SparseGPT(Intervention, category="compression", version=2):
     """Remove the weights that cost a layer's output least once the others of their row adapt.
 
     With H = X'X / tokens + damp * mean(diag) * I over calibration inputs X (tokens, in), and U the
@@ -52,7 +53,8 @@ class SparseGPT(Intervention, category="compression"):
     with a pattern n:m, the n lowest of each row's next m inputs, decided at every m-th column.
 
     Departure: layers with the same inputs (q, k, v) share one Hessian and are swept together; each
-    has its own mask. Weights of an input that was always 0 go first, as in the authors' code.
+    has its own mask. Weights of an input that was always 0 go first, as in the authors' code. An
+    expert to which no token was sent loses its weights of lowest magnitude.
 
     Source: Frantar and Alistarh 2023, "SparseGPT: Massive Language Models Can Be Accurately Pruned
     in One-Shot", algorithm 1, with adaptive mask selection (section 3.3).
@@ -68,13 +70,16 @@ class SparseGPT(Intervention, category="compression"):
     pattern: Pattern = hyperparameter(
         "unstructured", "or zeros in every consecutive inputs: 2:4, 4:8"
     )
-    damp: float = hyperparameter(0.01, "share of the Hessian's mean diagonal added to it", above=0)
-    samples: int = hyperparameter(128, "calibration texts", low=1)
+    damp: float = hyperparameter(
+        0.01, "share of the Hessian's mean diagonal added to it", above=0, high=1e6
+    )
+    samples: int = hyperparameter(128, "calibration texts", low=1, high=MOST_TEXTS)
     backend: Literal["own", "llmcompressor"] = hyperparameter("own", "whose code prunes")
     family = "pruning"
     strength = "sparsity"
     paper_level = 0.25
     reads = frozenset({"calibration"})
+    texts: ClassVar[Mapping[str, str]] = {"samples": "calibration"}
 
     def __post_init__(self) -> None:
         """Check the fields; raises InvalidInput."""
@@ -85,7 +90,7 @@ class SparseGPT(Intervention, category="compression"):
         """Raise InvalidInput if a layer does not fit the pattern, or the backend is missing."""
         check_width(self.name, self.pattern, block_linears(model))
         if self.backend != "own":
-            require(self.backend)
+            require(self.backend, model)
 
     @classmethod
     def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
@@ -107,7 +112,7 @@ class SparseGPT(Intervention, category="compression"):
         return lm
 
     def _prune_layers(
-        self, block_layers: dict[str, nn.Linear], names: list[str], inputs: Inputs
+        self, block_layers: dict[str, WeightMatrix], names: list[str], inputs: Inputs
     ) -> None:
         weights = [block_layers[name].weight for name in names]
         for weight, pruned in zip(weights, self.prune(weights, inputs.gram), strict=True):
@@ -131,9 +136,10 @@ class SparseGPT(Intervention, category="compression"):
         structured = pattern_parts(self.pattern)
 
         def begin(
-            block: Tensor, columns: Tensor, pivots: Tensor
+            to_come: Tensor, columns: Tensor, pivots: Tensor
         ) -> Callable[[int, Tensor], Tensor]:
-            keep = torch.ones_like(block, dtype=torch.bool)  # (columns, out)
+            block = to_come[: len(columns)]  # (columns, out)
+            keep = torch.ones_like(block, dtype=torch.bool)
             costs = 1 / pivots[:, None]  # 1 / U_jj, (columns, 1)
             # an input that is always 0 costs nothing: its weights go right after those that are 0
             costs[unseen[columns]] *= 1e-6

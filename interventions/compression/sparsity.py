@@ -12,6 +12,7 @@ from interventions.compression import obs
 from interventions.errors import InvalidInput
 from interventions.lm import LM, batches
 from interventions.quantization_grid import ROWS
+from interventions.weight_matrix import WeightMatrix
 
 Pattern = Literal["unstructured", "2:4", "4:8"]
 
@@ -39,7 +40,7 @@ def check_pattern(method: str, pattern: Pattern, sparsity: float) -> None:
         )
 
 
-def check_width(method: str, pattern: Pattern, linears: dict[str, torch.nn.Linear]) -> None:
+def check_width(method: str, pattern: Pattern, linears: dict[str, WeightMatrix]) -> None:
     """Raise InvalidInput where the pattern does not divide a layer's inputs."""
     structured = pattern_parts(pattern)
     for name, linear in linears.items():

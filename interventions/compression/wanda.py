@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -21,14 +23,14 @@ from interventions.compression.sparsity import (
     keep_all_but_lowest_per_row,
 )
 from interventions.data.base import Data
-from interventions.hyperparameters import hyperparameter
+from interventions.hyperparameters import MOST_TEXTS, hyperparameter
 from interventions.lm import LM
 from interventions.quantization_grid import ROWS
 from interventions.search_space import Trial, TuningContext
 
 
 @dataclass(frozen=True)
-class Wanda(Intervention, category="compression", version=2):
+class Wanda(Intervention, category="compression", version=3):
     """Remove, in every row of every linear layer, the weights with the lowest |W| * ||X||.
 
     For the weights W (out, in) of one layer and its inputs X (tokens, in) on calibration texts:
@@ -38,6 +40,7 @@ class Wanda(Intervention, category="compression", version=2):
     with ||X_j|| the norm of input j over all tokens of all texts. Scores are compared within a
     row (an output): each row loses its int(in * sparsity) weights of lowest score, or, with a
     pattern n:m, the n lowest of every m consecutive inputs. No weight that stays is changed.
+    An expert to which no token was sent is scored by ``|W_ij|`` alone.
 
     Blocks are pruned from first to last: a block's inputs are those that the pruned blocks before
     it produce, and all layers of one block are scored before any of them is pruned. Unlike in the
@@ -57,12 +60,13 @@ class Wanda(Intervention, category="compression", version=2):
     pattern: Pattern = hyperparameter(
         "unstructured", "or zeros in every consecutive inputs: 2:4, 4:8"
     )
-    samples: int = hyperparameter(128, "calibration texts", low=1)
+    samples: int = hyperparameter(128, "calibration texts", low=1, high=MOST_TEXTS)
     backend: Literal["own", "llmcompressor"] = hyperparameter("own", "whose code prunes")
     family = "pruning"
     strength = "sparsity"
     paper_level = 0.25
     reads = frozenset({"calibration"})
+    texts: ClassVar[Mapping[str, str]] = {"samples": "calibration"}
 
     def __post_init__(self) -> None:
         """Check the fields; raises InvalidInput."""
@@ -73,7 +77,7 @@ class Wanda(Intervention, category="compression", version=2):
         """Raise InvalidInput if a layer does not fit the pattern, or the backend is missing."""
         check_width(self.name, self.pattern, block_linears(model))
         if self.backend != "own":
-            require(self.backend)
+            require(self.backend, model)
 
     @classmethod
     def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
@@ -91,9 +95,9 @@ class Wanda(Intervention, category="compression", version=2):
             )
         for block, observe in calibrated_blocks(lm, texts):
             norms = input_norms(observe)
-            for name, linear in linears(block):
+            for name, matrix in linears(block):
                 # rows are independent: a part of them at a time keeps the scores small
-                for rows in linear.weight.split(ROWS):
+                for rows in matrix.weight.split(ROWS):
                     rows.mul_(mask(rows, norms[name], self.sparsity, self.pattern))
         return lm
 
@@ -103,16 +107,24 @@ class Wanda(Intervention, category="compression", version=2):
 
 
 def input_norms(observe: Observe) -> dict[str, Tensor]:
-    """Return ||X_j||_2 (in) over all calibration tokens, by name of a block's linear layers."""
+    """Return ||X_j||_2 (in) over all calibration tokens, by name of a block's matrices.
+
+    All inputs of a matrix that saw no token have a norm of 1.
+    """
     squares: dict[str, Tensor] = {}
+    tokens: dict[str, int] = {}
 
     def see(name: str, inputs: Tensor) -> None:
         # batches add up and are not averaged: each token counts once, whatever its batch's size
         batch_squares = inputs.float().square().sum(0)  # (tokens, in) -> (in)
         squares[name] = squares[name] + batch_squares if name in squares else batch_squares
+        tokens[name] = tokens.get(name, 0) + len(inputs)
 
     observe(see)
-    return {name: sums.sqrt() for name, sums in squares.items()}
+    return {
+        name: sums.sqrt() if tokens[name] else torch.ones_like(sums)
+        for name, sums in squares.items()
+    }
 
 
 def mask(
@@ -127,7 +139,6 @@ def mask(
         pattern: "2:4" or "4:8" instead of a share.
 
     Example:
-        >>> import torch
         >>> mask(torch.tensor([[3.0, -1.0], [0.5, 2.0]]), torch.tensor([1.0, 5.0]), 0.5)
         tensor([[False,  True],
                 [False,  True]])

@@ -4,21 +4,43 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    PreTrainedModel,
+)
+from transformers.pytorch_utils import Conv1D
 
 from interventions.anatomy import (
     block_linears,
     blocks,
+    check_anatomy,
     check_layers,
+    check_only_linears,
     down_projection,
     gate_partner,
     linears,
+    residual_writers,
     scale_output,
     taps,
 )
 from interventions.editing.ft import FT
 from interventions.errors import InvalidInput
 from interventions.lm import LM
+from interventions.weight_matrix import WeightMatrix
+from tests.anatomies.references import decoder_blocks
+from tests.anatomies.zoo import ANATOMIES, Anatomy
+
+
+def _bare(anatomy: Anatomy) -> PreTrainedModel:
+    """Return a model whose weights are not set, such as one on the meta device."""
+    config = anatomy.config()
+    name = anatomy.family.removesuffix("Text") + anatomy.head
+    model: PreTrainedModel = getattr(transformers, name)(config)
+    return model
 
 
 def test_a_layer_that_the_model_lacks_or_that_is_named_twice_is_an_error(lm: LM) -> None:
@@ -35,19 +57,6 @@ def test_a_layer_that_the_model_lacks_or_that_is_named_twice_is_an_error(lm: LM)
     check_layers(lm.model, [0, 5], "layers")
 
 
-def test_the_blocks_are_the_longest_list_of_modules() -> None:
-    model = nn.ModuleDict(
-        {
-            "heads": nn.ModuleList([nn.Linear(2, 2)]),
-            "layers": nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)]),
-            "nothing": nn.ModuleList(),
-        }
-    )
-    assert blocks(model) is model["layers"]
-    with pytest.raises(InvalidInput, match="Linear has no list of decoder blocks"):
-        blocks(nn.Linear(2, 2))
-
-
 def test_the_linear_layers_of_a_llama_are_seven_a_block(lm: LM) -> None:
     names = [name for name, _ in linears(blocks(lm.model)[0])]
     assert names == [
@@ -58,14 +67,14 @@ def test_the_linear_layers_of_a_llama_are_seven_a_block(lm: LM) -> None:
         f"{i}.{name}" for i in range(1, 6) for name in names
     ]
     block: Any = blocks(lm.model)[0]
-    assert down_projection(block) is block.mlp.down_proj
+    assert down_projection(block).module is block.mlp.down_proj
     assert gate_partner(block) == ("mlp.up_proj", "mlp.down_proj")
     assert gate_partner(block.self_attn) is None
 
 
 def test_the_last_layer_outside_attention_writes_to_the_stream() -> None:
     block = nn.ModuleDict({"fc1": nn.Linear(2, 4), "fc2": nn.Linear(4, 2), "attn": nn.Linear(2, 2)})
-    assert down_projection(block) is block["fc2"]
+    assert down_projection(block).weight is block["fc2"].weight
     with pytest.raises(InvalidInput, match="ModuleDict has no linear layer outside attention"):
         down_projection(nn.ModuleDict({"attention": nn.Linear(2, 2)}))
 
@@ -97,3 +106,86 @@ def test_scaled_outputs_are_the_outputs_times_the_factor(bias: bool) -> None:
         expected = module(inputs) * factor
         scale_output(module, factor)
         assert torch.allclose(module(inputs), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (2, 3)])
+def test_scaled_outputs_of_a_conv1d_are_its_outputs_times_the_factor(
+    shape: tuple[int, int],
+) -> None:
+    outputs, width = shape
+    module, factor = Conv1D(outputs, width), 2.0 ** torch.arange(outputs)
+    nn.init.normal_(module.bias)
+    inputs = torch.randn(4, width)
+    expected = module(inputs) * factor
+    scale_output(WeightMatrix(module, transposed=True), factor)
+    assert torch.allclose(module(inputs), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ANATOMIES)
+def test_the_matrices_that_write_to_the_stream_are_those_that_a_reader_finds(name: str) -> None:
+    """Reference: the paths that the zoo names, read in transformers' code."""
+    anatomy = ANATOMIES[name]
+    with torch.device("meta"):
+        model = _bare(anatomy)
+    for block in decoder_blocks(model, anatomy):
+        parameters = dict(block.named_parameters())
+        expected = {
+            id(parameters[path])
+            for writer in anatomy.writers
+            for path in (writer, f"{writer}.weight")
+            if path in parameters
+        }
+        writers = residual_writers(block)
+        assert {id(matrix.parameter) for matrix in writers.values()} == expected
+        if len(writers) == 1:
+            assert down_projection(block) == next(iter(writers.values()))
+        else:
+            with pytest.raises(InvalidInput, match=r"has \d down-projections, of experts"):
+                down_projection(block)
+
+
+def test_of_an_mlp_among_other_projections_to_the_stream_the_widest_is_meant() -> None:
+    block = nn.ModuleDict(
+        {
+            "self_attn": nn.ModuleDict({"q_proj": nn.Linear(4, 4)}),
+            "fc1": nn.Linear(4, 4),
+            "fc2": nn.Linear(4, 4),
+            "per_layer_projection": nn.Linear(2, 4),
+        }
+    )
+    assert list(residual_writers(block)) == ["fc2"]
+
+
+MESSAGES = {
+    "mamba": r"^MambaForCausalLM has weights that are not known here: 0\.mixer\.A_log ",
+    "llama4_text": r"has weights that are not known here: 0\.feed_forward\.experts\.gate_up_proj",
+    "bart": r"^BartForCausalLM reads an encoder \(0\.encoder_attn\): only decoders",
+    "bert": r"^BertLMHeadModel reads texts in both directions \(0\.attention\.self is not causal\)",
+    "xlm": r"^XLMWithLMHeadModel has 4 lists of decoder blocks: its text model is not known$",
+    "t5": r"^T5ForConditionalGeneration has an encoder: only decoders are compressed",
+}
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_a_model_whose_weights_are_not_all_known_is_refused_in_one_line(kind: str) -> None:
+    config = AutoConfig.for_model(kind)
+    auto = AutoModelForSeq2SeqLM if kind == "t5" else AutoModelForCausalLM
+    with torch.device("meta"):
+        model = auto.from_config(config)
+    with pytest.raises(InvalidInput, match=MESSAGES[kind]) as refusal:
+        check_anatomy(model)
+    assert len(str(refusal.value)) < 300
+    with pytest.raises(InvalidInput):
+        block_linears(model)
+
+
+def test_a_backend_for_linear_layers_is_refused_where_there_are_other_matrices() -> None:
+    for name, held in (("gpt2", "0.attn.c_attn"), ("mixtral", r"0\.mlp\.experts\.0\.gate_up_proj")):
+        with torch.device("meta"):
+            model = _bare(ANATOMIES[name])
+        with pytest.raises(
+            InvalidInput, match=rf"^backend='x' knows linear layers only, but {held}"
+        ):
+            check_only_linears(model, "backend='x'")
+    with torch.device("meta"):
+        check_only_linears(_bare(ANATOMIES["opt"]), "backend='x'")

@@ -12,11 +12,15 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    OpenAIGPTConfig,
+    OpenAIGPTLMHeadModel,
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+from transformers.cache_utils import Cache, DynamicCache
 
-from interventions.partial_pass import hidden_states, split_pass
+from interventions.errors import InvalidInput
+from interventions.partial_pass import block_calls, hidden_states, split_pass
 
 
 def gpt2() -> Any:
@@ -212,3 +216,124 @@ def test_hidden_states_are_those_that_the_model_gives_out(
         )
     norm = model.transformer.ln_f if hasattr(model, "transformer") else model.model.norm
     torch.testing.assert_close(norm(hidden_states(model, encoded, 2))[real], outputs[3][real])
+
+
+def test_blocks_called_one_by_one_give_what_the_whole_pass_gives(
+    model: Any, encoded: dict[str, Tensor]
+) -> None:
+    """Each with its own mask: in Qwen 2 some blocks see a window of 4 tokens only."""
+    outputs = model(**encoded, output_hidden_states=True).hidden_states
+    real, before = encoded["attention_mask"].bool(), wiring(model)
+    ((hidden, calls),) = block_calls(model, [encoded])
+    assert wiring(model) == before
+    assert len(calls) == 3
+    for index, (block, call) in enumerate(zip(decoder_blocks(model), calls, strict=True)):
+        torch.testing.assert_close(hidden[real], outputs[index][real])
+        assert not any(isinstance(value, Cache) for value in (*call.args, *call.kwargs.values()))
+        hidden = call(block, hidden)
+    norm = model.transformer.ln_f if hasattr(model, "transformer") else model.model.norm
+    torch.testing.assert_close(norm(hidden)[real], outputs[3][real])
+
+
+def test_blocks_that_return_a_list_are_called_like_others(encoded: dict[str, Tensor]) -> None:
+    """As GPT-1's do."""
+    model = OpenAIGPTLMHeadModel(OpenAIGPTConfig(n_layer=2, n_head=2, n_embd=16, vocab_size=50))
+    model.eval()
+    last_states: list[Tensor] = []
+    handle = model.transformer.h[1].register_forward_hook(
+        lambda module, args, output: last_states.append(output[0])
+    )
+    model(**encoded)
+    handle.remove()
+    ((hidden, calls),) = block_calls(model, [encoded])
+    for block, call in zip(model.transformer.h, calls, strict=True):
+        hidden = call(block, hidden)
+    torch.testing.assert_close(hidden, last_states[0])
+    assert torch.equal(hidden_states(model, encoded, 1), last_states[0])
+
+
+class Block(nn.Module):
+    """Adds a number times a factor."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self.number = number
+
+    def forward(
+        self, hidden_states: Tensor, scale: float = 1.0, cache: Cache | None = None
+    ) -> Tensor:
+        return hidden_states + self.number * scale
+
+
+class Toy(nn.Module):
+    """Calls its blocks in any order, with a factor between them, by position or by name."""
+
+    def __init__(self, order: list[int], between: float = 1.0, by_name: bool = False) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([Block(1), Block(10), Block(100)])
+        self.order, self.between, self.by_name = order, between, by_name
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, use_cache: bool) -> Tensor:
+        hidden = input_ids[..., None].float()
+        for step, index in enumerate(self.order):
+            hidden = self.between * hidden if step else hidden
+            if self.by_name:
+                hidden = self.layers[index](
+                    cache=DynamicCache(), hidden_states=hidden, scale=step + 1
+                )
+            else:
+                hidden = self.layers[index](hidden, step + 1, DynamicCache())
+        return hidden
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_hidden_states_are_given_as_the_model_gives_them(
+    by_name: bool, encoded: dict[str, Tensor]
+) -> None:
+    model = Toy([0, 1, 2], by_name=by_name)
+    ((hidden, calls),) = block_calls(model, [encoded])
+    for block, call in zip(model.layers, calls, strict=True):
+        hidden = call(block, hidden)
+    assert torch.equal(hidden, encoded["input_ids"][..., None].float() + 1 + 20 + 300)
+    assert [call.name for call in calls] == 3 * ["hidden_states" if by_name else None]
+    assert [call.kwargs.get("cache", call.args[-1:]) for call in calls] == 3 * [
+        None if by_name else (None,)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("order", "between", "reason"),
+    [
+        ([0, 1, 1, 2], 1.0, "it calls its 3 blocks in the order 0, 1, 1, 2"),
+        ([0, 2, 1], 1.0, "it calls its 3 blocks in the order 0, 2, 1"),
+        ([0, 1], 1.0, "it calls its 3 blocks in the order 0, 1"),
+        ([0, 1, 2], 2.0, "block 1 does not read what the block before it wrote"),
+    ],
+    ids=str,
+)
+def test_blocks_that_cannot_be_run_one_by_one_are_refused(
+    order: list[int], between: float, reason: str, encoded: dict[str, Tensor]
+) -> None:
+    model = Toy(order, between)
+    before = wiring(model)
+    message = f"^the blocks of Toy cannot be run one by one: {reason}$"
+    with pytest.raises(InvalidInput, match=message):
+        list(block_calls(model, [encoded]))
+    assert wiring(model) == before
+
+
+def test_a_block_computes_one_token_once_however_many_batches_there_are(
+    encoded: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens: list[int] = []
+    forward = Block.forward
+
+    def noted(self: Block, hidden_states: Tensor, *rest: Any) -> Tensor:
+        tokens.append(hidden_states[..., 0].numel())
+        return forward(self, hidden_states, *rest)
+
+    monkeypatch.setattr(Block, "forward", noted)
+    model, second = Toy([0, 1, 2]), {key: value[:, :4] for key, value in encoded.items()}
+    states = [hidden for hidden, _ in block_calls(model, [encoded, second])]
+    assert tokens == [1, 1, 1]
+    assert [hidden.shape for hidden in states] == [(3, 9, 1), (3, 4, 1)]

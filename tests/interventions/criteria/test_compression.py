@@ -1,5 +1,7 @@
 """Compression criteria, against counts by hand."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -8,6 +10,10 @@ from interventions.criteria.base import measure
 from interventions.data.base import Data
 from interventions.lm import LM
 from interventions.quantization_grid import QuantizationGrid
+from tests.anatomies.references import count_saved
+from tests.anatomies.texts import tiny_data
+from tests.anatomies.tokenizers import tokenizer
+from tests.anatomies.zoo import ANATOMIES
 
 
 def test_average_bits_of_a_quantized_layer_follow_from_its_weights(lm: LM, data: Data) -> None:
@@ -46,3 +52,22 @@ def test_a_layer_counts_by_its_weights(lm: LM, data: Data) -> None:
     # 16 bits of what stayed, and the mask's bit of what was removed (paper, section C)
     assert scores["average_bits"].items["0.mlp.down_proj"] == 16 * 0.75 + 0.25
     assert scores["average_bits"].value == pytest.approx(16 - 15 * 0.25 * size / total)
+
+
+@pytest.mark.parametrize("name", ANATOMIES)
+@torch.no_grad()
+def test_criteria_are_a_count_over_the_saved_files_in_every_anatomy(
+    name: str, tmp_path: Path
+) -> None:
+    """Every third matrix loses half of its weights; those of the others are all kept."""
+    anatomy = ANATOMIES[name]
+    lm = LM(anatomy.model(), tokenizer(anatomy.tokenizer))
+    for index, matrix in enumerate(block_linears(lm.model).values()):
+        if index % 3 == 0:
+            matrix.weight[:, ::2] = 0
+    lm.model.save_pretrained(tmp_path)
+    counted = count_saved(tmp_path, anatomy)
+    scores = measure(lm, tiny_data(), ["sparsity", "average_bits"])
+    assert 0.05 < counted.sparsity < 0.3
+    assert scores["sparsity"].value == pytest.approx(counted.sparsity, abs=1e-9)
+    assert scores["average_bits"].value == pytest.approx(counted.bits, abs=1e-9)
