@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interventions.anatomy import block_linears, blocks
+from torch import nn
+
+from interventions.anatomy import block_linears
 from interventions.errors import InvalidInput
 from interventions.files import whole_folder
 from interventions.packed_formats import FORMATS, WHOLE_ROW, Scheme
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from interventions.lm import LM
 
 
-def export(lm: LM, folder: Path, format: str) -> None:
+def export(lm: LM, folder: Path, format: str) -> float:
     """Write a model with the linear layers of its blocks packed, and its tokenizer.
 
     All other weights are written as they are. The folder appears only when it is complete.
@@ -27,6 +29,10 @@ def export(lm: LM, folder: Path, format: str) -> None:
         lm: a model whose blocks' linear layers all lie on grids of one width and one group size.
         folder: a new or an empty one.
         format: "compressed-tensors" or "gptq".
+
+    Returns:
+        The largest difference between a weight that was packed and what the packed form says it is
+        (scale x (integer - zero), in the model's dtype): 0 where scales are written in float32.
 
     Raises:
         InvalidInput: an unknown format, a folder with something in it, or a model that the format
@@ -46,11 +52,17 @@ def export(lm: LM, folder: Path, format: str) -> None:
         )
     state = lm.model.state_dict()
     full_names = {module: name for name, module in lm.model.named_modules()}
-    for name, linear in block_linears(lm.model).items():
-        grid = lm.grids[name]
-        integers = grid.integers(state.pop(f"{full_names[linear]}.weight"))
+    largest_difference = 0.0
+    for name, matrix in block_linears(lm.model).items():
+        grid, layer_name = lm.grids[name], full_names[matrix.module]
+        weight = state.pop(f"{layer_name}.weight")
+        integers = grid.stored_integers(weight)
+        assert integers is not None, "common_scheme has checked it"
         for key, tensor in packed_format.pack(name, integers, grid, scheme).items():
-            state[f"{full_names[linear]}.{key}"] = tensor.cpu().contiguous()
+            state[f"{layer_name}.{key}"] = tensor.cpu().contiguous()
+        written = packed_format.written(grid).values(integers).to(weight.dtype)
+        difference = float((written.float() - weight.float()).abs().max())
+        largest_difference = max(largest_difference, difference)
 
     folder = folder.resolve()
     with whole_folder(folder.parent) as aside:
@@ -61,6 +73,7 @@ def export(lm: LM, folder: Path, format: str) -> None:
         config["quantization_config"] = packed_format.config(lm, scheme)
         (complete / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         complete.rename(folder)
+    return largest_difference
 
 
 def common_scheme(lm: LM) -> Scheme:
@@ -68,16 +81,16 @@ def common_scheme(lm: LM) -> Scheme:
 
     Raises:
         InvalidInput: a layer is on no grid, its weights have left it, the layers' grids differ, or
-            a block has weights outside its linear layers.
+            a block has weight matrices that are no linear layer's.
     """
-    for name, weight in blocks(lm.model).named_parameters():
-        # readers take experts, which are one such weight here, for linear layers
-        if weight.dim() > 2:
-            raise InvalidInput(
-                f"{type(lm.model).__name__} cannot be exported: "
-                f"{name} is not a linear layer's weight"
-            )
     layers = block_linears(lm.model)
+    for name, matrix in layers.items():
+        # readers take fused experts and a Conv1D, which stores (in, out), for linear layers
+        if not isinstance(matrix.module, nn.Linear):
+            raise InvalidInput(
+                f"{type(lm.model).__name__} cannot be exported: {name} is no linear layer's, but"
+                f" part of a {type(matrix.module).__name__}"
+            )
     grids = {
         name: _packable_grid(lm.grids.get(name), name, linear.weight)
         for name, linear in layers.items()
@@ -96,7 +109,8 @@ def common_scheme(lm: LM) -> Scheme:
         )
     ((bits, group),) = first_layers
     symmetric = all(bool((grid.zero == 2 ** (bits - 1)).all()) for grid in grids.values())
-    return Scheme(bits, group, symmetric)
+    ordered = any(grid.input_groups is not None for grid in grids.values())
+    return Scheme(bits, group, symmetric, ordered)
 
 
 def _packable_grid(grid: QuantizationGrid | None, name: str, weight: Tensor) -> QuantizationGrid:

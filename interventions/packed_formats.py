@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,11 +31,13 @@ class Scheme:
         bits: width of the integers.
         group: inputs that share a scale; WHOLE_ROW: all of a layer's.
         symmetric: whether every zero is 2^(bits - 1).
+        ordered: whether the groups of a layer are of inputs that need not be consecutive.
     """
 
     bits: int
     group: int
     symmetric: bool
+    ordered: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,18 @@ class Format:
         widths: the bits that it can hold.
         pack: (layer's name, integers (out, in), grid, scheme) -> the tensors that replace the
             layer's weight, by name.
+        scales: the dtype that scales are written in.
         config: (model, scheme) -> ``quantization_config`` in ``config.json``.
     """
 
     widths: tuple[int, ...]
     pack: Callable[[str, Tensor, QuantizationGrid, Scheme], dict[str, Tensor]]
     config: Callable[[LM, Scheme], dict[str, Any]]
+    scales: torch.dtype = torch.float32
+
+    def written(self, grid: QuantizationGrid) -> QuantizationGrid:
+        """Return a layer's grid as a reader finds it, with scales of the format's dtype."""
+        return replace(grid, scale=grid.scale.to(self.scales).float())
 
 
 def pack(integers: Tensor, bits: int) -> Tensor:
@@ -86,7 +94,16 @@ def _compressed_tensors(
 
     Source: github.com/vllm-project/compressed-tensors 0.18 and later, compressors/pack_quantized
     (before, widths that do not divide 32 were padded).
+
+    Raises:
+        InvalidInput: a group is not of consecutive inputs, which few readers of this format know.
     """
+    if grid.input_groups is not None:
+        raise InvalidInput(
+            f"the format 'compressed-tensors' has groups of consecutive inputs, but those of layer"
+            f" {name} are in activation order: quantize with gptq(static_groups=True), or export"
+            " with format='gptq'"
+        )
     tensors = {
         "weight_packed": pack(integers, grid.bits),  # (out, in x bits / 32)
         # (out, in / group); in the model's own dtype it would move the weights
@@ -100,7 +117,7 @@ def _compressed_tensors(
 
 
 def _compressed_tensors_config(lm: LM, scheme: Scheme) -> dict[str, Any]:
-    packed_layers = set(block_linears(lm.model).values())
+    packed_layers = {matrix.module for matrix in block_linears(lm.model).values()}
     ignored = [
         name
         for name, module in lm.model.named_modules()
@@ -126,6 +143,8 @@ def _compressed_tensors_config(lm: LM, scheme: Scheme) -> dict[str, Any]:
 def _gptq(name: str, integers: Tensor, grid: QuantizationGrid, scheme: Scheme) -> dict[str, Tensor]:
     """Pack a layer in the layout of AutoGPTQ and GPTQModel, with scales in float16.
 
+    ``g_idx`` says which group each input is of.
+
     Symmetric grids are in version 1, which every reader knows and which stores each zero less 1;
     others are in version 2, which stores the zero itself, as version 1 has no place for a zero
     of 0.
@@ -148,11 +167,14 @@ def _gptq(name: str, integers: Tensor, grid: QuantizationGrid, scheme: Scheme) -
             f"the scales of layer {name} do not fit into the float16 of the format 'gptq'"
         )
     zero = grid.zero - 1 if scheme.symmetric else grid.zero
+    groups_of_inputs = grid.input_groups
+    if groups_of_inputs is None:
+        groups_of_inputs = torch.arange(inputs) // grid.group
     return {
         "qweight": pack(integers, grid.bits).T,  # (in x bits / 32, out)
         "qzeros": pack(zero.T, grid.bits),  # (in / group, out x bits / 32)
         "scales": scale.half().T,  # (in / group, out)
-        "g_idx": torch.arange(inputs, dtype=torch.int32) // grid.group,
+        "g_idx": groups_of_inputs.to(torch.int32),
     }
 
 
@@ -165,7 +187,7 @@ def _gptq_config(lm: LM, scheme: Scheme) -> dict[str, Any]:
         "bits": scheme.bits,
         "group_size": scheme.group,
         "sym": scheme.symmetric,
-        "desc_act": False,
+        "desc_act": scheme.ordered,
         "lm_head": False,
         "block_name_to_quantize": blocks_name,
         # for transformers alone; the kernels that it otherwise takes at 4 bits on a CPU compute in
@@ -178,5 +200,5 @@ FORMATS = {
     "compressed-tensors": Format(
         (2, 3, 4, 5, 6, 7, 8), _compressed_tensors, _compressed_tensors_config
     ),
-    "gptq": Format((2, 3, 4, 8), _gptq, _gptq_config),
+    "gptq": Format((2, 3, 4, 8), _gptq, _gptq_config, scales=torch.float16),
 }

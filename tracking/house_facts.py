@@ -37,6 +37,19 @@ def house_interventions(sources: Path = SOURCES) -> dict[str, InterventionFacts]
     return dict(_read_interventions(sources))
 
 
+def house_earlier(sources: Path = SOURCES) -> dict[str, dict[int, dict[str, Any]]]:
+    """Return the class attribute ``earlier`` of every intervention that has one, by name.
+
+    Args:
+        sources: as of ``house_interventions``.
+
+    Example:
+        >>> house_earlier()["gptq"][1]["static_groups"]
+        True
+    """
+    return dict(_read_earlier(sources))
+
+
 def house_criteria(sources: Path = SOURCES) -> dict[str, CriterionFacts]:
     """Return the facts of every criterion in a folder, by name, in the order of tables.
 
@@ -56,14 +69,34 @@ def house_criteria(sources: Path = SOURCES) -> dict[str, CriterionFacts]:
 @functools.cache
 def _read_interventions(sources: Path) -> dict[str, InterventionFacts]:
     facts_of_name: dict[str, InterventionFacts] = {}
-    for category in _CATEGORIES:
-        for path in _modules(sources / category):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ClassDef):
-                    facts = _facts_of_class(node, path)
-                    if facts is not None:
-                        facts_of_name[node.name.lower()] = facts
+    for node, path in _classes(sources):
+        facts = _facts_of_class(node, path)
+        if facts is not None:
+            facts_of_name[node.name.lower()] = facts
     return dict(sorted(facts_of_name.items()))
+
+
+@functools.cache
+def _read_earlier(sources: Path) -> dict[str, dict[int, dict[str, Any]]]:
+    earlier_of_name: dict[str, dict[int, dict[str, Any]]] = {}
+    for node, path in _classes(sources):
+        for target, value in _assignments(node):
+            values = _literals({target: value}, node.name, path) if target == "earlier" else None
+            if values is not None:
+                earlier_of_name[node.name.lower()] = values[target]
+    return earlier_of_name
+
+
+@functools.cache
+def _classes(sources: Path) -> list[tuple[ast.ClassDef, Path]]:
+    """Return the classes of all files of interventions, each with its file."""
+    return [
+        (node, path)
+        for category in _CATEGORIES
+        for path in _modules(sources / category)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
 
 
 @functools.cache

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from interventions.anatomy import gate_partner, linears, scale_output
+from interventions.anatomy import linears, text_config
 from interventions.base import Intervention
 from interventions.compression.backends import autoawq, llmcompressor
 from interventions.compression.backends.installed import require
@@ -27,17 +28,18 @@ from interventions.compression.quantization import (
 )
 from interventions.data.base import Data
 from interventions.errors import InvalidInput
-from interventions.feeders import Feeders, feeders
-from interventions.hyperparameters import hyperparameter
+from interventions.feeders import BlockReaders, Feeder, feeders, matrix_feeders
+from interventions.hyperparameters import MOST_TEXTS, hyperparameter
 from interventions.lm import LM
 from interventions.quantization_grid import ROWS, QuantizationGrid
 from interventions.search_space import Trial, TuningContext
+from interventions.step_metrics import record_metric
 
 _SHRINKS = 10  # ranges tried, from the full one down to just over half of it
 
 
 @dataclass(frozen=True)
-class AWQ(Intervention, category="compression"):
+class AWQ(Intervention, category="compression", version=2):
     """Round to nearest after scaling each input by how large its activations are.
 
     For layers W (out, in) that share their calibration inputs X, and Q rounding to nearest:
@@ -46,8 +48,10 @@ class AWQ(Intervention, category="compression"):
         s = mean|X|^a,  a in [0, 1)                                                 (equation 5)
 
     ``exponents`` values of a are tried; a = 0 is plain rounding. diag(s)^-1 is folded into what
-    comes before the layers: the norm, or, for a gated MLP's down projection, the up projection. So
-    the weights themselves lie on the grid, and layers with nothing to fold into keep s = 1. With
+    comes before the layers: the norm (also one that multiplies by 1 + weight); for an MLP's down
+    projection the up projection, or fc1 where the activation is a ReLU; for attention's output
+    projection the values. So the weights themselves lie on the grid, and layers with nothing to
+    fold into keep s = 1; the metric ``awq/scaled`` is the share of layers that were scaled. With
     ``clip`` every group's range is then shrunk as far as that lowers the same error.
 
     Source: Lin et al. 2024, "AWQ: Activation-aware Weight Quantization", equations 4 and 5; the
@@ -62,9 +66,9 @@ class AWQ(Intervention, category="compression"):
     bits: int = hyperparameter(3, "width of the integers", paper=4, low=2, high=8)
     group: int = hyperparameter(128, "inputs that share a scale; -1: the whole row", low=-1)
     symmetric: bool = hyperparameter(False, "whether the grid is symmetric about 0")
-    exponents: int = hyperparameter(20, "values of a that are tried", low=1)
+    exponents: int = hyperparameter(20, "values of a that are tried", low=1, high=1000)
     clip: bool = hyperparameter(True, "whether to search for narrower ranges")
-    samples: int = hyperparameter(128, "calibration texts", low=1)
+    samples: int = hyperparameter(128, "calibration texts", low=1, high=MOST_TEXTS)
     backend: Literal["own", "autoawq", "llmcompressor"] = hyperparameter(
         "own", "whose code quantizes"
     )
@@ -72,6 +76,7 @@ class AWQ(Intervention, category="compression"):
     strength = "bits"
     paper_level = 4.0
     reads = frozenset({"calibration"})
+    texts: ClassVar[Mapping[str, str]] = {"samples": "calibration"}
     recompressed_in_paper = False
 
     def __post_init__(self) -> None:
@@ -87,7 +92,7 @@ class AWQ(Intervention, category="compression"):
         """Raise InvalidInput if the group does not divide a layer, or the backend is missing."""
         check_group(model, self.group, self.name)
         if self.backend != "own":
-            require(self.backend)
+            require(self.backend, model)
 
     @classmethod
     def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
@@ -106,10 +111,14 @@ class AWQ(Intervention, category="compression"):
         if self.backend == "llmcompressor":
             settings = {"bits": self.bits, "group": self.group, "symmetric": self.symmetric}
             return llmcompressor.compress(lm, list(texts), method="awq", **settings)
+        scaled = quantized = 0
         for block, observe in calibrated_blocks(lm, texts):
             pending = layers_to_quantize(lm, block, self.bits, self.group)
             if pending:
-                self._quantize_block(lm, block, pending, observe)
+                scaled += self._quantize_block(lm, block, pending, observe)
+                quantized += len(pending)
+        if quantized:
+            record_metric("awq/scaled", scaled / quantized)
         return lm
 
     def holds(self, lm: LM) -> bool:
@@ -118,41 +127,49 @@ class AWQ(Intervention, category="compression"):
 
     def _quantize_block(
         self, lm: LM, block: nn.Module, pending: dict[str, str], observe: Observe
-    ) -> None:
-        with feeders(block) as before:
+    ) -> int:
+        """Quantize one block; return how many of its matrices were scaled before."""
+        with feeders(block) as readers:
             statistics = input_statistics(observe)
         block_layers = dict(linears(block))
-        for feeder, names in _foldable(block, before, pending):
-            inputs = statistics[names[0]]
-            scale = self.search([block_layers[name].weight for name in names], inputs)
-            for name in names:
-                block_layers[name].weight.mul_(scale)
-            scale_output(feeder, 1 / scale)
+        heads = text_config(lm.model).num_attention_heads
+        scaled = 0
+        for feeder, names in _foldable(block, readers, pending, heads):
+            fed = [(block_layers[name].weight, statistics[name]) for name in names]
+            scale = self.search(fed, feeder)
+            for weight in readers.weights(feeder, names):
+                weight.mul_(scale)
+            feeder.scale(1 / scale)
             # the layers' inputs are smaller by the scale from now on
-            inputs.gram.div_(scale).div_(scale[:, None])
+            for inputs in {id(inputs): inputs for _, inputs in fed}.values():
+                inputs.gram.div_(scale).div_(scale[:, None])
+            scaled += len(names) if bool((scale != 1).any()) else 0
         for name, full_name in pending.items():
             weight = block_layers[name].weight
             lm.quantize(full_name, weight, self.fitted(weight, statistics[name]), weight)
+        return scaled
 
-    def search(self, weights: list[Tensor], inputs: Inputs) -> Tensor:
+    def search(self, fed: Sequence[tuple[Tensor, Inputs]], feeder: Feeder) -> Tensor:
         """Return the scale s (in) with the lowest error of the layers' outputs, by equation 5.
 
         Args:
-            weights: (out, in) of the layers that share the inputs; not changed.
-            inputs: statistics of the inputs.
+            fed: the layers' weights (out, in), not changed, each with the statistics of its inputs.
+            feeder: what gives them the inputs.
         """
-        least, best = torch.inf, torch.ones_like(inputs.magnitude)
+        weights = [weight for weight, _ in fed]
+        magnitude = feeder.shared(_mean_magnitude([inputs for _, inputs in fed])).clamp(min=1e-4)
+        least, best = torch.inf, torch.ones_like(magnitude)
         for i in range(self.exponents):
-            scale = inputs.magnitude.clamp(min=1e-4) ** (i / self.exponents)
+            scale = magnitude ** (i / self.exponents)
             # only ratios matter; centred, they stay within the range of half precision
             scale /= (scale.max() * scale.min()).sqrt()
             error = 0.0
-            for weight in weights:
+            for weight, inputs in fed:
                 for rows in weight.split(ROWS):
                     scaled = rows.float() * scale
                     grid = fit_grid(scaled, self.bits, self.group, self.symmetric)
                     rounded = grid.nearest(scaled)
-                    error += inputs.error(rounded.sub_(scaled).div_(scale))
+                    error += inputs.error(rounded.sub_(scaled).div_(scale)) * inputs.weight
             if error < least:
                 least, best = error, scale
         return best.to(weights[0].dtype)
@@ -206,18 +223,34 @@ def _error(grid: QuantizationGrid, weight: Tensor, inputs: Inputs) -> float:
     return error
 
 
+def _mean_magnitude(statistics: Sequence[Inputs]) -> Tensor:
+    """Return the mean of ``|x|`` (in) over all tokens: of experts, over those of each."""
+    distinct = list({id(inputs): inputs for inputs in statistics}.values())
+    tokens = [float(inputs.tokens) for inputs in distinct]
+    if not sum(tokens):
+        return distinct[0].magnitude
+    weighted = [count * inputs.magnitude for count, inputs in zip(tokens, distinct, strict=True)]
+    return torch.stack(weighted).sum(0) / sum(tokens)
+
+
 def _foldable(
-    block: nn.Module, before: Feeders, pending: dict[str, str]
-) -> list[tuple[nn.Module, list[str]]]:
-    """Return (module to fold into, names of the layers after it) where all of these are pending."""
-    block_layers = dict(linears(block))
-    candidates: list[tuple[nn.Module, list[str]]] = []
-    up_and_down = gate_partner(block)
-    # before the norms: this pair changes the up projection's outputs, a norm its inputs
-    if up_and_down and up_and_down[0] in pending and up_and_down[1] in pending:
-        candidates.append((block_layers[up_and_down[0]], [up_and_down[1]]))
-    for norm in dict.fromkeys(before.norms.values()):
-        fed = [name for name, feeding_norm in before.norms.items() if feeding_norm is norm]
+    block: nn.Module, readers: BlockReaders, pending: dict[str, str], heads: int
+) -> list[tuple[Feeder, list[str]]]:
+    """Return (feeder to fold into, names of the layers after it) where all of these are pending."""
+    folds: list[tuple[Feeder, list[str]]] = []
+    # before the norms: these change a matrix's outputs, a norm its inputs
+    for candidates, before, name in matrix_feeders(block, heads):
+        if name in pending and pending.keys() >= set(before):
+            folds += _first_that_scales(readers, candidates, [name])
+    for norm in dict.fromkeys(readers.norms.values()):
+        fed = [name for name, feeding_norm in readers.norms.items() if feeding_norm is norm]
         if all(name in pending for name in fed):
-            candidates.append((norm, fed))
-    return [(feeder, names) for feeder, names in candidates if before.scales(feeder, names)]
+            candidates = [Feeder(norm), Feeder(norm, added_one=True)]
+            folds += _first_that_scales(readers, candidates, fed)
+    return folds
+
+
+def _first_that_scales(
+    readers: BlockReaders, candidates: Sequence[Feeder], names: list[str]
+) -> list[tuple[Feeder, list[str]]]:
+    return next(([(feeder, names)] for feeder in candidates if readers.scales(feeder, names)), [])

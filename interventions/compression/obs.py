@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-# Called at the start of a block of columns with the block's current weights (columns, out), the
-# columns' indices (columns) and their pivots U_jj (columns). Returns the function that settles one
-# column: (position in the block, its weights (out)) -> its final weights (out).
+# Called at the start of a block of columns with the current weights (columns to come, out) of the
+# block and of all columns after it, the block's columns' indices (columns) and their pivots U_jj
+# (columns). Returns the function that settles one column: (position in the block, its weights
+# (out)) -> its final weights (out).
 Settle = Callable[[Tensor, Tensor, Tensor], Callable[[int, Tensor], Tensor]]
 BLOCK = 128  # columns whose updates are applied at once to the ones after them
 
@@ -60,7 +61,7 @@ def _settle_all(w: Tensor, factor: Tensor, columns: Tensor, settle: Settle) -> N
         end = min(start + BLOCK, len(w))
         block, local = w[start:end], factor[start:end, start:end]
         pivots = local.diagonal()
-        fix = settle(block, columns[start:end], pivots)
+        fix = settle(w[start:], columns[start:end], pivots)
         errors = torch.empty_like(block)
         for j in range(end - start):
             final = fix(j, block[j])

@@ -1,9 +1,21 @@
 """The values that a quantized layer can take, against arithmetic by hand."""
 
+from dataclasses import fields, replace
+from pathlib import Path
+
 import pytest
 import torch
+from torch import Tensor
 
-from interventions.quantization_grid import ROWS, QuantizationGrid, share_of_zeros
+from interventions.quantization_grid import (
+    ROWS,
+    QuantizationGrid,
+    load_grids,
+    save_grids,
+    share_of_zeros,
+)
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 
 def grid(bits: int = 2) -> QuantizationGrid:
@@ -45,22 +57,103 @@ def test_a_weight_off_the_grid_is_seen_wherever_it_is() -> None:
         assert not wide.holds(changed)
 
 
-def test_a_weight_may_differ_by_a_thousandth_of_a_step_but_not_by_more() -> None:
-    unit = QuantizationGrid(4, 2, torch.tensor([[1.0]]), torch.tensor([[8.0]]))
-    assert unit.holds(torch.tensor([[3.0009, -4.0]]))
-    assert not unit.holds(torch.tensor([[3.0011, -4.0]]))
-    assert not unit.holds(torch.tensor([[8.0, -4.0]]))  # 16 is no integer of 4 bits
+def test_a_weight_may_not_differ_from_a_value_by_the_least() -> None:
+    unit = QuantizationGrid(4, 2, torch.tensor([[0.3]]), torch.tensor([[8.0]]))
+    weight = unit.values(torch.tensor([[11, 4]]))
+    assert unit.holds(weight)
+    for towards in (torch.inf, -torch.inf):
+        assert not unit.holds(torch.nextafter(weight, torch.tensor(towards)))
+    assert not unit.holds(torch.tensor([[8 * 0.3, -4 * 0.3]]))  # 16 is no integer of 4 bits
+
+
+def random_grid(bits: int, ordered: bool) -> tuple[QuantizationGrid, Tensor]:
+    """A grid of 8 outputs and 128 inputs with scales of all sizes, and integers on it."""
+    generator = torch.Generator().manual_seed(bits)
+    scale = 10 ** (-3 * torch.rand(8, 2, generator=generator))
+    zero = torch.randint(2**bits, (8, 2), generator=generator).float()
+    groups = torch.randperm(128, generator=generator) % 2 if ordered else None
+    integers = torch.randint(2**bits, (8, 128), generator=generator)
+    return QuantizationGrid(bits, 64, scale, zero, input_groups=groups), integers
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weights_are_on_the_grid_as_every_dtype_stores_the_values(
+    bits: int, dtype: torch.dtype, ordered: bool
+) -> None:
+    grid, integers = random_grid(bits, ordered)
+    values = grid.values(integers)
+    stored = values.to(dtype)
+    assert grid.holds(stored)
+    read = grid.stored_integers(stored)
+    assert read is not None and torch.equal(grid.values(read).to(dtype), stored)
+    assert torch.equal(grid.nearest(values), values)
+    for row, column in ((0, 0), (7, 127), (3, 64)):
+        moved = stored.clone()
+        moved[row, column] = torch.nextafter(stored[row, column], torch.tensor(99.0, dtype=dtype))
+        near = values[row, column] - grid.values(integers + 1)[row, column]
+        # at 8 bits the next number may be the next value
+        if near.abs() > 2 * (moved - stored).abs().max().float():
+            assert not grid.holds(moved)
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_values_are_on_the_grid_as_every_dtype_stores_them(bits: int, dtype: torch.dtype) -> None:
-    generator = torch.Generator().manual_seed(bits)
-    scale = torch.rand(8, 2, generator=generator) / 10 + 0.01
-    zero = torch.randint(2**bits, (8, 2), generator=generator).float()
-    random_grid = QuantizationGrid(bits, 64, scale, zero)
-    integers = torch.randint(2**bits, (8, 128), generator=generator)
-    assert random_grid.holds(random_grid.values(integers).to(dtype))
+@pytest.mark.parametrize("loaded", DTYPES)
+@pytest.mark.parametrize("saved", DTYPES)
+def test_weights_stay_on_the_grid_when_they_are_loaded_in_another_dtype(
+    saved: torch.dtype, loaded: torch.dtype, bits: int
+) -> None:
+    grid, integers = random_grid(bits, ordered=True)
+    stored = grid.values(integers).to(saved).to(loaded)
+    assert grid.holds(stored)
+    read = grid.stored_integers(stored)
+    assert read is not None and torch.equal(grid.values(read).to(saved).to(loaded), stored)
+
+
+def test_a_layer_was_stored_in_one_dtype_only() -> None:
+    grid, integers = random_grid(4, ordered=False)
+    values = grid.values(integers)
+    mixed = values.clone()
+    mixed[:4] = values[:4].bfloat16().float()
+    assert not torch.equal(mixed, values) and not grid.holds(mixed)
+    assert grid.stored_integers(mixed) is None
+
+
+def test_groups_may_be_of_any_inputs() -> None:
+    """By hand: inputs 0 and 3 are of group 1, inputs 1 and 2 of group 0."""
+    ordered = replace(grid(), input_groups=torch.tensor([1, 0, 0, 1], dtype=torch.int32))
+    expected = torch.tensor([[-0.5, 3.0, 0.0, 1.0], [-0.5, 0.0, -6.0, 0.25]])
+    integers = torch.tensor([[0, 3, 0, 3], [0, 3, 0, 3]])
+    assert torch.equal(ordered.values(integers), expected)
+    assert torch.equal(ordered.integers(expected), integers.float())
+    assert torch.equal(ordered.nearest(expected + 0.1), expected)
+    assert ordered.holds(expected) and not grid().holds(expected)
+    assert ordered.rows(slice(1, 2)).holds(expected[1:])
+
+
+def test_a_grid_moves_with_all_of_its_tensors() -> None:
+    groups = torch.tensor([1, 0, 0, 1], dtype=torch.int32)
+    moved = replace(grid(), input_groups=groups).to("meta")
+    tensors = (moved.scale, moved.zero, moved.input_groups)
+    assert all(tensor is not None and tensor.is_meta for tensor in tensors)
+    assert grid().to("meta").input_groups is None
+
+
+def test_grids_are_loaded_as_they_were_saved(tmp_path: Path) -> None:
+    groups = torch.tensor([1, 0, 0, 1], dtype=torch.int32)
+    grids = {"0.a": replace(grid(), input_groups=groups, pruned=0.25), "1.b": grid(3)}
+    save_grids(grids, tmp_path)
+    loaded = load_grids(tmp_path)
+    assert list(loaded) == ["0.a", "1.b"]
+    for name, saved in grids.items():
+        for field in fields(QuantizationGrid):
+            value, expected = (getattr(g, field.name) for g in (loaded[name], saved))
+            same = torch.equal(value, expected) if isinstance(value, Tensor) else value == expected
+            assert same, (name, field.name)
+    assert loaded["0.a"].input_groups is not None
+    assert loaded["0.a"].input_groups.dtype is torch.int32
+    assert all(g.scale.is_meta for g in load_grids(tmp_path, "meta").values())
 
 
 def test_a_weight_of_another_shape_is_on_no_grid() -> None:

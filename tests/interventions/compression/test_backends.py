@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from interventions.anatomy import blocks
+from interventions.composition import Composition
 from interventions.compression.backends import autoawq, gptqmodel
 from interventions.compression.backends.installed import require
 from interventions.compression.backends.transfer import bring_back, saved_copy, token_ids
@@ -101,8 +102,20 @@ def test_backends_refuse_what_they_cannot_do(
         autoawq.awq(lm, small.calibration, bits=3, group=64)
     with pytest.raises(InvalidInput, match=r"knows groups of -1, 16, 32, .*, but got 24"):
         gptqmodel.gptq(
-            lm, small.calibration, bits=4, group=24, symmetric=False, act_order=False, damp=0.01
+            lm,
+            small.calibration,
+            bits=4,
+            group=24,
+            symmetric=False,
+            act_order=False,
+            static_groups=True,
+            true_sequential=True,
+            damp=0.01,
         )
+    for options in ("", ", static_groups=True", ", true_sequential=False"):
+        with pytest.raises(InvalidInput, match="static_groups=True, true_sequential=False"):
+            Composition.parse(f"gptq(backend='llmcompressor'{options})")
+    Composition.parse("gptq(backend='llmcompressor', static_groups=True, true_sequential=False)")
 
 
 def test_weights_come_back_rounded_to_their_grids(lm: LM) -> None:

@@ -2,19 +2,18 @@
 
 import dataclasses
 import itertools
+import re
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import OPTConfig
 
 from interventions.anatomy import block_linears, linears
 from interventions.base import Intervention
 from interventions.composition import apply
 from interventions.compression.awq import AWQ
 from interventions.compression.calibration import (
-    _without_padding,
     by_inputs,
     calibrated_blocks,
     input_statistics,
@@ -24,9 +23,16 @@ from interventions.compression.sparsegpt import SparseGPT
 from interventions.compression.wanda import Wanda
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
-from interventions.errors import InvalidInput
 from interventions.lm import LM
-from tests.interventions.compression.reference import KEY, SIZES, distance, random_lm
+from tests.anatomies import methods
+from tests.anatomies.references import in_order
+from tests.anatomies.references import inputs as plain_inputs
+from tests.anatomies.texts import sentences, tiny_data
+from tests.anatomies.tokenizers import tokenizer as small_tokenizer
+from tests.anatomies.zoo import ANATOMIES, POSITIONS
+from tests.interventions.compression.reference import KEY, distance
+
+TEXTS = list(sentences(12, seed=3))
 
 
 def test_a_blocks_inputs_come_from_the_changed_blocks_before_it(lm: LM, small: Data) -> None:
@@ -47,7 +53,7 @@ def test_a_blocks_inputs_come_from_the_changed_blocks_before_it(lm: LM, small: D
 def test_input_statistics_are_those_of_a_plain_forward_pass_over_single_texts(
     lm: LM, small: Data
 ) -> None:
-    names = {linear: name for name, linear in block_linears(lm.model).items()}
+    names = {matrix.module: name for name, matrix in block_linears(lm.model).items()}
     inputs_by_layer: dict[str, list[Tensor]] = {name: [] for name in names.values()}
     handles = [
         linear.register_forward_hook(
@@ -78,12 +84,106 @@ def test_input_statistics_are_those_of_a_plain_forward_pass_over_single_texts(
             assert distance(inputs.magnitude, x.abs().mean(0)) < 1e-5
 
 
-def test_a_model_that_flattens_its_tokens_inside_a_block_is_calibrated_too(small: Data) -> None:
-    """OPT's decoder layer gives fc1 and fc2 (tokens, hidden), not (texts, tokens, hidden)."""
-    lm = random_lm(OPTConfig(**SIZES, ffn_dim=128, word_embed_proj_dim=64))
-    for _, observe in calibrated_blocks(lm, small.calibration):
-        statistics = input_statistics(observe)
-        assert statistics["fc1"].tokens == statistics["self_attn.q_proj"].tokens
+# of the zoo: blocks that differ in masks or rotary embeddings, that flatten their tokens, a
+# multimodal class, matrices that are stored transposed, fused experts of three layouts
+NAMES = (
+    "qwen2-window",
+    "gemma2",
+    "gemma3",
+    "cohere2",
+    "mpt",
+    "opt-350m",
+    "gpt2",
+    "qwen3-moe",
+    "deepseek-v3",
+    "gpt-oss",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_inputs_are_those_of_plain_passes_over_single_texts_in_every_anatomy(name: str) -> None:
+    """The texts are of many lengths, most of them longer than the sliding window."""
+    lm, expected = random_anatomy(name)
+    for index, (block, observe) in enumerate(calibrated_blocks(lm, TEXTS)):
+        collected: dict[str, list[Tensor]] = {}
+        observe(lambda path, x, parts=collected: parts.setdefault(path, []).append(x))  # type: ignore[misc]
+        assert set(collected) == {path for path, _ in linears(block)}
+        for path, parts in collected.items():
+            x, own = torch.cat(parts).double(), expected[f"{index}.{path}"]
+            assert x.shape == own.shape
+            assert (x - own).norm() <= 1e-5 * own.norm(), path
+
+
+def random_anatomy(name: str) -> tuple[LM, dict[str, Tensor]]:
+    """Return a small model of the zoo, and its matrices' inputs on the texts, by our names."""
+    anatomy = ANATOMIES[name]
+    lm = LM(anatomy.model(), small_tokenizer(anatomy.tokenizer))
+    lm.tokenizer.pad_token = lm.tokenizer.eos_token
+    plain = plain_inputs(lm.model, anatomy, in_order(lm.tokenizer, TEXTS, 2048))
+    order = r"experts.\2.\1"
+    return lm, {re.sub(r"experts\.(\w+)\.(\d+)$", order, path): x for path, x in plain.items()}
+
+
+def test_statistics_of_an_expert_without_tokens_say_nothing_about_its_inputs() -> None:
+    lm, _ = random_anatomy("qwen3-moe")
+    with pytest.warns(UserWarning, match=WARNING):
+        statistics, *_ = [input_statistics(see) for _, see in calibrated_blocks(lm, ["old"])]
+    unseen = [path for path, inputs in statistics.items() if not inputs.tokens]
+    assert unseen and all("experts" in path for path in unseen)
+    for path in unseen:
+        assert torch.equal(statistics[path].gram, torch.eye(len(statistics[path].gram)))
+        assert torch.equal(statistics[path].magnitude, torch.ones(len(statistics[path].gram)))
+
+
+WARNING = (
+    r"^calibration: \d+ experts saw fewer than 16 tokens: 0\.mlp\.experts\.0 \(\d\), .*"
+    r" and \d+ more; those that saw none are compressed by their weights alone$"
+)
+
+
+def test_only_the_tokens_of_a_blocks_latest_observation_are_counted() -> None:
+    lm, _ = random_anatomy("mixtral")
+    messages = []
+    for times in (1, 3):
+        with pytest.warns(UserWarning, match="experts saw fewer than 16 tokens") as caught:
+            for _, observe in calibrated_blocks(lm, TEXTS[:1]):
+                for _ in range(times):
+                    observe(lambda name, inputs: None)
+        messages.append(str(caught[0].message))
+    assert messages[0] == messages[1]
+    for _ in calibrated_blocks(lm, TEXTS[:1]):
+        pass  # nothing was observed: there is nothing to warn of
+
+
+@pytest.mark.parametrize("step", [Wanda(0.5), SparseGPT(0.5), GPTQ(bits=3, group=32)], ids=str)
+def test_an_expert_without_tokens_is_compressed_by_its_weights_alone(step: Intervention) -> None:
+    """Reference: magnitude by row, magnitude by 128 columns, rounding to nearest, in float64."""
+    lm, _ = random_anatomy("qwen3-moe")
+    before = {path: matrix.weight.clone() for path, matrix in block_linears(lm.model).items()}
+    with torch.no_grad():
+        _, observe = next(calibrated_blocks(lm, ["old"]))
+    statistics = input_statistics(observe)
+    unseen = [f"0.{path}" for path, inputs in statistics.items() if not inputs.tokens]
+    with pytest.warns(UserWarning, match=WARNING):
+        step.apply(lm, dataclasses.replace(tiny_data(), calibration=("old",)))
+    assert step.holds(lm) and unseen
+    for path in unseen:
+        weight, changed = before[path].double(), block_linears(lm.model)[path].weight.double()
+        if isinstance(step, GPTQ):
+            expected = methods.rtn(weight, 3, 32, symmetric=step.symmetric)
+        elif isinstance(step, Wanda):
+            expected = methods.wanda(weight, torch.ones(1, weight.shape[1]), 0.5)
+        else:
+            expected = methods.magnitude(weight, 0.5)  # no matrix is wider than 128
+        assert (changed - expected).abs().max() <= 1e-5 * weight.abs().max()
+
+
+def test_texts_are_cut_to_what_the_model_can_read() -> None:
+    lm, _ = random_anatomy("opt")
+    text = " ".join(TEXTS)
+    assert len(lm.tokenizer.encode(text)) > POSITIONS
+    _, observe = next(calibrated_blocks(lm, [text]))
+    assert input_statistics(observe)["self_attn.q_proj"].tokens == POSITIONS
 
 
 @pytest.mark.parametrize(
@@ -143,18 +243,6 @@ def test_long_texts_are_cut(lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch
     _, observe = next(calibrated_blocks(lm, small.calibration))
     lengths = [min(5, len(lm.tokenizer.encode(text))) for text in small.calibration]
     assert input_statistics(observe)["self_attn.q_proj"].tokens == sum(lengths)
-
-
-def test_inputs_that_are_not_one_a_token_are_refused_where_there_is_padding() -> None:
-    """As those of an expert that sees only some tokens: padding cannot be left out."""
-    mask = torch.tensor([[True, True, True], [True, False, False]])
-    with pytest.raises(InvalidInput, match=r"layer experts\.0 sees 5 of 6 tokens: padding cannot"):
-        _without_padding(lambda name, inputs: None, mask)("experts.0", torch.zeros(5, 4))
-    shapes: list[torch.Size] = []
-    _without_padding(lambda name, inputs: shapes.append(inputs.shape), mask[:1])(
-        "experts.0", torch.zeros(2, 4)
-    )
-    assert shapes == [(2, 4)]  # without any padding there is nothing to leave out
 
 
 def test_calibration_without_a_text_is_an_error(lm: LM) -> None:

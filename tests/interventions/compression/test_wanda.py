@@ -16,13 +16,14 @@ from torch import Tensor
 
 from interventions.anatomy import block_linears, linears
 from interventions.composition import apply
-from interventions.compression.calibration import Observe, See, calibrated_blocks
+from interventions.compression.calibration import Observe, calibrated_blocks
 from interventions.compression.magnitude import Magnitude
 from interventions.compression.wanda import Wanda, input_norms, mask
 from interventions.criteria.base import measure
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
 from interventions.lm import LM
+from interventions.token_taps import See
 from tests.interventions.compression.reference import KEY, Layers
 
 
