@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from interventions.anatomy import blocks, check_layers, down_projection
 from interventions.base import Intervention
 from interventions.callbacks import report
 from interventions.data.base import Data
-from interventions.hyperparameters import hyperparameter
+from interventions.hyperparameters import MOST_STEPS, hyperparameter
 from interventions.lm import LM
+from interventions.master_weights import master_weights
 from interventions.search_space import Trial, TuningContext, consecutive
+from interventions.training import check_writers, writers
+
+Average = Literal["tokens", "edits"]
 
 
 @dataclass(frozen=True)
-class FT(Intervention, category="editing"):
+class FT(Intervention, category="editing", version=2):
     """Fine-tune the MLP down-projections of given layers on the new answers of a batch of edits.
 
         minimize over the weights:  mean over target tokens of -log p(token | prompt, tokens before)
 
     by Adam without weight decay, on all edits of the batch at once. Nothing holds the weights near
-    what they were, as in the paper.
+    what they were, as in the paper. With ``average="edits"`` the mean is over edits, of the means
+    over each one's tokens, so that a long answer weighs no more than a short one. A step is not
+    taken any more once the loss is below ``stop_below``.
+
+    Where the model has less precision than float32, ``master_weights=True`` trains float32 copies
+    of the down-projections; the paper trains in bfloat16 (section C).
 
     Source: the FT baseline of Meng et al. 2023, "Mass-Editing Memory in a Transformer", as set in
-    the paper, section C.
+    the paper, section C; mean and end as in EasyEdit's ``execute_ft``, which the paper's code runs.
 
     Example:
         >>> str(FT(layers=(1, 2), steps=10))
@@ -38,14 +47,23 @@ class FT(Intervention, category="editing"):
     layers: tuple[int, ...] = hyperparameter(
         (3, 4, 5), "blocks whose down-projection is trained", paper=(4, 5, 6, 7, 8)
     )
-    steps: int = hyperparameter(40, "gradient steps", paper=25, low=1)
-    lr: float = hyperparameter(3e-3, "learning rate of Adam", paper=1e-5, above=0)
+    steps: int = hyperparameter(40, "gradient steps", paper=25, low=1, high=MOST_STEPS)
+    lr: float = hyperparameter(3e-3, "learning rate of Adam", paper=1e-5, above=0, high=1e3)
+    average: Average = hyperparameter(
+        "tokens", 'what the loss is the mean over: all target "tokens", or "edits"', paper="edits"
+    )
+    stop_below: float = hyperparameter(
+        0.0, "loss, in nats, that ends the training; 0: none does", paper=1e-2, low=0, high=1e3
+    )
+    master_weights: bool = hyperparameter(
+        True, "train float32 copies of weights of less precision", paper=False
+    )
     reads = frozenset({"edits"})
     reports = True
 
     def check(self, model: PreTrainedModel) -> None:
-        """Raise InvalidInput if the model lacks a layer, or one is named twice."""
-        check_layers(model, self.layers, "ft.layers")
+        """Raise InvalidInput if the model lacks a layer or a down-projection in it."""
+        check_writers(model, self.layers, "ft.layers")
 
     @classmethod
     def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
@@ -57,15 +75,16 @@ class FT(Intervention, category="editing"):
         }
 
     def apply(self, lm: LM, data: Data) -> LM:
-        """Train the down-projections in place, in their dtype."""
-        weights = [down_projection(blocks(lm.model)[layer]).weight for layer in self.layers]
-        pairs = [(edit.prompt, f" {edit.target}") for edit in data.edits]
+        """Train the down-projections in place."""
         train_on_answers(
             lm,
-            pairs,
-            weights,
+            [(edit.prompt, f" {edit.target}") for edit in data.edits],
+            writers(lm.model, self.layers),
             steps=self.steps,
             lr=self.lr,
+            average=self.average,
+            stop_below=self.stop_below,
+            copies=self.master_weights,
             after_step=lambda steps_done: report(self, steps_done, lm),
         )
         return lm
@@ -73,14 +92,18 @@ class FT(Intervention, category="editing"):
 
 def train_on_answers(
     lm: LM,
-    pairs: list[tuple[str, str]],
-    weights: list[torch.Tensor],
+    pairs: Sequence[tuple[str, str]],
+    weights: Sequence[Tensor],
     *,
     steps: int,
     lr: float,
+    average: Average = "tokens",
+    stop_below: float = 0.0,
+    copies: bool = True,
+    penalty: Callable[[], Tensor] | None = None,
     after_step: Callable[[int], None] = lambda steps_done: None,
 ) -> None:
-    """Train weights on the answers of (prompt, answer) pairs; the loss is the mean over tokens.
+    """Train weights on the answers of (prompt, answer) pairs, all of them in every step.
 
     Args:
         lm: the model, changed in place.
@@ -88,19 +111,43 @@ def train_on_answers(
         weights: those parameters of the model that learn.
         steps: of Adam.
         lr: its learning rate.
+        average: what the loss is the mean over.
+        stop_below: the loss, in nats, below which no step is taken any more.
+        copies: whether float32 copies are trained in place of weights of less precision.
+        penalty: what is added to the loss; nothing by default.
         after_step: called after each step with how many were done.
     """
     encoded, labels = lm.encode_pairs(pairs)
-    for weight in weights:
-        weight.requires_grad_(True)
-    optimizer = torch.optim.Adam(weights, lr=lr)
-    for steps_done in range(1, steps + 1):
-        losses, counted = lm.token_losses(encoded, labels)
-        # per token, not per edit: an edit with a long answer weighs more
-        loss = losses.sum() / counted.sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        after_step(steps_done)
-    for weight in weights:
-        weight.requires_grad_(False)
+    with master_weights(weights, copies=copies) as masters:
+        optimizer = torch.optim.Adam(masters.tensors, lr=lr)
+        for steps_done in range(1, steps + 1):
+            loss = answer_loss(*lm.token_losses(encoded, labels), average)
+            if penalty is not None:
+                loss = loss + penalty()
+            # nothing is compared where nothing is asked for: on a GPU it would wait for the loss
+            if stop_below > 0 and loss.item() < stop_below:
+                break
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            masters.round()
+            after_step(steps_done)
+
+
+def answer_loss(losses: Tensor, counted: Tensor, average: Average) -> Tensor:
+    """Return the mean of losses over tokens, or over edits of the means over each one's tokens.
+
+    Args:
+        losses: (edits, tokens), in nats; 0 where a token does not count.
+        counted: (edits, tokens), whether a token counts.
+        average: "tokens" or "edits".
+
+    Example:
+        >>> losses = torch.tensor([[3.0, 1.0], [5.0, 0.0]])
+        >>> counted = losses > 0
+        >>> [answer_loss(losses, counted, average).item() for average in ("tokens", "edits")]
+        [3.0, 3.5]
+    """
+    if average == "tokens":
+        return losses.sum() / counted.sum()
+    return (losses.sum(1) / counted.sum(1)).mean()

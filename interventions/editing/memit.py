@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,20 +13,24 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from interventions.anatomy import blocks, check_layers, down_projection, taps
+from interventions.answers import plain_generation
 from interventions.base import Intervention
 from interventions.data.base import Data, Edit
 from interventions.editing.prompts import EditPrompts
 from interventions.editing.second_moments import second_moments
-from interventions.hyperparameters import hyperparameter
+from interventions.editing.stream import check_no_norm_after, measure_no_norm_after
+from interventions.hyperparameters import MOST_STEPS, MOST_TEXTS, hyperparameter
 from interventions.lm import LM
 from interventions.partial_pass import hidden_states, split_pass
 from interventions.search_space import Trial, TuningContext, consecutive
+from interventions.token_taps import by_text
+from interventions.weight_matrix import WeightMatrix
 
 _ENOUGH = 0.05  # nats: an edit whose loss is below is done (the authors' code)
 
 
 @dataclass(frozen=True)
-class MEMIT(Intervention, category="editing"):
+class MEMIT(Intervention, category="editing", version=2):
     """Find the state wanted at each edit's subject, and write these into the layers' memories.
 
     1. Targets (equation 16): z_i = h_i + d_i at the subject's last token in the last of ``layers``,
@@ -57,22 +61,32 @@ class MEMIT(Intervention, category="editing"):
     """
 
     layers: tuple[int, ...] = hyperparameter((0,), "blocks that are edited", paper=(4, 5, 6, 7, 8))
-    steps: int = hyperparameter(60, "gradient steps for the targets", paper=25, low=1)
-    lr: float = hyperparameter(0.2, "learning rate of Adam for the targets", paper=0.5, above=0)
-    weight_decay: float = hyperparameter(1e-3, "weight of ||d|| / ||h||^2", low=0)
-    kl_factor: float = hyperparameter(0.0625, "weight of the KL divergence", low=0)
-    clamp: float = hyperparameter(4.0, "greatest ||d|| / ||h||", above=0)
-    covariance: float = hyperparameter(50.0, "weight of the second moments", paper=15000.0, above=0)
-    samples: int = hyperparameter(3000, "texts for the second moments", paper=100000, low=1)
-    prefixes: int = hyperparameter(
-        0, "random texts put before each prompt, beside none", paper=5, low=0
+    steps: int = hyperparameter(
+        60, "gradient steps for the targets", paper=25, low=1, high=MOST_STEPS
     )
-    prefix_tokens: int = hyperparameter(10, "length of these texts", low=1)
+    lr: float = hyperparameter(
+        0.2, "learning rate of Adam for the targets", paper=0.5, above=0, high=1e3
+    )
+    weight_decay: float = hyperparameter(1e-3, "weight of ||d|| / ||h||^2", low=0, high=1e6)
+    kl_factor: float = hyperparameter(0.0625, "weight of the KL divergence", low=0, high=1e6)
+    clamp: float = hyperparameter(4.0, "greatest ||d|| / ||h||", above=0, high=1e6)
+    covariance: float = hyperparameter(
+        50.0, "weight of the second moments", paper=15000.0, above=0, high=1e9
+    )
+    samples: int = hyperparameter(
+        3000, "texts for the second moments", paper=100000, low=1, high=MOST_TEXTS
+    )
+    prefixes: int = hyperparameter(
+        0, "random texts put before each prompt, beside none", paper=5, low=0, high=100
+    )
+    prefix_tokens: int = hyperparameter(10, "length of these texts", low=1, high=1000)
     reads = frozenset({"edits", "statistics"})
+    texts: ClassVar[Mapping[str, str]] = {"samples": "statistics"}
 
     def check(self, model: PreTrainedModel) -> None:
-        """Raise InvalidInput if the model lacks a layer, or one is named twice."""
+        """Raise InvalidInput if the model lacks a layer, or MEMIT cannot write into it."""
         check_layers(model, self.layers, "memit.layers")
+        check_no_norm_after(model, self.layers, self.name)
 
     @classmethod
     def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
@@ -86,6 +100,7 @@ class MEMIT(Intervention, category="editing"):
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Edit in place; the closed form is computed in float64."""
+        measure_no_norm_after(lm, self.layers, self.name)
         moments = second_moments(lm, data.statistics[: self.samples], self.layers)
         prefixes = self._prefixes(lm)
         targets = self.targets(lm, data.edits, prefixes)
@@ -155,13 +170,14 @@ class MEMIT(Intervention, category="editing"):
         encoded = lm.encode(
             [starts[i % len(starts)] for i in range(self.prefixes)], padding_side="left"
         )
-        continued = lm.model.generate(
-            **encoded,
-            do_sample=True,
-            max_new_tokens=self.prefix_tokens,
-            min_new_tokens=self.prefix_tokens,
-            pad_token_id=lm.tokenizer.pad_token_id,
-        )
+        with plain_generation(lm.model):
+            continued = lm.model.generate(
+                **encoded,
+                do_sample=True,
+                max_new_tokens=self.prefix_tokens,
+                min_new_tokens=self.prefix_tokens,
+                pad_token_id=lm.tokenizer.pad_token_id,
+            )
         texts = lm.tokenizer.batch_decode(continued, skip_special_tokens=True)
         return ["", *(f"{text.strip()}. " for text in texts)]
 
@@ -173,13 +189,20 @@ class MEMIT(Intervention, category="editing"):
 
     @torch.no_grad()
     def _keys(self, lm: LM, prompts: EditPrompts, layer: int) -> Tensor:
-        """Return K (in, edits), float32: inputs at subjects, mean over prefixes (equation 19)."""
+        """Return K (in, edits), float32: inputs at subjects, mean over contexts (equation 19).
+
+        As in the authors' code, the mean is over kinds of contexts: the bare prompt counts as much
+        as all prefixes together.
+        """
         layer_inputs: list[Tensor] = []
         tapped = {"down": down_projection(blocks(lm.model)[layer])}
         with taps(tapped, lambda _, inputs: layer_inputs.append(inputs)):
             hidden_states(lm.model, prompts.encoded, layer)
-        at_subjects = layer_inputs[0][prompts.subjects].float()  # (edits * each, in)
-        return at_subjects.unflatten(0, (-1, prompts.each)).mean(1).T
+        inputs = by_text(layer_inputs[0], prompts.encoded["attention_mask"])
+        at_subjects = inputs[prompts.subjects].float()  # (edits * each, in)
+        contexts = at_subjects.unflatten(0, (-1, prompts.each))
+        bare, prefixed = contexts[:, 0], contexts[:, 1:]
+        return (bare if prompts.each == 1 else (bare + prefixed.mean(1)) / 2).T
 
 
 def closed_form_change(missing: Tensor, keys: Tensor, moment: Tensor, covariance: float) -> Tensor:
@@ -206,5 +229,5 @@ def closed_form_change(missing: Tensor, keys: Tensor, moment: Tensor, covariance
 
 
 @torch.no_grad()
-def _add(linear: torch.nn.Linear, change: Tensor) -> None:
-    linear.weight.copy_(linear.weight.double() + change)
+def _add(matrix: WeightMatrix, change: Tensor) -> None:
+    matrix.weight.copy_(matrix.weight.double() + change)

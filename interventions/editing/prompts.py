@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -37,7 +38,7 @@ class EditPrompts:
         positions = []
         for row, (text, edit) in enumerate(rows):
             # searched behind the prefix, which may name the subject too
-            start = text.index(edit.subject, len(text) - len(edit.prompt))
+            start = len(text) - len(edit.prompt) + subject_start(edit)
             last_character = start + len(edit.subject) - 1
             positions.append(self.encoded.char_to_token(row, last_character))
         self.subjects = (
@@ -78,3 +79,14 @@ class EditPrompts:
         sums = losses.new_zeros(rows).index_add(0, self.answers[0], losses)
         counts = self.answers[0].bincount(minlength=rows)
         return (sums / counts).unflatten(0, (-1, self.each)).mean(1)
+
+
+def subject_start(edit: Edit) -> int:
+    """Return where the subject starts in the prompt: as a word of its own, where it is one.
+
+    Example:
+        >>> subject_start(Edit("Ann", "The daughter of Annie's friend Ann is", "Bea", "Cat", ()))
+        31
+    """
+    word = re.search(rf"(?<!\w){re.escape(edit.subject)}(?!\w)", edit.prompt)
+    return word.start() if word else edit.prompt.index(edit.subject)

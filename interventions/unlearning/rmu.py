@@ -9,36 +9,42 @@ from itertools import cycle, islice
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import BatchEncoding, PreTrainedModel
 
-from interventions.anatomy import blocks, check_layers, down_projection
+from interventions.anatomy import check_layers, text_config
 from interventions.base import Intervention
 from interventions.callbacks import report
 from interventions.data.base import Data
-from interventions.hyperparameters import hyperparameter
+from interventions.hyperparameters import MOST_BATCH, MOST_STEPS, MOST_TOKENS, hyperparameter
 from interventions.lm import LM
+from interventions.master_weights import master_weights
 from interventions.partial_pass import hidden_states
 from interventions.search_space import Trial, TuningContext
+from interventions.training import check_writers, readable, writers
 
 
 @dataclass(frozen=True)
-class RMU(Intervention, category="unlearning"):
-    """Steer a layer's activations on hazardous texts to one random direction; hold all others.
+class RMU(Intervention, category="unlearning", version=2):
+    """Steer a layer's activations on hazardous texts to random directions; hold all others.
 
         minimize over the weights:
             ||h(forget) - steering u||^2 + alpha ||h(retain) - h_before(retain)||^2
 
     with h (tokens, hidden) the output of block ``layer``, both terms means over tokens and units,
-    and u a random unit vector with entries of one sign, drawn once. By AdamW with its default
-    weight decay, 0.01, as the authors' code; the down-projections of blocks layer - 2, layer - 1
-    and layer learn. Padding never counts.
+    and u a random unit vector with entries of one sign, drawn once for each topic of hazardous
+    texts. Topics take turns: a step reads one batch of one topic, and a batch to retain. By AdamW
+    with its default weight decay, 0.01, as the authors' code; the down-projections of blocks
+    layer - 2, layer - 1 and layer learn, with experts those of all of them. Padding never counts.
 
-    Departure, for memory and time: the authors keep a second, frozen model; here only the three
-    trained matrices of before are kept, and swapped in for a moment. Passes end at the layer.
+    Departures: for memory and time, where the authors keep a second, frozen model, only the three
+    trained matrices of before are kept, and swapped in for a moment, and passes end at the layer;
+    all texts are cut to ``max_tokens``, where the authors' code takes 768 tokens of the second
+    topic's. The authors train in the model's dtype, which is ``master_weights=False``.
 
-    Source: Li et al. 2024, "The WMDP Benchmark", section 4 and algorithm 1.
+    Source: Li et al. 2024, "The WMDP Benchmark", section 4 and algorithm 1, and its code,
+    centerforaisafety/wmdp, ``rmu/unlearn.py``.
 
     Example:
         >>> str(RMU(layer=3, alpha=100))
@@ -47,14 +53,19 @@ class RMU(Intervention, category="unlearning"):
 
     layer: int = hyperparameter(2, "block whose output is steered", paper=3, low=2)
     steering: float = hyperparameter(
-        400.0, "length of the vector that is steered to", paper=20.0, above=0
+        400.0, "length of the vector that is steered to", paper=20.0, above=0, high=1e6
     )
-    alpha: float = hyperparameter(40.0, "weight of the retain loss", paper=1000.0, low=0)
-    steps: int = hyperparameter(240, "gradient steps", paper=250, low=1)
-    lr: float = hyperparameter(5e-3, "learning rate of AdamW", paper=5e-5, above=0)
-    batch: int = hyperparameter(8, "texts to forget, and to retain, per step", paper=4, low=1)
-    max_tokens: int = hyperparameter(64, "tokens of a text that are used", paper=512, low=2)
-    reads = frozenset({"forget", "retain"})
+    alpha: float = hyperparameter(40.0, "weight of the retain loss", paper=1000.0, low=0, high=1e9)
+    steps: int = hyperparameter(240, "gradient steps", paper=250, low=1, high=MOST_STEPS)
+    lr: float = hyperparameter(5e-3, "learning rate of AdamW", paper=5e-5, above=0, high=1e3)
+    batch: int = hyperparameter(
+        8, "texts to forget, and to retain, per step", paper=4, low=1, high=MOST_BATCH
+    )
+    max_tokens: int = hyperparameter(
+        64, "tokens of a text that are used", paper=512, low=2, high=MOST_TOKENS
+    )
+    master_weights: bool = hyperparameter(True, "train float32 copies of weights of less precision")
+    reads = frozenset({"forget", "forget_topics", "retain"})
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {  # Table 5; its "maximum batches" are steps
         "alpha": (1.0, 10.0, 100.0, 1000.0, 10000.0),
         "layer": tuple(range(3, 18)),
@@ -63,8 +74,9 @@ class RMU(Intervention, category="unlearning"):
     reports = True
 
     def check(self, model: PreTrainedModel) -> None:
-        """Raise InvalidInput if the model lacks the layer."""
+        """Raise InvalidInput if the model lacks the layer, or a trained matrix."""
         check_layers(model, (self.layer,), "rmu.layer")
+        check_writers(model, self.trained_layers, "rmu.layer")
 
     @classmethod
     def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
@@ -78,34 +90,43 @@ class RMU(Intervention, category="unlearning"):
         }
 
     def apply(self, lm: LM, data: Data) -> LM:
-        """Train the three down-projections in place, in their dtype."""
+        """Train the three down-projections in place."""
         weights = self.trained(lm)
         before = [weight.detach().clone() for weight in weights]
-        for weight in weights:
-            weight.requires_grad_(True)
-        optimizer = torch.optim.AdamW(weights, lr=self.lr)
+        hazards = topics(data.forget, len(data.forget_topics))
         # uniform over [0, 1), as the authors' code draws it; on the CPU: every device gets the same
-        direction = torch.rand(lm.model.config.hidden_size)
-        target = (self.steering * direction / direction.norm()).to(lm.device, weights[0].dtype)
-        forget, retain = cycle(data.forget), cycle(data.retain)
+        directions = [torch.rand(text_config(lm.model).hidden_size) for _ in hazards]
+        targets = [
+            (self.steering * direction / direction.norm()).to(lm.device) for direction in directions
+        ]
+        forget = [cycle(texts) for texts in hazards]
+        # each topic goes through what is retained by itself
+        retain = [cycle(data.retain) for _ in hazards]
         progress = tqdm(range(1, self.steps + 1), desc=self.name, unit="step", delay=5)
-        for steps_done in progress:
-            hazardous = list(islice(forget, self.batch))
-            # one batch for both: the pass with gradients runs once
-            encoded = lm.encode([*hazardous, *islice(retain, self.batch)], self.max_tokens)
-            loss = self.loss(lm, encoded, len(hazardous), target, before)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            report(self, steps_done, lm)
+        tokens = readable(lm.model, self.max_tokens)
+        with master_weights(weights, copies=self.master_weights) as masters:
+            optimizer = torch.optim.AdamW(masters.tensors, lr=self.lr)
+            for steps_done in progress:
+                topic = (steps_done - 1) % len(hazards)
+                hazardous = list(islice(forget[topic], self.batch))
+                # one batch for both: the pass with gradients runs once
+                encoded = lm.encode([*hazardous, *islice(retain[topic], self.batch)], tokens)
+                loss = self.loss(lm, encoded, len(hazardous), targets[topic], before)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                masters.round()
+                report(self, steps_done, lm)
         return lm
 
-    def trained(self, lm: LM) -> list[Tensor]:
+    @property
+    def trained_layers(self) -> range:
+        """Return the blocks whose down-projections learn."""
+        return range(self.layer - 2, self.layer + 1)
+
+    def trained(self, lm: LM) -> list[nn.Parameter]:
         """Return the down-projections' weights of blocks layer - 2, layer - 1 and layer."""
-        return [
-            down_projection(blocks(lm.model)[i]).weight
-            for i in range(self.layer - 2, self.layer + 1)
-        ]
+        return writers(lm.model, self.trained_layers)
 
     def loss(
         self, lm: LM, encoded: BatchEncoding, forgotten: int, target: Tensor, before: list[Tensor]
@@ -124,13 +145,30 @@ class RMU(Intervention, category="unlearning"):
         with torch.no_grad(), _swapped(self.trained(lm), before):
             frozen = hidden_states(lm.model, retained, self.layer)
         now = hidden_states(lm.model, encoded, self.layer)
-        away = (now[:forgotten] - target)[real[:forgotten]].float().square().mean()
-        still = (now[forgotten:] - frozen)[real[forgotten:]].float().square().mean()
+        # differences of numbers of less precision are taken in float32
+        away = (now[:forgotten][real[:forgotten]].float() - target).square().mean()
+        moved = now[forgotten:].float() - frozen.float()
+        still = moved[real[forgotten:]].square().mean()
         return away + self.alpha * still
 
 
+def topics(texts: Sequence[str], count: int) -> list[Sequence[str]]:
+    """Return the texts of each topic; those of all topics alternate.
+
+    Args:
+        texts: one of the first topic, one of the second, and so on, round and round.
+        count: of topics; 0 is 1.
+
+    Example:
+        >>> topics(("virus", "worm", "toxin", "exploit"), 2)
+        [('virus', 'toxin'), ('worm', 'exploit')]
+    """
+    step = max(1, count)
+    return [texts[first::step] for first in range(min(step, len(texts)))]
+
+
 @contextmanager
-def _swapped(weights: list[Tensor], values: list[Tensor]) -> Iterator[None]:
+def _swapped(weights: Sequence[Tensor], values: Sequence[Tensor]) -> Iterator[None]:
     """Give the weights other values while open; no copy is made."""
     trained_values = [weight.data for weight in weights]
     for weight, value in zip(weights, values, strict=True):

@@ -1,16 +1,18 @@
 """FT: its loss, step after step, and what it trains."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from interventions.anatomy import blocks, down_projection
+from interventions.base import make
 from interventions.composition import apply
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
-from interventions.editing.ft import FT
+from interventions.editing.ft import FT, answer_loss
 from interventions.lm import LM
 from tests.interventions.comparison import changed_weights, unpadded_loss
 
@@ -77,4 +79,60 @@ def test_ft_changes_the_named_down_projections_only(lm: LM, small: Data) -> None
     assert changed_weights(apply(FT(layers=(1, 4), steps=2), lm, small, KEY)) == {
         f"model.layers.{layer}.mlp.down_proj.weight" for layer in (1, 4)
     }
-    assert down_projection(blocks(lm.model)[1]) is lm.model.model.layers[1].mlp.down_proj
+
+
+def test_the_mean_may_be_over_edits(lm: LM, small: Data) -> None:
+    """EasyEdit's: the mean over each edit's tokens, then over edits."""
+    long_answer = dataclasses.replace(small.edits[0], target="the quiet river and the lamp")
+    small = dataclasses.replace(small, edits=(long_answer, *small.edits[1:]))
+    rows = rows_of(lm, small)
+    assert len({len(ids) - first for ids, first in rows}) > 1  # the two means differ
+    encoded, labels = lm.encode_pairs([(e.prompt, f" {e.target}") for e in small.edits])
+    losses, counted = lm.token_losses(encoded, labels)
+    expected = torch.stack([unpadded_loss(lm, [row]) for row in rows]).mean().item()
+    assert answer_loss(losses, counted, "edits").item() == pytest.approx(expected, abs=1e-5)
+    assert answer_loss(losses, counted, "tokens").item() != pytest.approx(expected, abs=1e-2)
+    by_tokens = apply(FT(steps=2), LM.load(MODEL), small, KEY)
+    by_edits = apply(FT(steps=2, average="edits"), LM.load(MODEL), small, KEY)
+    assert by_edits.fingerprint() != by_tokens.fingerprint()
+
+
+def test_the_training_ends_below_a_loss(lm: LM, small: Data, losses: Callable[[], int]) -> None:
+    """No step is taken at such a loss, and none after it, as in EasyEdit."""
+    untouched = LM.load(MODEL).fingerprint()
+    assert (
+        apply(FT(steps=5, stop_below=100.0), LM.load(MODEL), small, KEY).fingerprint() == untouched
+    )
+    assert losses() == 0
+    apply(FT(steps=40, lr=1e-2, stop_below=0.5), lm, small, KEY)
+    assert 0 < losses() < 40
+    encoded, labels = lm.encode_pairs([(e.prompt, f" {e.target}") for e in small.edits])
+    with torch.no_grad():
+        assert answer_loss(*lm.token_losses(encoded, labels), "tokens").item() < 0.5
+
+
+@pytest.fixture
+def losses(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """A function that tells how many losses were backpropagated so far."""
+    count = 0
+    backward = Tensor.backward
+
+    def noted(loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        nonlocal count
+        count += 1
+        backward(loss, *args, **kwargs)
+
+    monkeypatch.setattr(Tensor, "backward", noted)
+    return lambda: count
+
+
+def test_the_paper_profile_is_the_papers() -> None:
+    """Section C; mean and end are EasyEdit's, which the paper's code runs."""
+    assert make("ft", "paper").params() == {
+        "layers": [4, 5, 6, 7, 8],
+        "steps": 25,
+        "lr": 1e-5,
+        "average": "edits",
+        "stop_below": 1e-2,
+        "master_weights": False,
+    }

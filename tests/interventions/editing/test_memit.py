@@ -88,7 +88,7 @@ def test_the_weights_change_as_algorithm_1_says(
 ) -> None:
     """MEMIT, algorithm 1, layer after layer, for equal targets.
 
-    K is the mean over prefixes, equation 19.
+    K is the mean over kinds of contexts, equation 19: the bare prompt is one, prefixes the other.
     """
     memit = MEMIT(
         layers=(3, 0, 1),
@@ -123,7 +123,9 @@ def test_the_weights_change_as_algorithm_1_says(
                 for before in befores:
                     end = plain.subject_end(before, edit)
                     at_prefixes.append(plain.run(before + edit.prompt, layer)[1][end])
-                keys.append(torch.stack(at_prefixes).mean(0))
+                bare, *prefixed = at_prefixes
+                kinds = [bare, torch.stack(prefixed).mean(0)] if prefixed else [bare]
+                keys.append(torch.stack(kinds).mean(0))
                 h = plain.run(edit.prompt, 3)[2][plain.subject_end("", edit)]
                 missing.append((z - h) / layers_left)
             k, r = torch.stack(keys, dim=1), torch.stack(missing, dim=1)

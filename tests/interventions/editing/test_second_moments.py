@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import (
     GPTNeoConfig,
@@ -20,7 +21,7 @@ from interventions.data import testbed as bed
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
 from interventions.editing.memit import MEMIT
-from interventions.editing.second_moments import second_moments
+from interventions.editing.second_moments import _checksum, second_moments
 from interventions.lm import LM
 from tests.interventions.editing.reference import KEY, Reference, relative
 
@@ -125,6 +126,36 @@ def test_a_damaged_file_is_computed_again_with_a_warning(
     assert file.read_bytes() == whole
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        assert torch.equal(second_moments(lm, texts, (0,))[0], good)
+
+
+def test_moments_under_the_key_of_others_are_computed_again(
+    lm: LM, small: Data, statistics: Path
+) -> None:
+    texts = small.statistics[:4]
+    good = second_moments(lm, texts, (0,))[0]
+    (first,) = statistics.iterdir()
+    second_moments(lm, texts[:2], (0,))
+    (second,) = set(statistics.iterdir()) - {first}
+    first.write_bytes(second.read_bytes())
+    with pytest.warns(UserWarning, match="second moments .* are damaged: computed again"):
+        assert torch.equal(second_moments(lm, texts, (0,))[0], good)
+    first.rename(statistics / "elsewhere")
+    first.symlink_to(statistics / "elsewhere")
+    with pytest.warns(UserWarning, match="second moments .* are damaged: computed again"):
+        assert torch.equal(second_moments(lm, texts, (0,))[0], good)
+    assert not first.is_symlink()
+
+
+def test_moments_of_an_older_version_are_computed_again_and_say_why(
+    lm: LM, small: Data, statistics: Path
+) -> None:
+    """Their checksum did not bind the key."""
+    texts = small.statistics[:4]
+    good = second_moments(lm, texts, (0,))[0]
+    (file,) = statistics.iterdir()
+    save_file({"moment": good}, file, metadata={"sha256": _checksum("", good)})
+    with pytest.warns(UserWarning, match="do not say whose they are: computed again"):
         assert torch.equal(second_moments(lm, texts, (0,))[0], good)
 
 

@@ -3,8 +3,12 @@
 Jang et al. 2023, "Knowledge Unlearning for Mitigating Privacy Risks", equation 1.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from interventions.anatomy import blocks
@@ -15,8 +19,9 @@ from interventions.data.base import Data
 from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.unlearning.ga import GA, text_loss
-from tests.interventions.comparison import changed_weights, unpadded_loss
+from interventions.unlearning.ga import GA, add_gradients, last_weights
+from interventions.unlearning.gd import GD
+from tests.interventions.comparison import changed_weights
 from tests.interventions.unlearning.reference import (
     KEY,
     Losses,
@@ -47,13 +52,73 @@ def test_gas_losses_are_those_of_unpadded_texts_step_after_step(
     assert changed_weights(stepped) == last_blocks(2)
 
 
-def test_the_forget_loss_is_that_of_unpadded_texts(lm: LM, small: Data) -> None:
-    texts = small.forget[:5]
-    rows = [(lm.tokenizer.encode(text), 0) for text in texts]
-    assert len({len(ids) for ids, _ in rows}) > 1  # there is padding to leave out
-    assert text_loss(lm, texts, 64).item() == pytest.approx(
-        unpadded_loss(lm, rows).item(), abs=1e-5
-    )
+def gradients(lm: LM, texts: Sequence[str]) -> list[Tensor]:
+    weights = last_weights(lm, 1)
+    for weight in weights:
+        weight.requires_grad_(True)
+        weight.grad = None
+    add_gradients(lm, texts, 64, -1.0)
+    return [weight.grad for weight in weights if weight.grad is not None]
+
+
+def test_a_batch_that_is_too_long_for_one_pass_has_the_same_gradient(
+    lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mean is over the tokens of the whole batch, however many passes there are."""
+    texts = of_unlike_lengths(small.forget[:5])
+    rows: list[int] = []
+    token_losses = LM.token_losses
+
+    def counted(self: LM, encoded: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+        rows.append(len(labels))
+        return token_losses(self, encoded, labels)
+
+    monkeypatch.setattr(LM, "token_losses", counted)
+    whole = gradients(lm, texts)
+    longest = max(len(lm.tokenizer.encode(text)) for text in texts)
+    monkeypatch.setattr("interventions.unlearning.ga.PASS_TOKENS", 2 * longest)
+    assert len(whole) == len(last_weights(lm, 1))
+    for ours, expected in zip(gradients(lm, texts), whole, strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-4)
+    assert rows == [5, 2, 2, 1]
+
+
+def test_a_step_is_the_mean_over_accumulated_batches(lm: LM, small: Data, losses: Losses) -> None:
+    """Seven texts in batches of two, two batches a step: the last step has two and one."""
+    forget = of_unlike_lengths(small.forget[:7])
+    ga = GA(lr=1e-3, samples=7, batch=2, accumulate=2, last_layers=2)
+    apply(ga, lm, small, KEY)
+    reference = Reference(64)
+    optimizer, theirs = PlainAdamW(reference.train(list(last_blocks(2))), 1e-3, 0.0), []
+    for first, second in ((forget[:2], forget[2:4]), (forget[4:6], forget[6:])):
+        loss = -(reference.text_loss(first) + reference.text_loss(second)) / 2
+        theirs.append(loss.item())
+        optimizer.step(loss)
+    assert losses.steps == pytest.approx(theirs, rel=1e-3)
+
+
+def test_the_final_norm_and_the_head_learn_where_asked(lm: LM, small: Data) -> None:
+    changed = changed_weights(apply(GA(samples=4, last_layers=1, head=True), lm, small, KEY))
+    # the testbed's head is its embedding
+    head = {"model.norm.weight", "lm_head.weight", "model.embed_tokens.weight"}
+    assert changed == last_blocks(1) | head
+
+
+def test_texts_are_no_longer_than_the_models_context(
+    lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm.model.config.max_position_embeddings = 9
+    lengths: list[int] = []
+    token_losses = LM.token_losses
+
+    def noted(self: LM, encoded: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+        lengths.append(labels.shape[1])
+        return token_losses(self, encoded, labels)
+
+    monkeypatch.setattr(LM, "token_losses", noted)
+    apply(GA(samples=4, last_layers=1), lm, small, KEY)
+    apply(GD(samples=4, last_layers=1, retain_batch=2), lm, small, KEY)
+    assert lengths == [9, 9, 9]
 
 
 def test_one_step_of_ga_is_one_step_up_by_a_plain_optimizer(lm: LM, small: Data) -> None:

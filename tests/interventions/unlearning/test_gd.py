@@ -51,6 +51,20 @@ def test_gds_losses_are_those_of_unpadded_texts_step_after_step(
     assert changed_weights(stepped) == last_blocks(2)
 
 
+def test_a_step_of_gd_is_the_mean_over_accumulated_batches(
+    lm: LM, small: Data, losses: Losses
+) -> None:
+    gd = GD(samples=4, batch=2, accumulate=2, retain_batch=3, retain_weight=2.5, last_layers=2)
+    apply(gd, lm, small, KEY)
+    reference = Reference(64)
+    forget, retain = small.forget, small.retain
+    halves = [
+        2.5 * reference.text_loss(retain[:3]) - reference.text_loss(forget[:2]),
+        2.5 * reference.text_loss(retain[3:6]) - reference.text_loss(forget[2:4]),
+    ]
+    assert losses.steps == pytest.approx([torch.stack(halves).mean().item()], rel=1e-4)
+
+
 def test_one_step_of_gd_is_one_plain_adamw_step(lm: LM, small: Data) -> None:
     gd = GD(
         lr=1e-3, samples=4, batch=4, retain_batch=5, retain_weight=3.0, last_layers=2, max_tokens=64
