@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import torch
 
+from interventions.arguments import check_type, checked
 from interventions.criteria.sharing import measuring, once
-from interventions.data.base import Data
-from interventions.errors import InvalidInput
+from interventions.data.base import PARTS, Data
+from interventions.errors import InvalidInput, shown, whole_number
 from interventions.lm import LM
 from interventions.registry import Registry
 
+_MOST_VERSIONS = 1_000_000
 Better = Literal["higher", "lower", "neither"]
 
 
@@ -80,6 +82,7 @@ CRITERIA: Registry[Criterion] = Registry(
 )
 
 
+@checked
 def criterion(
     better: Better,
     unit: str,
@@ -89,7 +92,7 @@ def criterion(
     chance: float | None = None,
     title: str = "",
     group: str = "",
-    judges: tuple[str, ...] = (),
+    judges: Iterable[str] = (),
     category: str = "",
 ) -> Callable[[Callable[[LM, Data], Scores]], Criterion]:
     """Register a function of (lm, data) as a criterion under its own name.
@@ -97,7 +100,8 @@ def criterion(
     The arguments are the attributes of ``Criterion``.
 
     Raises:
-        ValueError: there is a criterion of that name.
+        InvalidInput: there is a criterion of that name, an argument is of another type, or no part
+            of the data is named as ``reads`` says.
 
     Example:
         >>> @criterion(better="lower", unit="parameters", title="Size")
@@ -107,14 +111,28 @@ def criterion(
         ('example_size', 'lower')
         >>> CRITERIA.remove("example_size")
     """
+    reads, judges = list(reads), list(judges)
+    # anything that can be iterated over came here: a table, a tensor
+    check_type("reads", reads, Sequence[str])
+    check_type("judges", judges, Sequence[str])
+    whole_number("version", version, 1, _MOST_VERSIONS)
+    parts = frozenset(reads)
+    if not parts <= PARTS:
+        unknown = shown(sorted(parts - PARTS)[0], 100)
+        raise InvalidInput(f"reads names {unknown}; the data has: {', '.join(sorted(PARTS))}")
+
+    if chance is not None and not math.isfinite(chance):
+        raise InvalidInput(f"chance must be finite, but got {chance}")
 
     def register(function: Callable[[LM, Data], Scores]) -> Criterion:
+        if not callable(function) or not hasattr(function, "__name__"):
+            raise InvalidInput(f"a criterion must be a function, but got {shown(function)}")
         registered = Criterion(
             name=function.__name__,
             better=better,
             unit=unit,
             version=version,
-            reads=frozenset(reads),
+            reads=parts,
             function=function,
             chance=chance,
             title=title,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
+from interventions.answers import continuations, greedy_answers
 from interventions.criteria.base import Scores, criterion, mean_scores
 from interventions.criteria.sharing import shared
 from interventions.data.base import Data
@@ -18,6 +17,7 @@ _BATCH = 64  # prompts
     better="higher",
     unit="F1",
     reads=("edits",),
+    version=2,
     title="Edit success",
     judges=("editing",),
     category="editing",
@@ -35,6 +35,7 @@ def edit_success(lm: LM, data: Data) -> Scores:
     better="higher",
     unit="F1",
     reads=("edits",),
+    version=2,
     title="Generalization",
     category="editing",
 )
@@ -56,6 +57,7 @@ def edit_generalization(lm: LM, data: Data) -> Scores:
     better="higher",
     unit="F1",
     reads=("locality",),
+    version=2,
     title="Locality",
     group="locality",
     judges=("editing",),
@@ -74,6 +76,7 @@ def edit_locality(lm: LM, data: Data) -> Scores:
     better="higher",
     unit="share",
     reads=("locality", "base_answers"),
+    version=2,
     title="Preservation",
     group="locality",
     category="editing",
@@ -133,23 +136,13 @@ def token_f1(answer: Sequence[int], target: Sequence[int]) -> float:
 def generated(lm: LM, pairs: tuple[tuple[str, str], ...]) -> list[tuple[list[int], list[int]]]:
     """Generate greedily; return (ids of the answer, ids of the target) for each (prompt, target).
 
-    The two are equally long.
+    The answer is no longer than the target, and neither has special tokens.
     """
     results: list[tuple[list[int], list[int]]] = []
     for batch in batches(pairs, _BATCH):
-        targets = [
-            lm.tokenizer.encode(" " + target, add_special_tokens=False) for _, target in batch
-        ]
-        prompts = lm.encode([prompt for prompt, _ in batch], padding_side="left")
-        with torch.inference_mode():
-            output = lm.model.generate(
-                **prompts,
-                max_new_tokens=max(map(len, targets)),
-                do_sample=False,
-                pad_token_id=lm.tokenizer.pad_token_id,
-            )
-        answers = output[:, prompts["input_ids"].shape[1] :].tolist()
+        asked = continuations(lm.tokenizer, batch)
+        answers = greedy_answers(lm, asked)
         results += [
-            (answer[: len(target)], target) for answer, target in zip(answers, targets, strict=True)
+            (answer, expected.answer) for answer, expected in zip(answers, asked, strict=True)
         ]
     return results

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from interventions.anatomy import context_length
 from interventions.criteria.base import Scores, criterion, standard_error
 from interventions.data.base import Data
 from interventions.lm import LM, batches
@@ -17,21 +18,23 @@ _BATCH = 2048  # tokens
     better="lower",
     unit="perplexity",
     reads=("test_text", "window"),
+    version=2,
     title="WikiText perplexity",
     judges=("compression",),
 )
 def wikitext_ppl(lm: LM, data: Data) -> Scores:
     """Measure exp of the mean negative log-likelihood per token of the *test* split.
 
-    Texts are cut into windows of ``data.window`` tokens that do not overlap. An item is a window;
-    its score is its mean negative log-likelihood in nats, and the standard error follows from
-    these by the delta method.
+    Texts are cut into windows of ``data.window`` tokens that do not overlap, or of as many as the
+    model can read, if that is less. An item is a window; its score is its mean negative
+    log-likelihood in nats, and the standard error follows from these by the delta method.
 
     Source: paper, section 3.1; Merity et al. 2017.
     """
     total_loss, token_count = 0.0, 0
     items: dict[str, float] = {}
-    for batch in batches(_windows(lm, data), max(1, _BATCH // data.window)):
+    window = min(data.window, context_length(lm.model) or data.window)
+    for batch in batches(_windows(lm, data, window), max(1, _BATCH // window)):
         encoded = lm.tokenizer.pad(
             {"input_ids": batch}, return_tensors="pt", padding_side="right"
         ).to(lm.device)
@@ -65,10 +68,10 @@ def exp(mean_loss: float) -> float:
         return math.inf
 
 
-def _windows(lm: LM, data: Data) -> list[list[int]]:
+def _windows(lm: LM, data: Data, window: int) -> list[list[int]]:
     windows = []
     for text in data.test_text:
         ids = lm.tokenizer.encode(text)
-        windows += [ids[start : start + data.window] for start in range(0, len(ids), data.window)]
+        windows += [ids[start : start + window] for start in range(0, len(ids), window)]
     # nothing predicts a window's first token
-    return [window for window in windows if len(window) > 1]
+    return [ids for ids in windows if len(ids) > 1]

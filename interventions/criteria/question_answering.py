@@ -104,7 +104,7 @@ def accuracies(lm: LM, questions: Questions) -> dict[str, dict[str, float]]:
     harness = HFLM(
         pretrained=lm.model,
         tokenizer=lm.tokenizer,
-        batch_size=max(1, min(128, _LOGITS // lm.model.config.vocab_size)),
+        batch_size=max(1, min(128, _LOGITS // lm.model.config.get_text_config().vocab_size)),
     )
     results = evaluate(harness, tasks(questions), bootstrap_iters=0, log_samples=True)
     right_answers: dict[str, dict[str, float]] = {}
