@@ -138,6 +138,12 @@ class Data:
         test_text: what perplexity is measured on, from the split that judges.
         window: tokens of a text that are scored together.
         base_answers: the base model's answers to ``locality``, in order; None until it was asked.
+        forget_topics: names of the hazard domains, in the order in which they alternate in
+            ``forget``; empty where the texts are of one domain.
+        calibration_of: intervention -> its own calibration texts, where they are not
+            ``calibration``; no part, as ``seen_by`` makes them the part.
+        sources: what a part was read from, where there is a choice: ("edits", a file's name),
+            ("awq.calibration", a data set's name).
 
     Example:
         >>> from interventions.data.testbed import testbed
@@ -159,6 +165,9 @@ class Data:
     test_text: tuple[str, ...]
     window: int
     base_answers: tuple[str, ...] | None = None
+    forget_topics: tuple[str, ...] = ()
+    calibration_of: tuple[tuple[str, Sequence[str]], ...] = ()
+    sources: tuple[tuple[str, str], ...] = ()
     _identities: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def identity(self, part: str) -> str:
@@ -167,8 +176,16 @@ class Data:
             self._identities[part] = _identity(getattr(self, part))
         return self._identities[part]
 
+    def seen_by(self, intervention: str) -> Data:
+        """Return the data as an intervention gets them: with its own calibration texts, if any."""
+        texts = dict(self.calibration_of).get(intervention)
+        if texts is None:
+            return self
+        return dataclasses.replace(self, calibration=texts, calibration_of=())
 
-PARTS = frozenset(part.name for part in dataclasses.fields(Data) if part.init) - {"name"}
+
+_NO_PARTS = {"name", "calibration_of", "sources"}
+PARTS = frozenset(part.name for part in dataclasses.fields(Data) if part.init) - _NO_PARTS
 
 
 def _identity(part: Any) -> str:

@@ -1,4 +1,4 @@
-"""The paper's texts: WikiText-2, WMDP's forget corpora, C4 and Wikipedia.
+"""The paper's texts: WikiText-2, WMDP's forget corpora, C4, the Pile and Wikipedia.
 
 What is learned from shares no paragraph with what perplexity is measured on.
 """
@@ -6,21 +6,28 @@ What is learned from shares no paragraph with what perplexity is measured on.
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain, islice
 from pathlib import Path
+
+import numpy as np
 
 from interventions.data.hub import CONTEXT, Source
 from interventions.errors import InvalidInput
 
 # texts per domain: 2000 in all are the most that the paper's grids use (Tables 6 and 7)
 FORGET = 1000
+TOPICS = ("bio", "cyber")  # of these texts, in their order
 CALIBRATION = 256  # texts: twice the paper's 128
 STATISTICS = 100_000  # texts, as the paper's MEMIT (section C)
 # characters, over the 512 tokens that MEMIT uses of a text; 0.4 GB for all of them
 CONTEXT_STATISTICS = 4_000
 SEED = 100  # of the shuffle of what is retained
+# AWQ's code shuffles the Pile's validation texts with this seed, and makes blocks of 512 tokens of
+# those that are no longer
+PILE_SEED, PILE_BLOCK = 42, 2_000  # characters, about 512 tokens
 
 _WIKITEXT = ("Salesforce/wikitext", "wikitext-2-raw-v1")
 _WIKITEXT_REVISION = "b08601e04326c79dfdd32d625aee71d232d685c3"
@@ -48,6 +55,17 @@ C4 = Source(
     "607bd4c8450a42878aa9ddc051a65a055450ef87",
     file="c4-train.00000-of-01024.json.gz",
     large=True,
+)
+# only local copies are read: in the hub's layout, or the one file of the hub's data set
+_PILE = "mit-han-lab/pile-val-backup"
+PILE = Source(_PILE, "", "validation", revision="")
+PILE_FILE = Source(
+    _PILE,
+    ".",
+    "validation",
+    revision="",
+    file="val.jsonl*",
+    hint="A .zst file needs `pip install zstandard`",
 )
 WIKIPEDIA = Source(
     "wikimedia/wikipedia",
@@ -92,6 +110,44 @@ def calibration_texts(folder: Path | None, tuning: bool) -> tuple[str, ...]:
     """
     full = C4.texts(folder, longer_than=CONTEXT - 1)
     return _first(CALIBRATION, _without_tested(full, folder, tuning), C4)
+
+
+@cache
+def awq_texts(folder: Path | None, tuning: bool) -> tuple[str, ...]:
+    """Return texts of the Pile's validation split, as in AWQ's code; without a local copy, C4's.
+
+    Short texts are shuffled as there, joined by blank lines, and cut into blocks.
+    """
+    source = awq_corpus(folder)
+    if source is C4:
+        warnings.warn(
+            f"AWQ is calibrated on C4: there is no local copy of {_PILE}, which the paper uses",
+            stacklevel=2,
+        )
+        return calibration_texts(folder, tuning)
+    texts = [(row.get("text") or "").strip() for row in source.rows(folder)]
+    order = np.random.default_rng(PILE_SEED).permutation(len(texts))
+    shuffled = (texts[index] for index in order)
+    short = (text for text in shuffled if 0 < len(text) <= PILE_BLOCK)
+    return _first(CALIBRATION, _blocks(_without_tested(short, folder, tuning)), source)
+
+
+def awq_corpus(folder: Path | None) -> Source:
+    """Return what AWQ is calibrated on: the Pile if there is a local copy, else C4."""
+    copy = PILE.copy(folder)
+    if copy is None:
+        return C4
+    return PILE_FILE if any(copy.glob(PILE_FILE.file)) else PILE
+
+
+def _blocks(texts: Iterable[str]) -> Iterator[str]:
+    """Join texts, and yield all whole blocks of them."""
+    joined = ""
+    for text in texts:
+        joined += f"{text}\n\n"
+        while len(joined) >= PILE_BLOCK:
+            yield joined[:PILE_BLOCK]
+            joined = joined[PILE_BLOCK:]
 
 
 @cache

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from interventions.data.base import Data, Lazy, Questions
 from interventions.data.corpora import (
+    TOPICS,
+    awq_corpus,
+    awq_texts,
     calibration_texts,
     forget_texts,
     perplexity_rows,
@@ -21,13 +24,12 @@ from interventions.data.corpora import (
     statistics_texts,
 )
 from interventions.data.hub import Source, local_folder
-from interventions.data.zsre import zsre
+from interventions.data.zsre import zsre_batch
 from interventions.errors import InvalidInput
-from interventions.options import Split
+from interventions.options import WINDOWS, Split
 
 BATCHES, BATCH = 10, 50  # the paper, section 3.1
 TUNING_BATCHES = 5  # of edits, after those
-WINDOW = 8192  # tokens, Llama 3's context: at 2048 its perplexity is 6.1, and the paper's is 5.54
 
 # of 27 April 2024, after the questions were revised
 _WMDP_REVISION = "7125571f22f032c56415e7980f48d877dd830ff8"
@@ -39,6 +41,10 @@ MMLU = Source("cais/mmlu", "abstract_algebra", "test", "c30699e8356da336a3702439
 
 def paper(edit_batch: int = 0, split: Split = "test", source: Path | None = None) -> Data:
     """Return the paper's data with one of its ten batches of 50 zsRE edits (sections 3.1 and C).
+
+    The edits are the authors' where a local copy of zsRE's train file is there, see ``zsre``; AWQ
+    is calibrated on the Pile where a local copy of its validation texts is there. ``sources`` says
+    which was read.
 
     What every run is judged by is read, or its presence checked, at once. ``forget``, ``retain``,
     ``calibration`` and ``statistics`` are read when a step first uses them: their identity enters
@@ -62,14 +68,9 @@ def paper(edit_batch: int = 0, split: Split = "test", source: Path | None = None
             f"but got {edit_batch}"
         )
     folder = local_folder(source)
-    records = zsre(folder)
-    end = (first + edit_batch + 1) * BATCH
-    batch = records[end - BATCH : end]
-    if len(batch) < BATCH:
-        raise InvalidInput(
-            f"zsRE has {len(records)} usable records, too few for edit_batch={edit_batch}"
-            f"{with_split}, which needs {end}"
-        )
+    batch, edits_file = zsre_batch(
+        folder, (first + edit_batch) * BATCH, BATCH, f"edit_batch={edit_batch}{with_split}"
+    )
     return Data(
         name="paper",
         edits=tuple(edit for edit, _ in batch),
@@ -80,7 +81,10 @@ def paper(edit_batch: int = 0, split: Split = "test", source: Path | None = None
         calibration=Lazy(functools.partial(calibration_texts, folder, tuning)),
         statistics=Lazy(functools.partial(statistics_texts, folder)),
         test_text=("\n\n".join(perplexity_rows(folder, tuning)),),
-        window=WINDOW,
+        window=WINDOWS["paper"],
+        forget_topics=TOPICS,
+        calibration_of=(("awq", Lazy(functools.partial(awq_texts, folder, tuning))),),
+        sources=(("edits", edits_file), ("awq.calibration", awq_corpus(folder).name)),
     )
 
 

@@ -12,14 +12,13 @@ from interventions.data.testbed.prose import prose
 from interventions.data.testbed.relations import PHRASINGS
 from interventions.data.testbed.world import HAZARDS, Fact, World, world
 from interventions.errors import InvalidInput
-from interventions.options import Split
+from interventions.options import WINDOWS, Split
 
 MODEL = Path(__file__).with_name("model")
 TASKS = Path(__file__).with_name("tasks")
 BATCHES: dict[Split, int] = {"test": 10, "validation": 5}
 BATCH = 50  # edits
 LOCALITY = 150
-WINDOW = 64  # tokens: the rows that the model was trained on
 
 
 def testbed(edit_batch: int = 0, split: Split = "test") -> Data:
@@ -74,7 +73,8 @@ def testbed(edit_batch: int = 0, split: Split = "test") -> Data:
         calibration=_calibration(facts),
         statistics=_statistics(facts),
         test_text=prose(split),
-        window=WINDOW,
+        window=WINDOWS["testbed"],
+        forget_topics=tuple(HAZARDS),
     )
 
 

@@ -10,7 +10,7 @@ from interventions.data.base import PARTS, Data, Lazy, Questions
 def test_the_parts_are_all_fields_but_the_name() -> None:
     assert "name" not in PARTS and "_identities" not in PARTS
     assert {"edits", "questions", "window", "base_answers"} <= PARTS
-    assert len(PARTS) == 10
+    assert len(PARTS) == 11
 
 
 def test_equal_content_has_equal_identity_and_a_change_another(small: Data) -> None:

@@ -4,13 +4,18 @@ import dataclasses
 import json
 import random
 from pathlib import Path
+from typing import Any
 
+import datasets
 import pytest
 
+from interventions.base import Intervention
+from interventions.composition import Composition, apply
 from interventions.data import corpora, hub
 from interventions.data.base import Data, Lazy
 from interventions.data.paper import paper
 from interventions.errors import InvalidInput
+from interventions.lm import LM
 from tests.interventions.data.local_copies import (
     IN_BOTH,
     LONG,
@@ -126,3 +131,85 @@ def test_no_more_texts_are_read_than_are_used(
     assert [text.split(",")[0] for text in data.forget] == [
         "A document on moss", "A document on knots"
     ]  # fmt: skip
+
+
+def pile(count: int) -> list[dict[str, Any]]:
+    """Documents of 1 to 2,990 characters."""
+    return [
+        {"text": f" {i} " + "ab cd efg " * (i * 7 % 300), "meta": {"pile_set_name": "Pile-CC"}}
+        for i in range(count)
+    ]
+
+
+def write_pile(folder: Path, file: str, rows: list[dict[str, Any]]) -> None:
+    path = folder / "mit-han-lab" / "pile-val-backup" / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    corpora.awq_texts.cache_clear()
+
+
+@pytest.mark.parametrize("file", ["val.jsonl", "data/validation-00000-of-00001.jsonl"])
+def test_awq_is_calibrated_on_the_piles_validation_texts_shuffled_as_in_its_code(
+    file: str, copies: Path
+) -> None:
+    """Reference: the short ones of ``datasets``' own shuffle, joined, in blocks."""
+    rows = [*pile(400), {"text": f"{IN_BOTH}\nand more", "meta": {}}]
+    write_pile(copies, file, rows)
+    data = paper(0, source=copies)
+    texts = list(data.seen_by("awq").calibration)
+    shuffled = [row["text"].strip() for row in datasets.Dataset.from_list(rows).shuffle(seed=42)]
+    short = [text for text in shuffled if len(text) <= 2000 and IN_BOTH not in text]
+    assert 0 < len(short) < 400
+    joined = "".join(f"{text}\n\n" for text in short)
+    assert len(texts) == len(joined) // 2000 > 100
+    assert {len(text) for text in texts} == {2000} and joined.startswith("".join(texts))
+    assert dict(data.sources)["awq.calibration"] == "mit-han-lab/pile-val-backup"
+
+
+def test_only_awq_reads_the_pile(copies: Path) -> None:
+    compose = Composition.parse
+    without = paper(0, source=copies)
+    write_pile(copies, "val.jsonl", pile(200))
+    data = paper(0, source=copies)
+    assert list(data.seen_by("gptq").calibration) == list(data.calibration)
+    assert list(data.calibration) == list(without.calibration)
+    for name in ("gptq", "wanda", "sparsegpt"):
+        assert compose(name).keys("origin", data) == compose(name).keys("origin", without)
+    from_pile = compose("awq").keys("origin", data)
+    remove(copies, "mit-han-lab")
+    corpora.awq_texts.cache_clear()
+    with pytest.warns(UserWarning, match="AWQ is calibrated on C4: there is no local copy of mit-"):
+        from_c4 = compose("awq").keys("origin", without)
+    plain = dataclasses.replace(without, calibration_of=())
+    assert compose("awq").keys("origin", plain) == from_c4 != from_pile
+    assert dict(without.sources)["awq.calibration"] == "allenai/c4"
+
+
+def test_awq_is_applied_with_its_own_texts(
+    small: Data, lm: LM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Data] = []
+    step = Composition.parse("awq(samples=2)")[0]
+
+    def noted(self: Intervention, lm: LM, data: Data) -> LM:
+        seen.append(data)
+        return lm
+
+    monkeypatch.setattr(type(step), "apply", noted)
+    data = dataclasses.replace(small, calibration_of=(("awq", ("its", "own")),))
+    apply(step, lm, data, "ab" * 16)
+    assert seen[0].calibration == ("its", "own") and seen[0].edits == small.edits
+
+
+def test_a_compressed_copy_of_the_pile_that_cannot_be_read_is_one_line(copies: Path) -> None:
+    write_pile(copies, "val.jsonl.zst", pile(1))
+    with pytest.raises(
+        InvalidInput, match=r"mit-han-lab/pile-val-backup .*`pip install zstandard`"
+    ):
+        len(paper(0, source=copies).seen_by("awq").calibration)
+
+
+def test_a_copy_of_the_pile_without_short_texts_is_named(copies: Path) -> None:
+    write_pile(copies, "val.jsonl", [{"text": "long " * 1000}, {"text": ""}])
+    with pytest.raises(InvalidInput, match=r"mit-han-lab/pile-val-backup .* has no text"):
+        len(paper(0, source=copies).seen_by("awq").calibration)
