@@ -18,7 +18,9 @@ from interventions.criteria.editing import locality_answers
 from interventions.data.base import Data
 from interventions.lm import LM
 from interventions.options import Recompress
+from interventions.step_metrics import recorded_metrics
 from tracking.plan import Plan
+from tracking.step_facts import IDENTITY, StepFacts
 
 if TYPE_CHECKING:  # tracking.checkpoints imports this module to restore a run
     from tracking.checkpoints.store import Checkpoints
@@ -62,6 +64,8 @@ class Chain:
         self.scores: dict[int, dict[str, Scores]] = {}
         self.run_id = ""
         self._costs: dict[str, Cost] = {}
+        self._facts: dict[str, StepFacts] = {}
+        self._weights = ""  # the fingerprint of ``lm``, where it is known
         self._data: Data | None = None
 
     @property
@@ -79,6 +83,16 @@ class Chain:
     def cost_of_step(self, k: int) -> Cost | None:
         """Return what applying step k cost, here or when its checkpoint was stored, if known."""
         return self._costs.get(self.keys[k]) or self.checkpoints.cost(self.keys[k])
+
+    def facts_of_step(self, k: int) -> StepFacts | None:
+        """Return what applying step k showed, here or before; None if that is not known."""
+        key = self.keys[k]
+        if key not in self._facts:
+            stored = StepFacts.from_json(self.checkpoints.values.load(key, IDENTITY))
+            if stored is None:
+                return None
+            self._facts[key] = stored
+        return self._facts[key]
 
     def may_recompress(self) -> bool:
         """Return whether there is anything that could have to be compressed again."""
@@ -144,13 +158,16 @@ class Chain:
         return self.lm
 
     def checkpoint_folder(self, k: int) -> Path:
-        """Return the folder of the checkpoint after k interventions; it is stored if it was not.
+        """Return the folder of the checkpoint after k interventions, verified.
+
+        It is stored if it was not, or was damaged.
 
         Raises:
             OSError: there is no room for it.
         """
         key = self.keys[k]
-        if key not in self.checkpoints:
+        # scores may be stored too, so that nothing has loaded and verified it
+        if not self.checkpoints.is_sound(key):
             lm = self.model_after(k)
             # model_after stores what is worth it
             if key not in self.checkpoints:
@@ -184,10 +201,10 @@ class Chain:
         return {name: (scores, measuring) for name, scores in scores_of_name.items()}
 
     def _base_answers(self) -> tuple[str, ...]:
-        identity = ["base_answers", self.plan.data.identity("locality")]
+        identity = ["base_answers", 2, self.plan.data.identity("locality")]
         values = self.checkpoints.values
         answers = values.load(self.keys[0], identity)
-        if answers is None:
+        if not _is_list_of_texts(answers):
             answers = list(locality_answers(self.model_after(0), self.plan.data))
             values.save(self.keys[0], identity, answers)
         return tuple(answers)
@@ -195,14 +212,25 @@ class Chain:
     def _apply(self, j: int) -> None:
         assert self.lm is not None
         key = self.keys[j]
-        with cost() as applying:
+        before = self._weights or self._fingerprint(self.lm)
+        with cost() as applying, recorded_metrics() as metrics:
             self.lm = apply(self.steps[j - 1], self.lm, self.plan.data, key)
+        self._weights = self._fingerprint(self.lm)
+        self._keep_facts(key, StepFacts(self._weights != before, metrics))
         self.position, self._costs[key] = j, applying
         self.steps_applied += 1
         self.seconds["apply"] += applying.seconds
         if self._worth_storing(j):
             with self._timed("save"):
                 self.checkpoints.save(key, self.lm, applying)
+
+    def _fingerprint(self, lm: LM) -> str:
+        with self._timed("save"):
+            return lm.fingerprint()
+
+    def _keep_facts(self, key: str, facts: StepFacts) -> None:
+        self._facts[key] = facts
+        self.checkpoints.values.save(key, IDENTITY, facts.as_json())
 
     def _worth_storing(self, j: int) -> bool:
         # a recompression is worth storing if the checkpoint that it goes on from is
@@ -213,16 +241,24 @@ class Chain:
             return
         with self._timed("load"):
             settings = self.plan.settings
-            self.lm = LM.load(self.plan.source, settings.dtype, settings.device)
-            self.position = 0
+            self.lm = LM.load(
+                self.plan.source,
+                settings.dtype,
+                settings.device,
+                trust_remote_code=settings.trust_remote_code,
+                allow_pickle=settings.allow_pickle,
+            )
+            self.position, self._weights = 0, ""
 
     def _load(self, j: int) -> bool:
         settings = self.plan.settings
         with self._timed("load"):
-            loaded = self.checkpoints.load(self.keys[j], settings.dtype, settings.device)
+            loaded = self.checkpoints.load(
+                self.keys[j], settings.dtype, settings.device, settings.trust_remote_code
+            )
         if loaded is None:
             return False
-        self.lm, self.position = loaded[0], j
+        self.lm, self.position, self._weights = loaded[0], j, ""
         self.steps_reused = max(self.steps_reused, j)
         return True
 
@@ -233,3 +269,7 @@ class Chain:
             yield
         finally:
             self.seconds[activity] += time.perf_counter() - start
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)

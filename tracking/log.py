@@ -25,6 +25,8 @@ from interventions.criteria.base import CRITERIA, Scores
 from interventions.criteria.cost import Cost
 from tracking import catalogue, schema
 from tracking.plan import Plan
+from tracking.settings import setting_text
+from tracking.step_facts import StepFacts
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -87,6 +89,7 @@ class Log:
         self._steps: list[dict[str, Any]] = []
         self._items: list[pd.DataFrame] = []
         self._diverged: set[str] = set()
+        self._without_effect: list[str] = []
         self._waiting = _Batch()
         self._sent_at = time.monotonic()
         self._lock = threading.RLock()  # the heartbeat's thread sends what has waited
@@ -101,6 +104,7 @@ class Log:
             **schema.step_params(names),
             **schema.hyperparameter_params(plan.composition),
             **self._settings(),
+            **plan.sources(),
         }
         interventions = catalogue.facts_of_steps(plan.composition)
         criteria = catalogue.facts_of_criteria(CRITERIA.all().values())
@@ -113,12 +117,14 @@ class Log:
         self._add(params=params, tags=tags)
 
     def _settings(self) -> dict[str, str]:
-        requested = {name: str(getattr(self.plan.requested, name)) for name in schema.SETTINGS}
-        used = {name: str(getattr(self.plan.settings, name)) for name in schema.SETTINGS}
+        requested = {
+            name: setting_text(getattr(self.plan.requested, name)) for name in schema.SETTINGS
+        }
+        used = {name: setting_text(getattr(self.plan.settings, name)) for name in schema.SETTINGS}
         # `mlflow run` has logged what it was given, with the shell's quotes, and MLflow lets
         # nobody change a param: what was used goes into one of its own
         logged = {name: self._launched_params.get(name, requested[name]) for name in used}
-        always_shown = ("dtype", "device")
+        always_shown = ("dtype", "device", "window", "recompress")
         params = {name: requested[name] for name in requested if name not in self._launched_params}
         for name, value in used.items():
             if name in always_shown or logged[name] != value:
@@ -148,19 +154,24 @@ class Log:
         )
 
     @_timed
-    def checkpoint(self, step: int, intervention: Intervention, key: str, folder: Path) -> str:
+    def checkpoint(
+        self, step: int, intervention: Intervention, key: str, folder: Path, checksum: str
+    ) -> str:
         """Log a checkpoint as an artifact, and as a LoggedModel that points at it.
 
         Args:
             step: the number of interventions applied.
             intervention: the last of them.
             key: the checkpoint's.
-            folder: where its files are.
+            folder: where its files are, or what changed of them.
+            checksum: of all files of the full checkpoint; becomes a tag, by which what is
+                restored is verified.
 
         Returns:
             The LoggedModel's id.
         """
         artifact = schema.checkpoint_folder(step, intervention.name)
+        self._add(tags={schema.checksum_tag(step): checksum})
         self.client.log_artifacts(self.run_id, str(folder), artifact)
         tags = {schema.KEY: key, "composability.artifact": f"runs:/{self.run_id}/{artifact}"}
         model = mlflow.create_external_model(
@@ -183,6 +194,7 @@ class Log:
         applying: Cost | None,
         measuring: Cost,
         model_id: str | None,
+        facts: StepFacts | None = None,
     ) -> None:
         """Log the criteria after ``step`` interventions, and what they cost.
 
@@ -194,6 +206,7 @@ class Log:
             applying: what applying the intervention cost, if known.
             measuring: what measuring cost.
             model_id: the LoggedModel to link the metrics to, if there is one.
+            facts: what applying the intervention showed, if known.
         """
         metrics = {name: scores.value for name, scores in measured.items()}
         metrics |= {f"{schema.STDERR}{name}": scores.stderr for name, scores in measured.items()}
@@ -201,6 +214,9 @@ class Log:
         metrics[schema.PEAK_MEMORY] = max(measuring.peak_gib, applying.peak_gib if applying else 0)
         if applying:
             metrics[schema.SECONDS_APPLY] = applying.seconds
+        if facts:
+            metrics |= facts.metrics
+            self._without_effect += [] if facts.changed else [str(step)]
         self._add_metrics(metrics, step, model_id)
         self._diverged |= {name for name, scores in measured.items() if math.isinf(scores.value)}
         exact_scores = {
@@ -225,6 +241,8 @@ class Log:
     def end(self) -> None:
         """Log the files of all steps and the last tags, and send all that waits."""
         self._log_files()
+        if self._without_effect:
+            self._add(tags={schema.WITHOUT_EFFECT: ",".join(self._without_effect)})
         if self._diverged:
             self._add(tags={schema.DIVERGED: ",".join(sorted(self._diverged))})
         seconds = {schema.SECONDS_LOG: self.seconds, schema.SECONDS_LOAD: self.seconds_load}

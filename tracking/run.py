@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,16 +27,21 @@ from mlflow.tracking.context.registry import resolve_tags
 from tqdm import tqdm
 
 from interventions import moved
+from interventions.arguments import checked
 from interventions.composition import Composition
+from interventions.errors import plain_text
 from tracking import lifecycle, schema, store
 from tracking.chain import Chain, keep_all
 from tracking.checkpoints import delta
+from tracking.checkpoints.integrity import content_checksum
 from tracking.checkpoints.store import Checkpoints
 from tracking.log import Log
+from tracking.passwords import check_no_passwords
 from tracking.plan import Plan, plan_run
 from tracking.settings import Settings
 
 
+@checked
 def run(
     composition: Composition | str,
     *,
@@ -44,10 +50,13 @@ def run(
     seed: int = 0,
     edit_batch: int = 0,
     split: str = "test",
-    recompress: str = "auto",
+    window: int = 0,
+    recompress: str = "preset",
     checkpoints: str = "all",
     device: str = "auto",
     dtype: str = "auto",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
     experiment: str = store.EXPERIMENT,
     cache: Checkpoints | None = None,
 ) -> str:
@@ -66,12 +75,15 @@ def run(
         split: the data that judges the composition and that the edits come from: "test";
             "validation", for tuning; "held_out", on the paper's data: "test" without the questions
             that "validation" asks.
-        recompress: "auto", "never" or "paper": see Composition.recompression.
+        window: tokens that perplexity scores together; 0: as many as the data's own.
+        recompress: "auto" (as "preset" is here), "never" or "paper": see Composition.recompression.
         checkpoints: the steps whose checkpoints are logged as artifacts: "all", "last", "changed"
             (of every step the tensors that differ from the step before; ``load_checkpoint`` makes
             the full folder of them) or "none".
         device: "auto", "cpu" or "cuda".
         dtype: "auto" (float32 on CPU, bfloat16 on GPU), "float32", "bfloat16", "float16".
+        trust_remote_code: whether code that comes with the model may run.
+        allow_pickle: whether the model's weights may be pickled, where there are no others.
         experiment: name of the MLflow experiment; made if missing.
         cache: where computed checkpoints are stored; the checkout's by default.
 
@@ -87,10 +99,26 @@ def run(
         ...
         interventions.errors.InvalidInput: wanda.sparsity must be ...
     """
+    check_no_passwords({"composition": composition, "model": model, "experiment": experiment})
+    store.check_reachable()
+    plain_text("experiment", experiment)
     settings = Settings(
-        model, data, seed, edit_batch, split, recompress, checkpoints, device, dtype
+        model=model,
+        data=data,
+        seed=seed,
+        edit_batch=edit_batch,
+        split=split,
+        window=window,
+        recompress=recompress,
+        checkpoints=checkpoints,
+        device=device,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
     )
-    return track(plan_run(composition, settings), experiment, cache)
+    plan = plan_run(composition, settings)
+    # before a run is made: the cache's folder may not be writable
+    return track(plan, experiment, cache or Checkpoints())
 
 
 @dataclass(frozen=True)
@@ -201,16 +229,24 @@ def _step(chain: Chain, log: Log, k: int, last: bool) -> None:
         model_id = _log_checkpoint(chain, log, k)
     intervention = chain.steps[k - 1] if k else None
     applying = chain.cost_of_step(k) if k else None
-    log.step(k, intervention, chain.keys[k], scores, applying, measuring, model_id)
+    facts = chain.facts_of_step(k) if k else None
+    if intervention and facts and not facts.changed:
+        spec = intervention.spec(chain.plan.settings.data)
+        warnings.warn(
+            f"step {k}, {spec}, changed no weight: what follows is what was before it",
+            stacklevel=2,
+        )
+    log.step(k, intervention, chain.keys[k], scores, applying, measuring, model_id, facts)
 
 
 def _log_checkpoint(chain: Chain, log: Log, k: int) -> str:
     step, key, folder = chain.steps[k - 1], chain.keys[k], chain.checkpoint_folder(k)
+    checksum = content_checksum(folder)
     if chain.plan.settings.checkpoints != "changed":
-        return log.checkpoint(k, step, key, folder)
+        return log.checkpoint(k, step, key, folder, checksum)
     with tempfile.TemporaryDirectory(prefix="composability-changed-") as aside:
         delta.write_changes(chain.checkpoint_folder(k - 1), folder, Path(aside))
-        return log.checkpoint(k, step, key, Path(aside))
+        return log.checkpoint(k, step, key, Path(aside), checksum)
 
 
 if __name__ == "__main__":

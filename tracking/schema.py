@@ -22,11 +22,17 @@ SETTINGS = (
     "split",
     "dtype",
     "device",
+    "window",
     "recompress",
     "checkpoints",
+    "trust_remote_code",
+    "allow_pickle",
 )
 RECOMPRESSED_PARAM = "recompressed"
 USED = "used."  # what a setting came to: used.dtype = float32 where dtype = auto
+
+FROM = "_from"  # what a part of the data was read from, where there is a choice: edits_from
+VERSION = "version"  # of an intervention: wanda.version, beside its hyperparameters
 
 # metrics; MLflow's step is the number of interventions applied
 STDERR = "stderr/"
@@ -49,8 +55,13 @@ CHOSEN = "composability.chosen"  # "true" on the runs of the trial that a study 
 PRUNED = "composability.pruned"  # after how many training steps a trial was given up
 PARENT = "mlflow.parentRunId"
 RECOMPRESSED = "composability.recompressed"
+# of every checkpoint that was logged, by step: one checksum of all its files. An artifact's author
+# may change the sums beside it, but not a tag
+CHECKSUM = "composability.checksum/"
 REUSED_PREFIX = "composability.reused_prefix"
 DIVERGED = "composability.diverged"
+# the numbers of the steps that changed no weight: "2,3"
+WITHOUT_EFFECT = "composability.without_effect"
 # the facts of what a run applied and measured, see catalogue.py
 ABOUT_INTERVENTIONS = "composability.interventions"
 ABOUT_CRITERIA = "composability.criteria"
@@ -58,6 +69,7 @@ PUBLISHED = "composability.published"  # the paper's table that prints a run's n
 PID, HOST = "composability.pid", "composability.host"
 PROCESS_STARTED, HEARTBEAT = "composability.process_started", "composability.heartbeat"
 NOTE = "mlflow.note.content"
+REJECTED = "composability.rejected"  # why the run that `mlflow run` made was refused its input
 
 # artifacts
 CRITERIA_JSON, ITEMS = "criteria.json", "items.parquet"
@@ -65,6 +77,9 @@ TRACEBACK, CHECKPOINTS = "traceback.txt", "checkpoints"
 
 ARROW = " → "
 AGAIN = " (again)"
+
+
+MOST_RUN_NAME = 250  # characters: the column of MLflow's tables, which PostgreSQL enforces
 
 
 def run_name(steps: Sequence[str], again: Sequence[str] = ()) -> str:
@@ -78,7 +93,8 @@ def run_name(steps: Sequence[str], again: Sequence[str] = ()) -> str:
         >>> run_name(["wanda(sparsity=0.25)", "lora"], ["wanda(sparsity=0.25)"])
         'wanda(sparsity=0.25) → lora → wanda(sparsity=0.25) (again)'
     """
-    return ARROW.join([*steps, *(step + AGAIN for step in again)]) or "base model"
+    name = ARROW.join([*steps, *(step + AGAIN for step in again)]) or "base model"
+    return name if len(name) <= MOST_RUN_NAME else name[: MOST_RUN_NAME - 1] + "…"
 
 
 def pair_name(names: Iterable[str]) -> str:
@@ -113,7 +129,7 @@ def step_names(params: Mapping[str, str]) -> list[str]:
 
 
 def hyperparameter_params(steps: Iterable[Intervention]) -> dict[str, str]:
-    """Return every hyperparameter as ``<intervention>.<hyperparameter>``, defaults too.
+    """Return every hyperparameter as ``<intervention>.<hyperparameter>``, and every version.
 
     The column is the same in both orders. The second ``wanda`` of a composition is ``wanda_2``.
     """
@@ -124,6 +140,7 @@ def hyperparameter_params(steps: Iterable[Intervention]) -> dict[str, str]:
         count = count_of_name[step.name]
         prefix = step.name if count == 1 else f"{step.name}_{count}"
         params.update({f"{prefix}.{key}": str(value) for key, value in step.params().items()})
+        params[f"{prefix}.{VERSION}"] = str(step.version)
     return params
 
 
@@ -135,6 +152,16 @@ def checkpoint_folder(step: int, name: str) -> str:
         'checkpoints/1-wanda'
     """
     return f"{CHECKPOINTS}/{step}-{name}"
+
+
+def checksum_tag(step: int) -> str:
+    """Return the tag with the checksum of the full checkpoint after a step.
+
+    Example:
+        >>> checksum_tag(1)
+        'composability.checksum/1'
+    """
+    return f"{CHECKSUM}{step}"
 
 
 def from_store(value: float) -> float:
