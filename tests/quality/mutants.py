@@ -3,20 +3,16 @@
     python -m tests.quality.mutants --seed 1 --lines 80
 
 A mutant is killed if a test fails. The tests of the file are asked first, then those of its folder,
-then those of its package and the contracts; slow and full ones are not. Mutants are made in copies
-of the checkout, so the checkout itself is never changed. Survivors are printed; the exit status is
-1 if fewer than 95 % were killed.
+then those of its package and the contracts, and last the slow and full ones of the file. Mutants
+are made in copies of the checkout, so the checkout itself is never changed. Survivors are printed;
+the exit status is 1 if fewer than 95 % were killed.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import os
 import random
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,11 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.quality.copies import copy_checkout, first_failure
 from tests.quality.plain_words import PACKAGES, ROOT, python_files
 
 LEAST_KILLED = 0.95
-_NO_TESTS = 5  # pytest's exit status
-_SECONDS = 600  # a mutant that makes its tests hang is killed by them
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Lt: ("<", "<="),
@@ -217,22 +212,27 @@ def draw(seed: int, lines: int) -> list[Mutant]:
     return [generator.choice(by_line[place]) for place in chosen]
 
 
-def test_rounds(path: str) -> list[list[str]]:
-    """Return the tests to ask about a file, the nearest first.
+_QUICK, _LONG = "not slow and not full", "slow or full"
+
+
+def test_rounds(path: str) -> list[tuple[list[str], str]]:
+    """Return the tests to ask about a file, the nearest first, and which of them, as marked.
 
     Example:
-        >>> test_rounds("tracking/store.py")[0]
+        >>> test_rounds("tracking/store.py")[0][0]
         ['tests/tracking/test_store.py', 'tests/tracking/test_store_kinds.py']
     """
     folder, stem = Path("tests") / Path(path).parent, Path(path).stem
     while not (ROOT / folder).is_dir():
         folder = folder.parent
-    nearest = sorted((ROOT / folder).glob(f"test_{stem}*.py"))
+    files = sorted((ROOT / folder).glob(f"test_{stem}*.py"))
+    nearest = [file.relative_to(ROOT).as_posix() for file in files]
     package = Path("tests") / Path(path).parts[0]
     return [
-        [file.relative_to(ROOT).as_posix() for file in nearest],
-        [folder.as_posix()],
-        [package.as_posix(), "tests/test_contracts.py"],
+        (nearest, _QUICK),
+        ([folder.as_posix()], _QUICK),
+        ([package.as_posix(), "tests/test_contracts.py"], _QUICK),
+        (nearest, _LONG),
     ]
 
 
@@ -243,38 +243,17 @@ def is_killed(mutant: Mutant, copy: Path, rounds: int) -> bool:
     """
     target = copy / mutant.path
     source = target.read_text()
-    for tests in test_rounds(mutant.path)[:rounds]:
+    for tests, marked in test_rounds(mutant.path)[:rounds]:
         target.write_text(mutant.applied(source))
         try:
-            failed = _failed(tests, copy) if tests else []
+            failed = first_failure(tests, copy, marked) if tests else []
         finally:
             target.write_text(source)
-        if failed and not _failed(failed, copy):
+        if failed and not first_failure(failed, copy, marked):
             return True
         if failed:
             print(f"these fail without a mutant too: {' '.join(failed)}", flush=True)
     return False
-
-
-def _failed(tests: Sequence[str], copy: Path) -> Sequence[str]:
-    """Return the first test that fails (all that were asked if it has no name), or nothing."""
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not full", "-rfE"]
-    environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
-    try:
-        ended = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *tests],
-            cwd=copy,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return tests
-    if ended.returncode in (0, _NO_TESTS):
-        return []
-    named = re.findall(r"^(?:FAILED|ERROR) (\S+::.+?)(?: - .*)?$", ended.stdout, re.MULTILINE)
-    return named[:1] or tests
 
 
 def main() -> int:
@@ -283,7 +262,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lines", type=int, default=80)
     parser.add_argument("--workers", type=int, default=2, help="mutants that are tried at once")
-    parser.add_argument("--rounds", type=int, default=3, help="1: the file's own tests only")
+    parser.add_argument("--rounds", type=int, default=4, help="1: the file's own tests only")
     options = parser.parse_args()
     mutants = draw(options.seed, options.lines)
     with tempfile.TemporaryDirectory() as folder:
@@ -295,11 +274,7 @@ def main() -> int:
 
 
 def _survivors(mutants: Sequence[Mutant], workers: int, rounds: int, folder: Path) -> list[str]:
-    copies = [folder / f"copy{number}" for number in range(workers)]
-    ignored = shutil.ignore_patterns(".git", ".venv", ".cache", "mlruns", "mlflow.db*", ".*_cache")
-    for copy in copies:
-        shutil.copytree(ROOT, copy, ignore=ignored)
-    free = list(copies)
+    free = [copy_checkout(folder / f"copy{number}") for number in range(workers)]
 
     def survives(mutant: Mutant) -> str:
         copy = free.pop()

@@ -1,8 +1,9 @@
 """A store's address is printed without its password."""
 
 import pytest
-import requests
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.utils import rest_utils
 
 from interventions.errors import InvalidInput
 from tracking import query, store
@@ -76,13 +77,13 @@ def test_a_store_that_does_not_answer_is_named_without_its_password(
 def test_the_reason_is_told_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     address = f"http://ada:{SECRET}@host:5000"
 
-    def refuse(url: str, **options: object) -> None:
-        raise requests.RequestException(f"401 for url: {url}")
+    def refuse(*_: object, **options: object) -> None:
+        raise MlflowException(f"API request to {address} failed")
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    monkeypatch.setattr(requests, "get", refuse)
+    monkeypatch.setattr(rest_utils, "http_request", refuse)
     with pytest.raises(
-        InvalidInput, match=r"reached: 401 for url: http://ada:\*\*\*@host"
+        InvalidInput, match=r"reached: API request to http://ada:\*\*\*@host"
     ) as error:
         store.check_reachable()
     assert SECRET not in str(error.value)
@@ -94,6 +95,7 @@ def test_an_unknown_experiment_is_named_without_the_password(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ada:{SECRET}@host:5000")
     monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda self, name: None)
     monkeypatch.setattr(MlflowClient, "search_experiments", lambda self: [])
+    monkeypatch.setattr(store, "check_reachable", lambda **_: None)
     with pytest.raises(InvalidInput) as error:
         query.compositions("nope")
     assert "http://ada:***@host:5000" in str(error.value)

@@ -11,8 +11,10 @@ from interventions.criteria.base import CRITERIA, Criterion, Scores
 from interventions.criteria.cost import Cost
 from interventions.data.base import Data
 from interventions.lm import LM
+from tests.tracking.checkpoints.damage import flip_last_byte
 from tracking import chain as chain_module
 from tracking.chain import Chain
+from tracking.checkpoints.integrity import sha256
 from tracking.checkpoints.store import Checkpoints
 from tracking.plan import Plan, RunContext
 from tracking.settings import Settings
@@ -197,3 +199,24 @@ def test_the_base_model_is_stored_as_costing_nothing(context: RunContext, tmp_pa
     folder = Chain(plan, checkpoints).checkpoint_folder(0)
     assert folder == checkpoints.path(plan.keys[0])
     assert checkpoints.cost(plan.keys[0]) == Cost(0.0, 0.0)
+
+
+def test_a_checkpoint_is_verified_before_it_is_logged(context: RunContext, tmp_path: Path) -> None:
+    """Its scores may be stored, so that nothing else has loaded it."""
+    checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "magnitude")
+    folder = Chain(plan, checkpoints).checkpoint_folder(1)
+    checksum = sha256(folder / "model.safetensors")
+    flip_last_byte(folder / "model.safetensors")
+    with pytest.warns(UserWarning, match="is damaged"):
+        folder = Chain(plan, checkpoints).checkpoint_folder(1)
+    assert sha256(folder / "model.safetensors") == checksum
+
+
+def test_answers_of_another_form_are_asked_for_again(
+    measured: Counter[str], context: RunContext, tmp_path: Path
+) -> None:
+    checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "none")
+    identity = ["base_answers", plan.data.identity("locality")]
+    for odd in (3, {"a": 1}, ["text", 1]):
+        checkpoints.values.save(plan.keys[0], identity, odd)
+        assert Chain(plan, checkpoints).data.base_answers == ("answer",)

@@ -1,12 +1,15 @@
 """Whose process a run is, and whether it lives."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from tracking import schema
 from tracking.processes import (
@@ -55,6 +58,20 @@ def test_a_process_on_another_host_is_gone_after_a_long_silence() -> None:
     quiet = str(time.time() - SILENT_SECONDS + 60)
     assert is_process_gone({**tags, schema.HEARTBEAT: silent})
     assert not is_process_gone({**tags, schema.HEARTBEAT: quiet})
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {schema.PID: "x", schema.HOST: socket.gethostname(), schema.PROCESS_STARTED: "1"},
+        {schema.PID: "-1", schema.HOST: socket.gethostname(), schema.PROCESS_STARTED: "1"},
+        {schema.PID: "1", schema.HOST: socket.gethostname(), schema.PROCESS_STARTED: "soon"},
+        {schema.PID: "1", schema.HOST: "another"},
+        {schema.PID: "1", schema.HEARTBEAT: "now"},
+    ],
+)
+def test_somebody_elses_tags_do_no_harm(tags: dict[str, str]) -> None:
+    assert not is_process_gone(tags) and not is_run_dead(run_with(tags))
 
 
 def test_a_run_that_nobody_has_adopted_is_given_time() -> None:

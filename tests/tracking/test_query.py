@@ -4,8 +4,11 @@ import gc
 import math
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Param
 
 from tests.tracking.logged_runs import log_run
 from tracking import query, store
@@ -92,3 +95,54 @@ def test_runs_that_are_no_compositions_are_left_out(local_store: str) -> None:
     MlflowClient(local_store).create_run(experiment_id)
     log_run(local_store, experiment_id, 0)
     assert len(query.compositions()) == 1
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"seed": "abc"},
+        {"seed": "1.5", "edit_batch": str(10**30)},
+        {"edit_batch": "(" * 3000},
+        {"run_id": "x", "status": "y", "start_time": "z", "experiment_id": "9"},
+        {"ft.layers": "{[]: 1}", "split": "s"},
+    ],
+)
+def test_somebody_elses_params_do_no_harm(local_store: str, params: dict[str, str]) -> None:
+    experiment_id = store.ensure_experiment()
+    own = log_run(local_store, experiment_id, 0)
+    client = MlflowClient(local_store)
+    foreign = client.create_run(experiment_id).info.run_id
+    client.log_batch(
+        foreign, params=[Param(key, text) for key, text in {"composition": "x", **params}.items()]
+    )
+    client.log_metric(foreign, "model", 0.5)
+    frame = query.compositions().set_index("run_id")
+    assert set(frame.index) == {own, foreign} and frame.seed[own] == 0
+    assert frame.status[foreign] == "RUNNING" and frame.experiment_id[foreign] == experiment_id
+    assert frame.edit_batch[own] == 0 and frame.model[own] == "testbed"
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"data": "testbed"}, 64),
+        ({"data": "paper"}, 8192),
+        ({"data": "paper", "window": "0", "used.window": "2048"}, 2048),
+        ({"data": "paper", "window": "2048"}, 2048),
+        ({"data": "paper", "window": "wide"}, None),
+        ({"data": "somebody's"}, None),
+        ({}, None),
+    ],
+)
+def test_a_run_that_says_no_window_had_the_datas_own(
+    local_store: str, params: dict[str, str], expected: int | None
+) -> None:
+    client = MlflowClient(local_store)
+    run_id = client.create_run(store.ensure_experiment()).info.run_id
+    logged = {"composition": "none", **params}
+    client.log_batch(run_id, params=[Param(key, text) for key, text in logged.items()])
+    row = query.compositions().iloc[0]
+    if expected is None:
+        assert "window" not in row or pd.isna(row["window"])
+    else:
+        assert row["window"] == expected and isinstance(row["window"], int | np.integer)

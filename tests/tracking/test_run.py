@@ -14,6 +14,7 @@ from interventions.criteria.base import CRITERIA
 from interventions.data.testbed import MODEL
 from tests.tracking.recorded import artifacts, history
 from tracking import query, schema, store
+from tracking.checkpoints import load_checkpoint
 from tracking.checkpoints.store import Checkpoints
 from tracking.run import run
 
@@ -138,7 +139,7 @@ def test_the_last_checkpoint_is_the_recompressed_one(
 def test_infinite_criteria_survive_store_and_query(
     local_store: str, checkpoints: Checkpoints
 ) -> None:
-    run_id = run("ga(lr=1e30)", cache=checkpoints)
+    run_id = run("ga(lr=1000.0)", cache=checkpoints)
     row = query.compositions().set_index("run_id").loc[run_id]
     assert row.wikitext_ppl == math.inf
     assert "wikitext_ppl" in row.diverged
@@ -181,3 +182,23 @@ def test_an_adopted_run_keeps_what_the_launcher_logged(
     row = query.compositions().iloc[0]
     assert (row["model"], row["dtype"], row["seed"]) == (str(MODEL), "float32", 0)
     assert "first" not in row
+
+
+def test_a_run_says_the_window_and_the_recompression_that_it_had_and_is_restored(
+    local_store: str, checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    run_id = run("magnitude", window=32, cache=checkpoints)
+    default = run("magnitude", cache=checkpoints)
+    client = MlflowClient(local_store)
+    params = {id: client.get_run(id).data.params for id in (run_id, default)}
+    names = ("window", "used.window", "recompress", "used.recompress")
+    assert [params[run_id][name] for name in names] == ["32", "32", "preset", "auto"]
+    assert [params[default][name] for name in names] == ["0", "64", "preset", "auto"]
+    metrics = {id: client.get_run(id).data.metrics for id in (run_id, default)}
+    assert metrics[run_id]["wikitext_ppl"] > metrics[default]["wikitext_ppl"]
+    assert metrics[run_id]["mmlu"] == metrics[default]["mmlu"]
+    rows = query.compositions().set_index("run_id")
+    assert [rows.window[run_id], rows.window[default]] == [32, 64]
+    assert set(rows.recompress) == {"auto"}
+    folder = load_checkpoint(run_id, 1, tmp_path / "whole", checkpoints)
+    assert (folder / "config.json").exists()

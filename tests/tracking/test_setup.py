@@ -1,3 +1,4 @@
+import os
 import shlex
 import sys
 import tomllib
@@ -14,6 +15,7 @@ from mlflow.utils.virtualenv import _create_virtualenv
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from composability.command import main
 from tests.command_line import option_defaults
 from tracking import setup
 
@@ -82,6 +84,47 @@ def test_a_wheel_sets_up_its_store_only(
     setup.set_up()
     assert "environment none: this is no checkout" in capsys.readouterr().out
     assert not environments.exists()
+
+
+def test_the_stores_address_is_printed_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ada:s3cret@host/runs")
+    assert main(["setup", "--store"]) == 0
+    assert capsys.readouterr().out == "postgresql://ada:***@host/runs\n"
+
+
+def test_the_ui_gets_the_address_through_its_environment(
+    local_store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(os, "execve", lambda *call: calls.append(call))
+    main(["setup", "--ui", "5001", "--serve"])
+    ((program, words, environment),) = calls
+    assert program == sys.executable and "5001" in words and "sqlite" not in str(words)
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == local_store
+    assert capsys.readouterr().out.startswith("Open http://127.0.0.1:5001/#/experiments/")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [(["--serve"], "--serve needs --ui PORT"), (["--ui", "1", "--serve"], "is a server")],
+)
+def test_a_ui_that_cannot_be_served_is_said(
+    words: list[str],
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:s3cret@host:5000")
+    assert main(["setup", *words]) == 2
+    line = capsys.readouterr().err
+    assert reason in line and "s3cret" not in line and line.count("\n") == 1
+
+
+def test_make_ui_names_no_address() -> None:
+    recipe = (ROOT / "Makefile").read_text().split("\nui:")[1].split("\n\n")[0]
+    assert "--serve" in recipe and "uri" not in recipe and "--store" not in recipe
 
 
 # the project

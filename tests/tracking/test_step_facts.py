@@ -1,0 +1,47 @@
+"""What is known of a step: whether it changed a weight, and what it measured of itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from tracking import query, schema, store
+from tracking.checkpoints.store import Checkpoints
+from tracking.run import run
+from tracking.step_facts import StepFacts
+
+
+@pytest.mark.filterwarnings("ignore:step 2:UserWarning")
+def test_pruning_what_rounding_made_zero_is_said_to_have_no_effect(
+    local_store: str, tmp_path: Path
+) -> None:
+    """Two bits make over half of the weights 0: SparseGPT removes only such."""
+    spec = "rtn(bits=2) | magnitude(sparsity=0.05)"
+    message = r"step 2, magnitude\(sparsity=0.05\), changed no weight"
+    for _ in range(2):  # computed, and from the cache
+        with pytest.warns(UserWarning, match=message):
+            run_id = run(spec, checkpoints="none", cache=Checkpoints(tmp_path))
+        tags = MlflowClient(tracking_uri=store.uri()).get_run(run_id).data.tags
+        assert tags[schema.WITHOUT_EFFECT] == "2"
+    assert set(query.compositions().without_effect) == {"2"}
+
+
+def test_a_steps_own_metrics_are_logged_also_from_the_cache(
+    local_store: str, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        run_id = run("awq(samples=4)", checkpoints="none", cache=Checkpoints(tmp_path))
+        data = MlflowClient(tracking_uri=store.uri()).get_run(run_id).data
+        assert data.metrics["awq/scaled"] == 1.0 and schema.WITHOUT_EFFECT not in data.tags
+
+
+def test_facts_that_are_no_facts_are_none() -> None:
+    facts = StepFacts(False, {"awq/scaled": 0.5})
+    assert StepFacts.from_json(json.loads(json.dumps(facts.as_json()))) == facts
+    values: list[Any] = [None, [], {}, {"changed": 1, "metrics": {}}, {"changed": True}]
+    for value in values:
+        assert StepFacts.from_json(value) is None
