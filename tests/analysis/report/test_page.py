@@ -73,7 +73,7 @@ def test_names_from_the_store_cannot_inject_markup() -> None:
         columns = {"model": evil, "about_interventions": about, "odd.ratio": ratio}
         runs.append(run("ft | odd", edit_success=0.9, **columns))
         runs.append(run("odd | ft", edit_success=0.5, **columns))
-    assert evil not in page(frame(runs), ui=f"http://{evil}")
+    assert evil not in page(frame(runs), ui="http://host:5000")
 
 
 def test_the_page_says_what_is_missing_and_what_was_left_out() -> None:

@@ -46,7 +46,7 @@ def test_points_are_computed_with_the_requested_error() -> None:
     ("request_", "message"),
     [
         ({"items": "some"}, "items must be auto or all or none, but got 'some'"),
-        ({"error": "median"}, "error must be best or worst, but got 'median'"),
+        ({"error": "median"}, "error must be one of 'best', 'worst', but got 'median'"),
         ({"criteria": ("edit_sucess",)}, "no criterion 'edit_sucess'. Did you mean 'edit_success'"),
         ({"levels": {"sparsity": 0.6}}, "level sparsity=0.6: no run has it; .* 0.25, 0.5, 0.75"),
         ({"bounds": {"mmul": 0.4}}, "no criterion 'mmul'. Did you mean 'mmlu'"),

@@ -98,7 +98,7 @@ def test_output_is_a_folder_or_none(tmp_path: Path) -> None:
         ({"bounds": "mmlu>0.4"}, "bounds must be written like mmlu=0.4,wikitext_ppl=8, but got"),
         ({"bounds": "mmul=0.4"}, "no criterion 'mmul'. Did you mean 'mmlu'"),
         ({"bounds": "mmlu=2"}, "no level is within the bounds; mmlu lies in .* to "),
-        ({"error": "median"}, "error must be best or worst, but got 'median'"),
+        ({"error": "median"}, "error must be one of 'best', 'worst', but got 'median'"),
         ({"items": "some"}, "items must be auto or all or none, but got 'some'"),
         ({"output": __file__}, "output must be a folder, but .* is a file"),
     ],

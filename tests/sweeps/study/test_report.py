@@ -67,7 +67,7 @@ def test_the_command_has_every_step_and_the_data_if_they_are_not_the_testbed() -
 def test_the_command_has_every_setting_that_decides_what_is_computed() -> None:
     chosen = trial(0, [0.5])
     conclusion = Conclusion([chosen], [chosen], chosen, "rmu", {"wmdp": 0.5})
-    settings = {"model": "my models/8b", "seed": 3, "window": 128, "trust_remote_code": True}
+    settings: Any = {"model": "my models/8b", "seed": 3, "window": 128, "trust_remote_code": True}
     line = result_in_words(spec(WMDP, **settings), conclusion).split("\n")[-1]
     assert line == (
         "to run it: mlflow run . -P first=\"rmu\" -P model='my models/8b' -P seed=3 -P window=128"
