@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from analysis.report import files
 from analysis.report.run import read_output
 from interventions.errors import InvalidInput
 
@@ -33,3 +35,11 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(InvalidInput, match="nothing can be written into"):
         read_output(str(tmp_path / "new" / "folder"))
+
+
+def test_a_name_is_no_formula_in_a_csv_file(tmp_path: Path) -> None:
+    names = ["=1+1", "+1", "-1", "@sum", "plain"]
+    files._write_csv(pd.DataFrame({"name": names, "value": -1.0}), tmp_path / "names.csv")
+    cells = [line.partition(",")[0] for line in (tmp_path / "names.csv").read_text().splitlines()]
+    assert not any(cell.lstrip('"').startswith(("=", "+", "-", "@")) for cell in cells)
+    assert cells[-1] == "plain"
