@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, is_offline_mode, snapshot_download
+from huggingface_hub import HfApi, is_offline_mode, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     LocalEntryNotFoundError,
@@ -140,6 +140,18 @@ def texts(value: object) -> list[str]:
     if isinstance(value, list):
         return [text for item in value for text in texts(item)]
     return [] if value is None else [str(value)]
+
+
+def downloaded_commit(source: str, revision: str | None = None) -> str | None:
+    """Return which commit of a hub's model is in the cache: loading takes that one.
+
+    Args:
+        source: the model's id.
+        revision: of it; its main branch by default.
+    """
+    path = try_to_load_from_cache(source, CONFIG_NAME, revision=revision)
+    # the files of a commit are in a folder of its name
+    return Path(path).parent.name if isinstance(path, str) else None
 
 
 def _downloaded(source: str | Path, revision: str | None) -> Path:

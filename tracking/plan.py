@@ -19,7 +19,7 @@ from interventions.data.testbed import testbed
 from interventions.errors import LONGEST_PATH, InvalidInput, one_of, plain_text, shown, whole_number
 from interventions.files import file_digest
 from interventions.lm import skeleton
-from interventions.model_files import own_code
+from interventions.model_files import downloaded_commit, own_code
 from interventions.options import PRESET, PROFILES, RECOMPRESS, SPLITS, Split
 from tracking import schema
 from tracking.model_name import model_source
@@ -251,7 +251,9 @@ def _weights_identity(source: str, config: Any, with_code: bool = False) -> str:
     """
     folder = Path(source)
     if not folder.is_dir():
-        identity = f"{source}@{getattr(config, '_commit_hash', None)}"
+        # transformers 5 no longer says it on a config
+        commit = getattr(config, "_commit_hash", None) or downloaded_commit(source)
+        identity = f"{source}@{commit}"
         return f"{identity} with its code" if with_code else identity
     suffixes = (".safetensors", ".bin", ".json")
     paths = [path for path in folder.iterdir() if path.suffix in suffixes and path.is_file()]

@@ -14,6 +14,8 @@ from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
 from interventions.model_files import own_code, read_model_files
 from tests.interventions.model_folders import AUTO_MAP, folder_with_pickle, model_folder
+from tracking.plan import RunContext
+from tracking.settings import Settings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -55,6 +57,18 @@ def test_a_model_in_the_cache_is_loaded(cache: Path, tmp_path: Path, name: str, 
         model.save(tmp_path / source)
     files = [(tmp_path / source / "tokenizer_config.json") for source in ("hub", "folder")]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_two_commits_of_a_model_are_two_models(cache: Path, tmp_path: Path) -> None:
+    put(model_folder(tmp_path), cache, "owner/name")
+    assert model_files.downloaded_commit("owner/name") == COMMIT
+    assert RunContext(Settings(model="owner/name")).weights == f"owner/name@{COMMIT}"
+    other = "f" * 40
+    model = cache / "models--owner--name"
+    (model / "snapshots" / COMMIT).rename(model / "snapshots" / other)
+    (model / "refs" / "main").write_text(other)
+    assert RunContext(Settings(model="owner/name")).weights == f"owner/name@{other}"
+    assert model_files.downloaded_commit("owner/unknown") is None
 
 
 def test_a_pickle_on_the_hub_is_refused_in_the_same_words(cache: Path, tmp_path: Path) -> None:
