@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 
@@ -74,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # on cores shared with other processes, OpenMP threads that spin cost tenfold
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    as_python_writes_it, warnings.formatwarning = warnings.formatwarning, _warning_in_a_line
     try:
         status = cli.main(
             [_dashed(word) for word in (sys.argv[1:] if arguments is None else arguments)],
@@ -94,7 +96,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # a library's message may quote the store's address, which Python would print as it is
         print(without_secrets(text), file=sys.stderr)
         return _FAILED
+    finally:
+        warnings.formatwarning = as_python_writes_it
     return status if isinstance(status, int) else 0
+
+
+def _warning_in_a_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """Return a warning as the command line writes it: where in the code it arose helps nobody."""
+    return f"warning: {without_secrets(' '.join(str(message).split()))}\n"
 
 
 def _dashed(word: str) -> str:

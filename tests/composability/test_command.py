@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,21 @@ def test_the_command_runs_a_composition_and_says_where(
     assert (
         json.loads(run.data.tags["composability.interventions"])["rtn"]["category"] == "compression"
     )
+
+
+def test_a_warning_is_one_line_without_a_place_in_the_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = warnings.formatwarning
+
+    def warn(*arguments: object, **options: object) -> int:
+        # pytest keeps warnings from being written: ask for the text alone
+        text = "two\nlines of postgresql://ada:s3cret@host/runs"
+        print(warnings.formatwarning(text, UserWarning, "file.py", 1), file=sys.stderr, end="")
+        return 0
+
+    monkeypatch.setattr(cli, "main", warn)
+    assert main(["run"]) == 0
+    expected = "warning: two lines of postgresql://ada:***@host/runs\n"
+    assert capsys.readouterr().err == expected
+    assert warnings.formatwarning is before
