@@ -67,7 +67,7 @@ def run_program(command: list[str], folder: Path, expected_status: int = 0) -> s
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=3600,
     )
     assert process.returncode == expected_status, process.stdout
     return process.stdout

@@ -216,7 +216,7 @@ def test_answers_of_another_form_are_asked_for_again(
     measured: Counter[str], context: RunContext, tmp_path: Path
 ) -> None:
     checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "none")
-    identity = ["base_answers", plan.data.identity("locality")]
+    identity = ["base_answers", 2, plan.data.identity("locality")]
     for odd in (3, {"a": 1}, ["text", 1]):
         checkpoints.values.save(plan.keys[0], identity, odd)
         assert Chain(plan, checkpoints).data.base_answers == ("answer",)
