@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import is_offline_mode
+
 from interventions.errors import InvalidInput
 
 VARIABLE = "COMPOSABILITY_DATA"
+HUB = "the Hugging Face hub"
 # characters; shorter texts are no documents (Li et al. 2024, their code's ``min_len``)
 SHORTEST = 50
 CONTEXT = 10_000  # characters, over 2048 tokens of English: no method uses more of a text
@@ -79,7 +82,7 @@ class Source:
         except Exception as error:
             raise unreadable(
                 f"{self.name} ({self.files})",
-                tried=local or "the Hugging Face hub",
+                tried=local or HUB,
                 place=self.name,
                 folder=folder,
                 error=error,
@@ -148,12 +151,14 @@ def unreadable(
         hint: what else to do.
     """
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    if tried == HUB and is_offline_mode():
+        reason = "HF_HUB_OFFLINE is set"
     if folder is None:
         copies = f"{VARIABLE} is not set (a copy in the hub's layout goes to ${VARIABLE}/{place})"
     elif isinstance(tried, Path):
         copies = f"{VARIABLE} is {folder}"
     else:
         copies = f"{VARIABLE} is {folder}, which has no {place}"
-    return InvalidInput(
-        f"cannot read {data_set}: tried {tried}: {reason}; {copies}. {hint}".rstrip(". ")
-    )
+    # a long path may have the end of the line cut: what to do comes before it
+    advice = f". {hint}" if hint else ""
+    return InvalidInput(f"cannot read {data_set}: tried {tried}: {reason}{advice}; {copies}")
