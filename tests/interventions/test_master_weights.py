@@ -145,6 +145,13 @@ def test_adam_in_float16_is_refused() -> None:
     assert not any(weight.requires_grad for weight in lm.model.parameters())
 
 
+def test_adam_trains_in_bfloat16_where_that_is_asked_for() -> None:
+    step = FT(layers=(1,), steps=1, master_weights=False)
+    lm = small_lm(torch.bfloat16)
+    before = lm.fingerprint()
+    assert step.apply(lm, tiny_data()).fingerprint() != before
+
+
 def test_only_the_papers_ft_keeps_the_models_dtype() -> None:
     for name in ("ft", "ga", "gd", "rmu"):
         assert make(name).params()["master_weights"] is True

@@ -42,6 +42,14 @@ def test_the_colour_scale_ends_at_the_largest_value() -> None:
     assert matrices.most == 1.0
 
 
+def test_the_drawn_colours_go_from_none_to_the_largest_value() -> None:
+    runs = [run("ft | rmu", edit_success=0.9), run("rmu | ft", edit_success=0.6)]
+    (matrices,) = heats_of(frame(runs))
+    (image,) = draw_heat(matrices, titles_of(frame(runs))).axes[0].images
+    least, most = image.get_clim()
+    assert least == 0.0 and most == pytest.approx(0.3)
+
+
 def test_criteria_on_other_scales_have_no_matrix() -> None:
     runs = [
         run("ft | rmu", edit_success=0.9, wikitext_ppl=9.0, sparsity=0.1),
