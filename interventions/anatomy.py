@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -151,17 +150,6 @@ def down_projection(block: nn.Module) -> WeightMatrix:
     return next(iter(writers.values()))
 
 
-def gate_partner(block: nn.Module) -> tuple[str, str] | None:
-    """Return the names of the up and down projections of a gated MLP; None if it is not gated.
-
-    It computes down(act(gate(x)) * up(x)), so that scaling up's outputs scales down's inputs.
-    """
-    full_names = {name.rpartition(".")[2]: name for name, _ in linears(block)}
-    if {"gate_proj", "up_proj", "down_proj"} <= set(full_names):
-        return full_names["up_proj"], full_names["down_proj"]
-    return None
-
-
 def check_layers(model: PreTrainedModel, layers: Sequence[int], field: str) -> None:
     """Check that the model has these layers, and that none is named twice.
 
@@ -192,6 +180,7 @@ def taps(
     Inputs of experts are not a module's: ``token_taps`` sees them too.
 
     Example:
+        >>> import torch
         >>> layer, shapes = nn.Linear(2, 3), []
         >>> with taps({"up": layer}, lambda name, inputs: shapes.append((name, inputs.shape))):
         ...     _ = layer(torch.zeros(5, 2))
@@ -221,13 +210,3 @@ def _module(module: nn.Module | WeightMatrix) -> nn.Module:
         return module
     assert module.expert is None, "an expert's inputs are not its module's"
     return module.module
-
-
-@torch.no_grad()
-def scale_output(module: nn.Module | WeightMatrix, factor: Tensor) -> None:
-    """Scale the outputs (…, out) of a norm or a matrix by ``factor`` (out), in its weights."""
-    weight, bias = module.weight, getattr(module, "bias", None)
-    assert isinstance(weight, Tensor)
-    weight.mul_(factor if weight.dim() == 1 else factor[:, None])
-    if isinstance(bias, Tensor):
-        bias.mul_(factor)

@@ -44,12 +44,19 @@ def answer_labels(
             f"a prompt has {longest} tokens with its answer, but the model reads {context} at once"
         )
     prompts = tokenizer([prompt for prompt, _ in pairs])["input_ids"]
-    starts = [_shared(prompt, whole) for prompt, whole in zip(prompts, ids.tolist(), strict=True)]
+    starts = [
+        shared_length(prompt, whole) for prompt, whole in zip(prompts, ids.tolist(), strict=True)
+    ]
     in_prompt = torch.arange(longest) < torch.tensor(starts)[:, None]
     return encoded, ids.masked_fill(in_prompt | special, -100)
 
 
-def _shared(prompt: Sequence[int], whole: Sequence[int]) -> int:
-    """Return how many tokens the two have in common at their beginning."""
+def shared_length(prompt: Sequence[int], whole: Sequence[int]) -> int:
+    """Return how many tokens two texts have in common at their beginning.
+
+    Example:
+        >>> shared_length([1, 2, 3], [1, 2, 4, 5])
+        2
+    """
     equal = takewhile(lambda two: two[0] == two[1], zip(prompt, whole, strict=False))
     return len(list(equal))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from interventions.answer_labels import shared_length
 from interventions.lm import LM
 
 
@@ -51,10 +51,7 @@ def continuations(
     special = special_ids(tokenizer)
     encoded = []
     for prompt_ids, whole_ids in zip(prompts, whole, strict=True):
-        equal = itertools.takewhile(
-            lambda two: two[0] == two[1], zip(prompt_ids, whole_ids, strict=False)
-        )
-        common = len(list(equal))
+        common = shared_length(prompt_ids, whole_ids)
         answer = [token for token in whole_ids[common:] if token not in special]
         # a model is given one token at least
         encoded.append(Continuation(whole_ids[:common] or prompt_ids, answer))
@@ -91,7 +88,7 @@ def greedy_answers(lm: LM, asked: Sequence[Continuation]) -> list[list[int]]:
     """
     special = special_ids(lm.tokenizer)
     encoded = lm.tokenizer.pad(
-        {"input_ids": [one_asked.prompt for one_asked in asked]},
+        {"input_ids": [continuation.prompt for continuation in asked]},
         return_tensors="pt",
         padding_side="left",
     ).to(lm.device)
@@ -99,14 +96,14 @@ def greedy_answers(lm: LM, asked: Sequence[Continuation]) -> list[list[int]]:
         output = lm.model.generate(
             input_ids=encoded["input_ids"],
             attention_mask=encoded["attention_mask"],
-            max_new_tokens=max(len(one_asked.answer) for one_asked in asked),
+            max_new_tokens=max(len(continuation.answer) for continuation in asked),
             do_sample=False,
             pad_token_id=lm.tokenizer.pad_token_id,
         )
     answers = output[:, encoded["input_ids"].shape[1] :].tolist()
     return [
-        [token for token in answer[: len(one_asked.answer)] if token not in special]
-        for answer, one_asked in zip(answers, asked, strict=True)
+        [token for token in answer[: len(continuation.answer)] if token not in special]
+        for answer, continuation in zip(answers, asked, strict=True)
     ]
 
 

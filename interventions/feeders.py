@@ -228,9 +228,9 @@ def matrix_feeders(
             if feeder_name in matrices:
                 fed_by = matrices[feeder_name]
                 rows = [
-                    found
+                    candidate
                     for kind in kinds
-                    for found in _rows(kind, fed_by.out_features, matrix.in_features, heads)
+                    for candidate in _rows(kind, fed_by.out_features, matrix.in_features, heads)
                 ]
                 device = matrix.weight.device
                 yield [Feeder(fed_by, row.to(device)) for row in rows], (feeder_name,), name
@@ -264,6 +264,6 @@ def _rows(kind: str, outputs: int, inputs: int, heads: int) -> Iterator[Tensor]:
         size = inputs // heads
         values = outputs if kind == "grouped" else (outputs - inputs) // 2
         if values % size == 0 and 0 < values < inputs and heads % (values // size) == 0:
-            each = heads // (values // size)
+            readers = heads // (values // size)  # query heads of a head of values
             head_rows = torch.arange(outputs - values, outputs).view(-1, size)
-            yield head_rows.repeat_interleave(each, 0).flatten()
+            yield head_rows.repeat_interleave(readers, 0).flatten()

@@ -140,9 +140,9 @@ def generated(lm: LM, pairs: tuple[tuple[str, str], ...]) -> list[tuple[list[int
     """
     results: list[tuple[list[int], list[int]]] = []
     for batch in batches(pairs, _BATCH):
-        asked = continuations(lm.tokenizer, batch)
-        answers = greedy_answers(lm, asked)
+        targets = continuations(lm.tokenizer, batch)
+        answers = greedy_answers(lm, targets)
         results += [
-            (answer, expected.answer) for answer, expected in zip(answers, asked, strict=True)
+            (answer, target.answer) for answer, target in zip(answers, targets, strict=True)
         ]
     return results

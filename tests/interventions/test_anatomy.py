@@ -21,14 +21,13 @@ from interventions.anatomy import (
     check_layers,
     check_only_linears,
     down_projection,
-    gate_partner,
     linears,
     residual_writers,
-    scale_output,
     taps,
 )
 from interventions.editing.ft import FT
 from interventions.errors import InvalidInput
+from interventions.feeders import Feeder
 from interventions.lm import LM
 from interventions.weight_matrix import WeightMatrix
 from tests.anatomies.references import decoder_blocks
@@ -68,8 +67,6 @@ def test_the_linear_layers_of_a_llama_are_seven_a_block(lm: LM) -> None:
     ]
     block: Any = blocks(lm.model)[0]
     assert down_projection(block).module is block.mlp.down_proj
-    assert gate_partner(block) == ("mlp.up_proj", "mlp.down_proj")
-    assert gate_partner(block.self_attn) is None
 
 
 def test_the_last_layer_outside_attention_writes_to_the_stream() -> None:
@@ -104,7 +101,7 @@ def test_scaled_outputs_are_the_outputs_times_the_factor(bias: bool) -> None:
         for parameter in module.parameters():
             nn.init.normal_(parameter)
         expected = module(inputs) * factor
-        scale_output(module, factor)
+        Feeder(module).scale(factor)
         assert torch.allclose(module(inputs), expected, atol=1e-6)
 
 
@@ -117,7 +114,7 @@ def test_scaled_outputs_of_a_conv1d_are_its_outputs_times_the_factor(
     nn.init.normal_(module.bias)
     inputs = torch.randn(4, width)
     expected = module(inputs) * factor
-    scale_output(WeightMatrix(module, transposed=True), factor)
+    Feeder(WeightMatrix(module, transposed=True)).scale(factor)
     assert torch.allclose(module(inputs), expected, atol=1e-6)
 
 

@@ -28,8 +28,8 @@ def unequal_sizes(evidence: Evidence) -> Iterator[Finding]:
             continue
         widest = unequal.loc[[gap[unequal.index].idxmax()]].iloc[0]
         forward, backward = (
-            evidence.titles.order(str(one), str(other))
-            for one, other in ((first, second), (second, first))
+            evidence.titles.order(str(before), str(after))
+            for before, after in ((first, second), (second, first))
         )
         level = labels.level_text(widest.strength, widest.level)
         yield Finding(
