@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
@@ -27,11 +27,15 @@ class ParentRun:
     experiment_id: str
     name: str
 
-    def settle_runs(self) -> dict[str, str]:
+    def settle_runs(self, named: Collection[str] = ()) -> dict[str, str]:
         """Delete the runs that are superseded, and return the finished ones.
 
         Of every job, the first run that finished stays; if none did, the one that was started last.
         Runs at which another process is at work stay too. Deleted runs can be restored.
+
+        Args:
+            named: ids of runs that something else names, such as a trial of a study; of a job's
+                finished runs these count before the others.
 
         Returns:
             Job id -> run id, of the jobs that are finished.
@@ -43,14 +47,15 @@ class ParentRun:
                 runs_by_job.setdefault(run.data.tags[schema.JOB], []).append(run)
         finished_jobs = {}
         for job_id, runs in runs_by_job.items():
-            valid = self._settle_job(sorted(runs, key=lambda run: run.info.start_time))
+            valid = self._settle_job(sorted(runs, key=lambda run: run.info.start_time), named)
             if valid.info.status == "FINISHED":
                 finished_jobs[job_id] = valid.info.run_id
         return finished_jobs
 
-    def _settle_job(self, runs: list[Run]) -> Run:
+    def _settle_job(self, runs: list[Run], named: Collection[str]) -> Run:
         """Delete all runs of one job but the one that counts; return that one. Oldest first."""
         finished = [run for run in runs if run.info.status == "FINISHED"]
+        finished.sort(key=lambda run: run.info.run_id not in named)  # the sort is stable
         valid = finished[0] if finished else runs[-1]
         for run in runs:
             if run is not valid and not _is_running_elsewhere(run):

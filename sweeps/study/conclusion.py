@@ -43,7 +43,7 @@ def conclude(spec: StudySpec, study_runs: StudyRuns, queue: TrialQueue) -> Concl
     if chosen is None:
         return Conclusion(trials, best)
     steps = spec.space.composition(FixedTrial(chosen.params))
-    test_runs = measure_chosen(chosen.params, chosen.number, spec, study_runs)
+    test_runs = measure_chosen(chosen.params, chosen.number, spec, study_runs, queue.run_ids())
     return Conclusion(
         trials,
         best,

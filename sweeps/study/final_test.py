@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from optuna.trial import FixedTrial
@@ -33,7 +33,11 @@ def final_split(data: str) -> str:
 
 
 def measure_chosen(
-    params: Mapping[str, Any], trial_number: int, spec: StudySpec, study_runs: StudyRuns
+    params: Mapping[str, Any],
+    trial_number: int,
+    spec: StudySpec,
+    study_runs: StudyRuns,
+    named: Collection[str] = (),
 ) -> list[str]:
     """Measure what a trial tried on the final split, unless the store has the runs already.
 
@@ -42,6 +46,7 @@ def measure_chosen(
         trial_number: of the trial.
         spec: of the study.
         study_runs: where the new runs go.
+        named: ids of the runs that the study's trials name.
 
     Returns:
         Ids of the runs, one per order.
@@ -49,7 +54,7 @@ def measure_chosen(
     steps = spec.space.composition(FixedTrial(dict(params)))
     context = spec.context.for_split(final_split(spec.request.settings.data))
     orders = [steps, Composition(reversed(steps))] if spec.both_orders else [steps]
-    finished_jobs = patiently(study_runs.parent.settle_runs)
+    finished_jobs = patiently(lambda: study_runs.parent.settle_runs(named))
     run_ids = []
     for order in orders:
         plan = context.plan(order)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from interventions.base import Intervention
-from interventions.criteria.base import CRITERIA, Criterion, Scores
+from interventions.criteria.base import CRITERIA, Criterion
 from interventions.errors import InvalidInput, shown
 from sweeps.study.options import AUTO, NONE
 from tracking.measures import MEASURES
@@ -19,7 +19,7 @@ _DIRECTIONS = {"min": "minimize", "max": "maximize"}
 _BETTER = {"higher": "max", "lower": "min"}
 _UNBOUNDED = 1e9
 
-Values = Mapping[str, Scores]
+Values = Mapping[str, float]
 
 
 def finite(value: float) -> float:
@@ -54,16 +54,6 @@ class Objective:
         """Return the objective as it is written, without its direction."""
         return f"{self.measure}:{self.criterion}" if self.measure else self.criterion
 
-    def from_scores(self, forward: Values, backward: Values | None = None) -> float:
-        """Return the objective's value.
-
-        Args:
-            forward: the criteria after the composition as it is written.
-            backward: the criteria after the other order; needed for a measure.
-        """
-        second = backward[self.criterion].value if backward is not None else None
-        return self.from_values(forward[self.criterion].value, second)
-
     def from_values(self, forward: float, backward: float | None = None) -> float:
         """Return the objective's value, from the criterion's value after each order."""
         if not self.measure:
@@ -94,7 +84,7 @@ class Constraint:
 
         Finite, as Optuna reads it.
         """
-        value = values[self.criterion].value
+        value = values[self.criterion]
         beyond = value - self.bound if self.sign[0] == "<" else self.bound - value
         is_strict = len(self.sign) == 1
         if beyond == 0 and is_strict:

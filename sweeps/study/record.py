@@ -25,7 +25,7 @@ def record_conclusion(
 ) -> None:
     """Write a study's conclusion into the store, unless the store has it for as many trials."""
     client, parent_id = study_runs.parent.client, study_runs.parent_id
-    study_runs.parent.settle_runs()  # runs that others have superseded go
+    study_runs.parent.settle_runs(queue.run_ids())  # runs that others have superseded go
     trial_count = len(conclusion.trials)
     recorded_count = client.get_run(parent_id).data.metrics.get(_COUNT)
     if recorded_count == trial_count and client.list_artifacts(parent_id):

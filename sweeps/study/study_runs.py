@@ -67,6 +67,22 @@ class StudyRuns:
         )
         return list(runs)
 
+    def finished(self, job: str, key: str) -> Run | None:
+        """Return the finished run of a job, if there is one.
+
+        A process may have been killed after its run had finished and before its trial was told.
+
+        Args:
+            job: what the run computed.
+            key: of the checkpoint that the run must have ended with. A sampler may give a slot
+                other values when it fills it again.
+        """
+        runs = self.search(
+            f"tags.`{schema.JOB}` = '{job}' and tags.`{schema.KEY}` = '{key}'"
+            " and attributes.status = 'FINISHED'"
+        )
+        return runs[0] if runs else None
+
     def of_trial(self, trial_number: int) -> list[Run]:
         """Return the runs of one trial."""
         return self.search(f"tags.`{schema.TRIAL}` = '{trial_number}'")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from optuna.trial import Trial, TrialState
 
@@ -18,7 +19,6 @@ from sweeps.study.spec import StudySpec
 from sweeps.study.study_runs import StudyRuns
 from sweeps.study.trial_queue import TrialQueue
 from tracking import lifecycle, schema
-from tracking.chain import Chain
 from tracking.plan import Plan
 from tracking.run import track_member
 
@@ -36,13 +36,16 @@ def run_trial(trial: Trial, queue: TrialQueue, spec: StudySpec, study_runs: Stud
     """
     tell = queue.study.tell
     try:
-        chains = _run_orders(trial, spec, study_runs)
-        scores = [chain.final_scores for chain in chains]
-        values = [finite(objective.from_scores(*scores)) for objective in spec.objectives]
+        runs = _run_orders(trial, spec, study_runs)
+        scores = [run.values for run in runs]
+        values = [
+            finite(objective.from_values(*(of_run[objective.criterion] for of_run in scores)))
+            for objective in spec.objectives
+        ]
         for constraint in spec.constraints:
             trial.set_constraint(str(constraint), constraint.violation(scores[0]))
-        seconds = {part: sum(chain.seconds[part] for chain in chains) for part in _TIMED}
-        run_ids = [chain.run_id for chain in chains]
+        seconds = {part: sum(run.seconds.get(part, 0.0) for run in runs) for part in _TIMED}
+        run_ids = [run.run_id for run in runs]
         trial.set_user_attr(RUNS, {"runs": run_ids, "seconds": seconds})
     except Pruned as error:
         _tag_pruned(study_runs, trial.number, error)
@@ -58,7 +61,16 @@ def run_trial(trial: Trial, queue: TrialQueue, spec: StudySpec, study_runs: Stud
         tell(trial, values, skip_if_finished=True)
 
 
-def _run_orders(trial: Trial, spec: StudySpec, study_runs: StudyRuns) -> list[Chain]:
+@dataclass(frozen=True)
+class _TrialRun:
+    """The finished run of one order: criterion -> value after its last step, and its seconds."""
+
+    run_id: str
+    values: Mapping[str, float]
+    seconds: Mapping[str, float]
+
+
+def _run_orders(trial: Trial, spec: StudySpec, study_runs: StudyRuns) -> list[_TrialRun]:
     """Run a trial's composition as it is written, and in the other order if that is compared."""
     steps = spec.space.composition(trial)
     is_tuned = [spec.space.is_tuned(step_index) for step_index in range(len(steps))]
@@ -70,13 +82,13 @@ def _run_orders(trial: Trial, spec: StudySpec, study_runs: StudyRuns) -> list[Ch
             trial, plan, spec.objectives[0], spec.request.prune_every, study_runs.checkpoints
         )
     keep = _shared_checkpoints(plan, is_tuned, spec.request.space)
-    chains = [_run(plan, study_runs, f"trial-{slot}", trial.number, keep, callback)]
+    runs = [_run(plan, study_runs, f"trial-{slot}", trial.number, keep, callback)]
     if spec.both_orders:
         other_plan = spec.context.plan(Composition(reversed(steps)))
         keep = _shared_checkpoints(other_plan, is_tuned[::-1], spec.request.space)
         job = f"trial-{slot}-other-order"
-        chains.append(_run(other_plan, study_runs, job, trial.number, keep, None))
-    return chains
+        runs.append(_run(other_plan, study_runs, job, trial.number, keep, None))
+    return runs
 
 
 def _run(
@@ -86,10 +98,17 @@ def _run(
     trial_number: int,
     keep: Callable[[str], bool],
     callback: Callback | None,
-) -> Chain:
+) -> _TrialRun:
+    """Run a plan, unless a process that was killed had just finished it."""
+    finished = patiently(lambda: study_runs.finished(job, plan.keys[-1]))
+    if finished is not None:
+        values = {name: schema.from_store(x) for name, x in finished.data.metrics.items()}
+        return _TrialRun(finished.info.run_id, values, {})
     member = study_runs.member(job, trial_number, keep)
     with watched(callback) if callback is not None else contextlib.nullcontext():
-        return patiently(lambda: track_member(plan, member, study_runs.checkpoints))
+        chain = patiently(lambda: track_member(plan, member, study_runs.checkpoints))
+    values = {name: scores.value for name, scores in chain.final_scores.items()}
+    return _TrialRun(chain.run_id, values, chain.seconds)
 
 
 def _shared_checkpoints(plan: Plan, is_tuned: Sequence[bool], space: str) -> Callable[[str], bool]:

@@ -24,7 +24,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from sweeps.study.attributes import ABOUT, AFTER, DUPLICATE, ERROR, OWNER, SLOT
+from sweeps.study.attributes import ABOUT, AFTER, DUPLICATE, ERROR, OWNER, RUNS, SLOT
 from sweeps.study.storage import check_same_study
 from sweeps.study.turns import UNSIGNED_SECONDS, exclusive_turn
 from tracking import lifecycle, schema
@@ -131,6 +131,12 @@ class TrialQueue:
         for trial in self.trials(_ENDED):
             first_by_slot.setdefault(trial.user_attrs[SLOT], trial)
         return list(first_by_slot.values())
+
+    def run_ids(self) -> set[str]:
+        """Return the ids of the runs that the completed trials name as theirs."""
+        completed = self.trials((TrialState.COMPLETE,))
+        names = [trial.user_attrs.get(RUNS, {"runs": []})["runs"] for trial in completed]
+        return {run_id for of_trial in names for run_id in of_trial}
 
     def failed(self) -> dict[int, str]:
         """Return slot -> reason, of the slots whose last trial failed."""

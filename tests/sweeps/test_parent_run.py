@@ -50,6 +50,17 @@ def test_of_a_job_the_first_finished_run_counts_and_all_else_is_deleted(parent: 
     assert remaining(parent) == {first}
 
 
+def test_a_finished_run_that_something_names_counts_before_an_earlier_one(
+    parent: ParentRun,
+) -> None:
+    add_run(parent, "a", 1, "FINISHED")
+    named = add_run(parent, "a", 2, "FINISHED")
+    failed = add_run(parent, "b", 3, "FAILED")
+    finished = add_run(parent, "b", 4, "FINISHED")
+    assert parent.settle_runs({named, failed}) == {"a": named, "b": finished}
+    assert remaining(parent) == {named, finished}
+
+
 def test_of_a_job_that_never_finished_the_last_run_stays_but_does_not_count(
     parent: ParentRun,
 ) -> None:

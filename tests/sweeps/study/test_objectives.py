@@ -8,7 +8,6 @@ import pytest
 from analysis.metrics import composability
 from interventions.base import Intervention
 from interventions.compression.wanda import Wanda
-from interventions.criteria.base import Scores
 from interventions.editing.ft import FT
 from interventions.errors import InvalidInput
 from interventions.unlearning.rmu import RMU
@@ -27,10 +26,6 @@ STEPS = (FT, Wanda)
 @pytest.fixture(autouse=True)
 def _small_testbed() -> None:
     """All criteria are known here, not only the cheap ones; none is measured."""
-
-
-def scores(**values: float) -> dict[str, Scores]:
-    return {name: Scores(value, 0.0, {}) for name, value in values.items()}
 
 
 def test_a_direction_that_is_not_written_is_the_criterions_better_one() -> None:
@@ -66,20 +61,18 @@ def test_composability_is_an_objective_of_both_orders_and_as_the_analysis_has_it
     )
     points = composability.point(runs).set_index("criterion")
     for criterion, both in values.items():
-        forward, backward = (scores(**{criterion: value}) for value in both)
         for measure in MEASURES:
             (objective,) = read_objectives(f"{measure}:{criterion}", STEPS)
             assert objective.name == f"{measure}:{criterion}"
             assert objective.direction == "minimize"
-            value = objective.from_scores(forward, backward)
+            value = objective.from_values(*both)
             assert value == pytest.approx(points.loc[criterion, measure])
 
 
 def test_two_destroyed_models_are_not_insensitive_to_order() -> None:
     (objective,) = read_objectives("order_sensitivity:edit_success", STEPS)
-    infinite = scores(edit_success=math.inf)
-    assert objective.from_scores(infinite, infinite) == math.inf
-    assert objective.from_scores(infinite, scores(edit_success=1.0)) == math.inf
+    assert objective.from_values(math.inf, math.inf) == math.inf
+    assert objective.from_values(math.inf, 1.0) == math.inf
 
 
 def test_samplers_get_finite_values() -> None:
@@ -90,11 +83,11 @@ def test_a_constraint_is_met_strictly_or_not_as_it_is_written() -> None:
     above, at_most = read_constraints("edit_success>0.55, average_bits<=4")
     assert (str(above), str(at_most)) == ("edit_success>0.55", "average_bits<=4")
     for value, met in ((0.56, True), (0.55, False), (0.5, False)):
-        assert (above.violation(scores(edit_success=value)) <= 0) == met
+        assert (above.violation({"edit_success": value}) <= 0) == met
     for value, met in ((3.0, True), (4.0, True), (4.1, False), (math.inf, False)):
-        assert (at_most.violation(scores(average_bits=value)) <= 0) == met
-        assert math.isfinite(at_most.violation(scores(average_bits=value)))
-    assert Constraint("edit_success", ">=", 0.5).violation(scores(edit_success=0.5)) <= 0
+        assert (at_most.violation({"average_bits": value}) <= 0) == met
+        assert math.isfinite(at_most.violation({"average_bits": value}))
+    assert Constraint("edit_success", ">=", 0.5).violation({"edit_success": 0.5}) <= 0
     assert read_constraints("none") == []
 
 

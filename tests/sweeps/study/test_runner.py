@@ -1,14 +1,17 @@
 """A study in one process: nothing twice, nothing lost, and it goes on where it was."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from optuna.trial import Trial
 
 from analysis.metrics.settings import settings_of
 from interventions.base import Intervention
 from sweeps.failures import Incomplete
 from sweeps.study import record
+from sweeps.study.attributes import RUNS
 from sweeps.study.runner import run_study
 from tests.sweeps.study.conftest import Applied
 from tests.sweeps.study.small_study import (
@@ -116,3 +119,50 @@ def test_a_study_may_be_served_while_another_process_serves_it(cache: Checkpoint
     for name, value in living.items():
         client.set_tag(parent_id, name, value)
     assert run_study(study_spec(), cache).ended_before == 4
+
+
+def kill_when_told(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """End the process between a trial's run and what the study is told of it, so many times."""
+    set_user_attr = Trial.set_user_attr
+    told: list[Any] = []
+
+    def killed(trial: Trial, key: str, value: Any) -> None:
+        if key == RUNS and len(told) < times:
+            told.append(value)
+            raise lifecycle.Terminated
+        set_user_attr(trial, key, value)
+
+    monkeypatch.setattr(Trial, "set_user_attr", killed)
+
+
+def test_a_run_that_had_finished_when_its_process_was_killed_is_not_run_again(
+    cache: Checkpoints, applied: Applied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_when_told(monkeypatch, times=1)
+    with pytest.raises(lifecycle.Terminated):
+        run_study(study_spec(), cache)
+    (finished,) = trial_runs()
+    conclusion = run_study(study_spec(), cache).conclusion
+    assert len(applied.steps) == 4 + 1  # each point once, and one on test data
+    assert {run.info.run_id for run in trial_runs()} == {
+        run_id for trial in conclusion.trials for run_id in trial.user_attrs[RUNS]["runs"]
+    }
+    (again,) = (t for t in conclusion.trials if finished.info.run_id in t.user_attrs[RUNS]["runs"])
+    assert again.values == [finished.data.metrics["edit_locality"]]
+    assert parent_run().info.status == "FINISHED"
+
+
+def test_of_two_finished_runs_of_a_slot_the_one_stays_that_its_trial_names(
+    cache: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sampler may fill a slot with other values once its first trial is lost."""
+    kill_when_told(monkeypatch, times=1)
+    with pytest.raises(lifecycle.Terminated):
+        run_study(study_spec(), cache)
+    (lost,) = trial_runs()
+    MlflowClient().set_tag(lost.info.run_id, schema.KEY, "of other values")
+    conclusion = run_study(study_spec(), cache).conclusion
+    named = {run_id for trial in conclusion.trials for run_id in trial.user_attrs[RUNS]["runs"]}
+    assert lost.info.run_id not in named
+    assert {run.info.run_id for run in trial_runs()} == named
+    assert parent_run().info.status == "FINISHED"
