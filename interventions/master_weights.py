@@ -8,13 +8,15 @@ Source: Micikevicius et al. 2018, "Mixed Precision Training", section 3.1.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interventions.errors import InvalidInput
+from interventions.float32_passes import float32_passes
 
 
 class MasterWeights:
@@ -37,9 +39,22 @@ class MasterWeights:
         (torch.float32, torch.bfloat16, [0.99609375, 0.99609375])
     """
 
-    def __init__(self, weights: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
+    def __init__(self, weights: Sequence[nn.Parameter], tensors: Sequence[nn.Parameter]) -> None:
         """Take the model's weights, and what is trained in their place, in the same order."""
         self._weights, self.tensors = list(weights), list(tensors)
+
+    def passes(self, model: nn.Module) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which the model computes with the trained tensors, in float32.
+
+        Where the model's own weights are trained, it computes as it is.
+
+        Args:
+            model: a transformers model that has the weights.
+        """
+        if any(tensor.dtype != torch.float32 for tensor in self.tensors):
+            return contextlib.nullcontext()
+        replaced = dict(zip(self._weights, self.tensors, strict=True))
+        return float32_passes(model, replaced)
 
     @torch.no_grad()
     def round(self) -> None:
@@ -50,7 +65,9 @@ class MasterWeights:
 
 
 @contextmanager
-def master_weights(weights: Sequence[Tensor], *, copies: bool = True) -> Iterator[MasterWeights]:
+def master_weights(
+    weights: Sequence[nn.Parameter], *, copies: bool = True
+) -> Iterator[MasterWeights]:
     """Switch the gradients of weights on; while open, add them up in float32 copies.
 
     The gradients are computed in the weights' own dtype. A copy costs 4 bytes a weight, and its
@@ -66,14 +83,14 @@ def master_weights(weights: Sequence[Tensor], *, copies: bool = True) -> Iterato
     if not copies and any(weight.dtype == torch.float16 for weight in weights):
         # Adam's epsilon, 1e-8, is 0 in float16: 0 / 0 where a gradient is 0
         raise InvalidInput("master_weights=False cannot train in float16; use master_weights=True")
-    tensors: list[Tensor] = []
+    tensors: list[nn.Parameter] = []
     handles = []
     for weight in weights:
         weight.requires_grad_(True)
         if weight.dtype == torch.float32 or not copies:
             tensors.append(weight)
             continue
-        master = weight.detach().to(torch.float32).requires_grad_(True)
+        master = nn.Parameter(weight.detach().to(torch.float32))
         handles.append(weight.register_post_accumulate_grad_hook(_add_to(master)))
         tensors.append(master)
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from interventions.base import Intervention
@@ -34,7 +34,7 @@ class FT(Intervention, category="editing", version=2):
     taken any more once the loss is below ``stop_below``.
 
     Where the model has less precision than float32, ``master_weights=True`` trains float32 copies
-    of the down-projections; the paper trains in bfloat16 (section C).
+    of the down-projections, by passes in float32; the paper trains in bfloat16 (section C).
 
     Source: the FT baseline of Meng et al. 2023, "Mass-Editing Memory in a Transformer", as set in
     the paper, section C; mean and end as in EasyEdit's ``execute_ft``, which the paper's code runs.
@@ -93,7 +93,7 @@ class FT(Intervention, category="editing", version=2):
 def train_on_answers(
     lm: LM,
     pairs: Sequence[tuple[str, str]],
-    weights: Sequence[Tensor],
+    weights: Sequence[nn.Parameter],
     *,
     steps: int,
     lr: float,
@@ -113,7 +113,8 @@ def train_on_answers(
         lr: its learning rate.
         average: what the loss is the mean over.
         stop_below: the loss, in nats, below which no step is taken any more.
-        copies: whether float32 copies are trained in place of weights of less precision.
+        copies: whether float32 copies are trained in place of weights of less precision, by passes
+            in float32.
         penalty: what is added to the loss; nothing by default.
         after_step: called after each step with how many were done.
     """
@@ -121,7 +122,9 @@ def train_on_answers(
     with master_weights(weights, copies=copies) as masters:
         optimizer = torch.optim.Adam(masters.tensors, lr=lr)
         for steps_done in range(1, steps + 1):
-            loss = answer_loss(*lm.token_losses(encoded, labels), average)
+            with masters.passes(lm.model):
+                losses, counted = lm.token_losses(encoded, labels)
+            loss = answer_loss(losses, counted, average)
             if penalty is not None:
                 loss = loss + penalty()
             # nothing is compared where nothing is asked for: on a GPU it would wait for the loss

@@ -65,7 +65,11 @@ def assert_alike(change: Tensor, expected: Tensor, norm: float, cosine: float) -
     assert (change @ expected / (change.norm() * expected.norm())).item() > cosine
 
 
-@pytest.mark.parametrize("name", ["gpt2", "gemma2"])
+QUICK = ("llama", "gpt2", "gemma2", "mixtral", "opt")
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ANATOMIES if name not in QUICK]
+
+
+@pytest.mark.parametrize("name", [*QUICK, *SLOW])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_fts_change_is_that_of_float32_and_is_rounded_once(
     copies: list[Tensor], dtype: torch.dtype, name: str
@@ -76,14 +80,10 @@ def test_fts_change_is_that_of_float32_and_is_rounded_once(
     apply(PAPER_FT, exact_lm, tiny_data(), KEY)
     exact = flat(copies)
     apply(PAPER_FT, lm, tiny_data(), KEY)
-    ours = flat(copies)
     assert {copy.dtype for copy in copies} == {torch.float32}
-    assert_alike(ours - start, exact - start, norm=0.01, cosine=0.99)
-    stored = flat(writers(lm.model, PAPER_FT.layers))
-    assert torch.equal(stored, ours.to(dtype).double())
-    # what the last rounding costs is what it costs a run in float32
-    cost, cost_of_float32 = stored - ours, exact.to(dtype).double() - exact
-    assert cost.norm() < 1.01 * cost_of_float32.norm()
+    assert (exact - start).norm() > 0
+    assert torch.equal(flat(copies), exact)
+    assert torch.equal(flat(writers(lm.model, PAPER_FT.layers)), exact.to(dtype).double())
 
 
 def test_without_copies_bfloat16_loses_most_of_the_change(copies: list[Tensor]) -> None:
