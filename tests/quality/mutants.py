@@ -2,10 +2,11 @@
 
     python -m tests.quality.mutants --seed 1 --lines 80
 
-A mutant is killed if a test fails. The tests of the file are asked first, then those of its folder,
-then those of its package and the contracts, and last the slow and full ones of the file. Mutants
-are made in copies of the checkout, so the checkout itself is never changed. Survivors are printed;
-the exit status is 1 if fewer than 95 % were killed.
+A mutant is killed if a test fails. Asked first are the tests that run the line, the quickest and
+nearest first, where `python -m tests.quality.covering` has noted them and the file is still the
+same; then the tests of the file, those of its folder, those of its package and the contracts, and
+last the slow and full ones of the file. Mutants are made in copies of the checkout, so the checkout
+itself is never changed. Survivors are printed; the exit status is 1 if fewer than 95 % were killed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.quality.copies import copy_checkout, first_failure
+from tests.quality.covering import Covering, load
 from tests.quality.plain_words import PACKAGES, ROOT, python_files
 
 LEAST_KILLED = 0.95
@@ -130,6 +132,9 @@ def _is_skipped(node: ast.AST) -> bool:
     if isinstance(node, ast.If):
         # what is only for type checkers, and what only a process of its own runs
         return ast.unparse(node.test) in ("TYPE_CHECKING", "__name__ == '__main__'")
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        # in the packages a progress bar is named so, and nothing else is
+        return ast.unparse(node.value.func).startswith(("bar.", "self._bar."))
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
@@ -212,10 +217,13 @@ def draw(seed: int, lines: int) -> list[Mutant]:
     return [generator.choice(by_line[place]) for place in chosen]
 
 
-_QUICK, _LONG = "not slow and not full", "slow or full"
+_QUICK, _LONG, _NOT_SLOW = "not slow and not full", "slow or full", "not slow"
 
 
-def test_rounds(path: str) -> list[tuple[list[str], str]]:
+Round = tuple[list[str], str]  # tests, and which of them, as pytest's ``-m`` takes it
+
+
+def test_rounds(path: str) -> list[Round]:
     """Return the tests to ask about a file, the nearest first, and which of them, as marked.
 
     Example:
@@ -236,24 +244,72 @@ def test_rounds(path: str) -> list[tuple[list[str], str]]:
     ]
 
 
-def is_killed(mutant: Mutant, copy: Path, rounds: int) -> bool:
-    """Apply a mutant in a copy of the checkout, run tests, and put the file back.
+_ASKED_AT_ONCE = (40, 60.0)  # tests, and seconds that they take together
 
-    Tests that fail are run again without the mutant: if they fail then too, they say nothing of it.
+
+def asked(path: str, covering_tests: Sequence[str], seconds: Sequence[float]) -> list[Round]:
+    """Return all rounds of tests about a line: those that run it in small portions, then the rest.
+
+    Args:
+        path: of the file, from the checkout.
+        covering_tests: that run the line, the first to ask first.
+        seconds: that each of them takes.
     """
-    target = copy / mutant.path
-    source = target.read_text()
-    for tests, marked in test_rounds(mutant.path)[:rounds]:
-        target.write_text(mutant.applied(source))
-        try:
-            failed = first_failure(tests, copy, marked) if tests else []
-        finally:
-            target.write_text(source)
-        if failed and not first_failure(failed, copy, marked):
-            return True
-        if failed:
-            print(f"these fail without a mutant too: {' '.join(failed)}", flush=True)
-    return False
+    portions: list[list[str]] = []
+    room = (0, 0.0)
+    for test, cost in zip(covering_tests, seconds, strict=True):
+        if room[0] < 1 or room[1] < cost:
+            portions.append([])
+            room = _ASKED_AT_ONCE
+        portions[-1].append(test)
+        room = room[0] - 1, room[1] - cost
+    return [*((portion, _NOT_SLOW) for portion in portions), *test_rounds(path)]
+
+
+class Judge:
+    """Finds out in copies of the checkout whether a mutant is killed.
+
+    Args:
+        covering: which tests run which lines, if that is known.
+        rounds: how many rounds of other tests are asked after those.
+    """
+
+    def __init__(self, covering: Covering | None, rounds: int) -> None:
+        self._covering, self._rounds = covering, rounds
+        self._passing: set[str] = set()  # tests that were seen to pass without a mutant
+
+    def is_killed(self, mutant: Mutant, copy: Path) -> bool:
+        """Apply a mutant in a copy of the checkout, run tests, and put the file back.
+
+        A test that fails is run again without the mutant: if it fails then too, it says nothing.
+        """
+        target = copy / mutant.path
+        source = target.read_text()
+        for tests, marked in self._tests_of(mutant, source):
+            target.write_text(mutant.applied(source))
+            try:
+                failed = first_failure(tests, copy, marked) if tests else []
+            finally:
+                target.write_text(source)
+            if failed and self._pass_without(failed, copy, marked):
+                return True
+            if failed:
+                print(f"these fail without a mutant too: {' '.join(failed)}", flush=True)
+        return False
+
+    def _tests_of(self, mutant: Mutant, source: str) -> list[Round]:
+        covering = self._covering
+        tests = covering.tests_of(mutant.path, mutant.line, source) if covering else []
+        seconds = [covering.seconds_of(test) for test in tests] if covering else []
+        first = asked(mutant.path, tests, seconds)
+        return first[: len(first) - len(test_rounds(mutant.path)) + self._rounds]
+
+    def _pass_without(self, failed: Sequence[str], copy: Path, marked: str) -> bool:
+        if not set(failed) <= self._passing:
+            if first_failure(failed, copy, marked):
+                return False
+            self._passing |= set(failed)
+        return True
 
 
 def main() -> int:
@@ -262,24 +318,27 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lines", type=int, default=80)
     parser.add_argument("--workers", type=int, default=2, help="mutants that are tried at once")
-    parser.add_argument("--rounds", type=int, default=4, help="1: the file's own tests only")
+    parser.add_argument(
+        "--rounds", type=int, default=4, help="after the tests that run the line; 1: the file's own"
+    )
     options = parser.parse_args()
     mutants = draw(options.seed, options.lines)
     with tempfile.TemporaryDirectory() as folder:
-        survivors = _survivors(mutants, options.workers, options.rounds, Path(folder))
+        judge = Judge(load(), options.rounds)
+        survivors = _survivors(mutants, options.workers, judge, Path(folder))
     share = 1 - len(survivors) / len(mutants)
     print(f"seed {options.seed}: {len(mutants)} mutants, {share:.1%} killed; survivors:")
     print("\n".join(survivors) or "none")
     return 0 if share >= LEAST_KILLED else 1
 
 
-def _survivors(mutants: Sequence[Mutant], workers: int, rounds: int, folder: Path) -> list[str]:
+def _survivors(mutants: Sequence[Mutant], workers: int, judge: Judge, folder: Path) -> list[str]:
     free = [copy_checkout(folder / f"copy{number}") for number in range(workers)]
 
     def survives(mutant: Mutant) -> str:
         copy = free.pop()
         try:
-            killed = is_killed(mutant, copy, rounds)
+            killed = judge.is_killed(mutant, copy)
         finally:
             free.append(copy)
         line = mutant.describe((ROOT / mutant.path).read_text())
