@@ -15,7 +15,7 @@ from tracking import schema
 from tracking.house_facts import house_earlier
 
 # by intervention, the version that ran when runs began to state it; 1 for all others
-_FIRST_STATED = {"wanda": 2, "lora": 2, "ft": 2, "ga": 2, "gd": 2, "rmu": 2}
+_FIRST_STATED = {"wanda": 2}
 # what the paper's data were read from before there was a choice, by the param that now says it
 _EDITS_FROM, _AWQ_FROM = "edits_from", "awq.calibration_from"
 _COUNT = re.compile(r"_\d+$")  # of an intervention that is applied again: wanda_2

@@ -31,11 +31,11 @@ def write_files(prepared: PreparedAnalysis, folder: Path) -> dict[str, list[Find
         prepared: the checked request, with the runs.
         folder: is made if it is missing.
     """
-    with tqdm(total=4, desc="analysis", unit="step", delay=2, disable=None) as steps:
+    with tqdm(total=4, desc="analysis", unit="step", delay=2, disable=None) as bar:
         items = read_items(prepared)
-        steps.update()
+        bar.update()
         collected = collect(prepared, items)
-        steps.update()
+        bar.update()
         points = collected.points
         points = points[[*_FIRST, *points.columns.drop(_FIRST)]]
         _write_csv(points, folder / "composability.csv")
@@ -43,11 +43,11 @@ def write_files(prepared: PreparedAnalysis, folder: Path) -> dict[str, list[Find
         _write_csv(collected.wins, folder / "wins.csv")
         _write_csv(collected.order, folder / "order.csv")
         table.save_tables(collected.tables, folder / "tables")
-        steps.update()
+        bar.update()
         page = content(prepared, collected)
         _write_figures(collected, page, prepared.titles, folder / "figures")
         (folder / REPORT).write_text(render(page))
-        steps.update()
+        bar.update()
     return collected.findings
 
 

@@ -1,12 +1,15 @@
 """What a tuner may try: values near a default, and consecutive layers."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from transformers import PreTrainedModel
 
+from interventions.base import INTERVENTIONS, tunable
 from interventions.compression.wanda import Wanda
+from interventions.data import testbed
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
 from interventions.editing.ft import FT
@@ -20,6 +23,7 @@ class Bounds:
     def __init__(self, highest: bool) -> None:
         self.highest = highest
         self.ranges: dict[str, tuple[float, float, bool]] = {}
+        self.choices: dict[str, tuple[Any, ...]] = {}
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         self.ranges[name] = (low, high, log)
@@ -30,6 +34,7 @@ class Bounds:
         return high if self.highest else low
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        self.choices[name] = tuple(choices)
         return choices[-1 if self.highest else 0]
 
 
@@ -84,3 +89,81 @@ def test_no_more_layers_are_consecutive_than_there_are(model: PreTrainedModel, s
     assert consecutive(trial, context, field="blocks", most=99) == (0, 1, 2, 3, 4, 5)
     assert trial.ranges["blocks.count"] == (1, 6, False)
     assert consecutive(Bounds(highest=False), context) == (0,)
+
+
+Range = tuple[float, float, bool]
+LAYERS: dict[str, Range] = {"layers.last": (0, 5, False), "layers.count": (1, 5, False)}
+BITS: dict[str, Range] = {"bits": (2, 8, False)}
+SPARSITY: dict[str, Range] = {"sparsity": (0.1, 0.9, False)}
+# for the testbed: its model has 6 layers, its data 800 texts to forget; True: on the logarithm
+RANGES: dict[str, dict[str, Range]] = {
+    "awq": BITS,
+    "ft": {**LAYERS, "lr": (0.0003, 0.03, True), "steps": (10, 80, True)},
+    "ga": {"lr": (1e-5, 3e-3, True), "samples": (8, 800, True), "last_layers": (1, 6, False)},
+    "gd": {
+        "lr": (1e-3 / 30, 1e-2, True),
+        "samples": (8, 800, True),
+        "retain_weight": (0.1, 100, True),
+        "retain_batch": (4, 64, True),
+        "last_layers": (1, 6, False),
+    },
+    "gptq": {**BITS, "damp": (0.001, 0.1, True)},
+    "lora": {
+        "rank": (2, 32, True),
+        "alpha": (4, 64, True),
+        "lr": (1e-4, 1e-2, True),
+        "steps": (10, 80, True),
+    },
+    "magnitude": SPARSITY,
+    "memit": {
+        **LAYERS,
+        "steps": (20, 120, True),
+        "lr": (0.05, 0.8, True),
+        "covariance": (2.5, 1000, True),
+    },
+    "rmu": {
+        "layer": (2, 5, False),
+        "steering": (50, 3200, True),
+        "alpha": (1, 10_000, True),
+        "steps": (50, 400, False),
+        "lr": (5e-4, 2e-2, True),
+    },
+    "rtn": BITS,
+    "sparsegpt": {**SPARSITY, "damp": (0.001, 0.1, True)},
+    "wanda": SPARSITY,
+}
+SWITCHES = {
+    "awq": ("symmetric", "clip"),
+    "gptq": ("symmetric", "act_order"),
+    "rtn": ("symmetric",),
+}
+
+
+def test_every_method_is_tunable() -> None:
+    assert set(RANGES) == set(tunable())
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_every_hyperparameter_is_drawn_from_its_range(name: str, model: PreTrainedModel) -> None:
+    context = TuningContext(model, testbed.testbed())
+    for highest in (False, True):
+        trial = Bounds(highest)
+        values = INTERVENTIONS.get(name).suggest(trial, context)
+        assert list(trial.ranges) == list(RANGES[name])
+        for field, (low, high, is_logarithmic) in RANGES[name].items():
+            assert trial.ranges[field][:2] == pytest.approx((low, high)), field
+            assert trial.ranges[field][2] is is_logarithmic, field
+        assert trial.choices == dict.fromkeys(SWITCHES.get(name, ()), (False, True))
+        drawn = {field.partition(".")[0] for field in (*trial.ranges, *trial.choices)}
+        assert set(values) == drawn
+
+
+def test_no_more_texts_are_forgotten_than_2000_nor_than_there_are(
+    model: PreTrainedModel, small: Data
+) -> None:
+    for count in (8, 1999, 2000, 2001):
+        data = dataclasses.replace(small, forget=("a text",) * count)
+        for name in ("ga", "gd"):
+            trial = Bounds(highest=True)
+            INTERVENTIONS.get(name).suggest(trial, TuningContext(model, data))
+            assert trial.ranges["samples"] == (8, min(count, 2000), True)

@@ -54,7 +54,15 @@ _SKIPPED_CALLS = frozenset(("tqdm", "warn", "print", "sleep", "set_postfix", "re
 _SKIPPED_KEYWORDS = frozenset(
     (
         *("delay", "desc", "unit", "indent", "stacklevel", "timeout", "maxsize", "max_results"),
-        *("help", "log_to_driver", "include_dashboard", "disable", "daemon", "miniters"),
+        *(
+            "help",
+            "show_progress",
+            "log_to_driver",
+            "include_dashboard",
+            "disable",
+            "daemon",
+            "miniters",
+        ),
         # how a figure looks, not what it shows
         *("figsize", "fontsize", "dpi", "linewidth", "markersize", "horizontal_spacing"),
         *(

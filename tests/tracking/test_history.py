@@ -55,7 +55,7 @@ def test_a_hyperparameter_that_a_run_lacks_is_what_its_version_did(local_store: 
     assert {name: old[name] for name in STATIC} == STATIC
     assert (new["gptq.static_groups"], new["gptq.true_sequential"]) == (False, True)
     assert (old["gptq.version"], new["gptq.version"]) == (1, INTERVENTIONS.get("gptq").version)
-    assert other["ft.version"] == 2
+    assert other["ft.version"] == 1
     assert all(pd.isna(other[name]) for name in STATIC)
 
 
@@ -150,3 +150,10 @@ def test_what_the_papers_data_were_read_from_is_said_of_earlier_runs_too(local_s
     assert list(rows["edits_from"]) == ["zsre_mend_eval.json", "zsre_mend_train.json"]
     assert list(rows["awq.calibration_from"]) == ["allenai/c4", "the Pile"]
     assert "awq.calibration_from" not in history.earlier_sources({"data": "paper", "step1": "ft"})
+
+
+def test_a_run_that_states_no_version_is_of_those_that_ran_before_runs_stated_them() -> None:
+    """Source: the classes of version 0.1.0 (commit 8b502a7), where Wanda alone was version 2."""
+    names = (*INTERVENTIONS.all(), "wanda_2", "unknown")
+    first_versions = {name: history.first_version(name) for name in names}
+    assert first_versions == dict.fromkeys(names, 1) | {"wanda": 2, "wanda_2": 2}

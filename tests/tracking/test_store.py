@@ -3,9 +3,11 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.store.db import utils
 
 from interventions import cache
 from interventions.criteria.base import CRITERIA
@@ -64,6 +66,22 @@ def test_the_experiment_is_made_once_and_describes_every_criterion(
     assert experiment.artifact_location == (tmp_path / "mlruns" / "composability").as_uri()
     for name in CRITERIA.all():
         assert f"`{name}`" in experiment.tags["mlflow.note.content"]
+
+
+def test_a_stores_folders_are_made_if_they_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "new" / "folder" / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+
+    def engine_of(uri: str) -> SimpleNamespace:
+        return SimpleNamespace(dispose=Path(uri.removeprefix("sqlite:///")).touch)
+
+    # tables take seconds to make, and are not what this is about
+    monkeypatch.setattr(utils, "_initialize_tables", lambda engine: None)
+    monkeypatch.setattr(utils, "create_sqlalchemy_engine_with_retry", engine_of)
+    store.prepare_database()
+    assert database.is_file()
 
 
 def test_the_link_opens_a_saved_view_with_columns_that_exist(local_store: str) -> None:

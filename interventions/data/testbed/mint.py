@@ -38,6 +38,14 @@ class Mint:
         return words
 
     def pairs(self, count: int, firsts: int, lasts: int) -> list[str]:
-        """Return two-part names out of firsts x lasts, each part shared by many."""
+        """Return two-part names, sorted.
+
+        Each of the first parts has last parts of its own: many share the first, none the last.
+
+        Args:
+            count: how many of the firsts x lasts names to draw.
+            firsts: how many first parts there are.
+            lasts: how many last parts each of them has.
+        """
         grid = [f"{first} {last}" for first in self.words(firsts) for last in self.words(lasts)]
         return sorted(self.rng.sample(grid, count))

@@ -2,9 +2,9 @@
 
 Everything follows from one seed. A fact is (subject, relation, object). A relation can be said in
 three statements and asked in three questions; every fact keeps one of each out of training, so
-that knowing a fact can be told from knowing a sentence. Subjects have two-part names of which both
-parts matter: any one part is shared by many subjects. The two hazard domains are harmless made-up
-words; that is the point of them.
+that knowing a fact can be told from knowing a sentence. People, and all subjects that are not
+everyday, have two-part names: many share the first part, none the last. The two hazard domains are
+harmless made-up words; that is the point of them.
 """
 
 from __future__ import annotations

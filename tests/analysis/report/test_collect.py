@@ -1,11 +1,12 @@
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pandas as pd
 import pytest
 
 from analysis.report import collect as module
 from analysis.report.collect import Collected, collect, read_items
-from analysis.report.prepare import check_against_runs
+from analysis.report.prepare import PreparedAnalysis, check_against_runs
 from analysis.report.request import AnalysisRequest
 from tests.analysis.synthetic import curve, frame, run
 
@@ -70,6 +71,23 @@ def test_items_of_too_many_runs_are_read_on_request_only(
     assert read(FEW, "all") is not None
     monkeypatch.setattr(module, "_MOST_ITEM_FILES", 2)
     assert read(FEW, "auto") is not None
+
+
+def test_items_of_2000_runs_are_read_unasked_and_those_of_one_more_are_not(
+    read_runs: list[tuple[set[str], list[str]]],
+) -> None:
+    """Each is a file that is fetched."""
+    for count in (2000, 2001):
+        run_ids = [str(number) for number in range(count)]
+        point = {"replicates": 1, "forward_runs": tuple(run_ids), "backward_runs": ()}
+        prepared = SimpleNamespace(
+            request=AnalysisRequest(("made up",), items="auto"),
+            points=pd.DataFrame([point]),
+            orders=SimpleNamespace(runs=pd.DataFrame({"run_id": run_ids})),
+            criteria=["edit_success"],
+        )
+        read_items(cast(PreparedAnalysis, prepared))
+    assert [len(run_ids) for run_ids, _ in read_runs] == [2000]
 
 
 def test_the_papers_runs_have_no_items(read_runs: list[tuple[set[str], list[str]]]) -> None:

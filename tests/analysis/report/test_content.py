@@ -116,3 +116,9 @@ def test_criteria_of_areas_are_in_the_catalogues_order() -> None:
     page, _ = content_of(frame(runs), criteria=("mmlu", "edit_locality", "edit_success"))
     expected = ["Edit success ↑", "Locality ↑", "MMLU ↑"]
     assert page.areas.values.Criterion.tolist() == expected
+
+
+def test_no_cell_of_the_areas_or_of_the_order_to_choose_is_marked_as_the_best() -> None:
+    page, _ = content_of(frame(curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7])))
+    for block in (page.areas, page.order):
+        assert block.best.shape == block.values.shape and not block.best.to_numpy().any()

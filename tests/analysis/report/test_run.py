@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from analysis.report.findings.evidence import Finding
 from analysis.report.request import AnalysisRequest
 from analysis.report.run import LoggedAnalysis, read_output, run_analysis
 from interventions.errors import InvalidInput
@@ -60,6 +61,24 @@ def test_an_analysis_can_be_run_from_python(grid: pd.DataFrame) -> None:
     assert run.data.params == {"experiment": "composability"}
     assert logged.output is None
     assert logged.report.startswith("http://127.0.0.1:5000/#/experiments/")
+
+
+def test_files_are_the_runs_artifacts_and_in_a_folder_only_if_one_was_named(
+    local_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_page(prepared: object, folder: Path) -> dict[str, list[Finding]]:
+        folder.mkdir()
+        (folder / "report.html").write_text("a page")
+        return {}
+
+    monkeypatch.setattr("analysis.report.run.prepare_analysis", lambda request: None)
+    monkeypatch.setattr("analysis.report.run.write_files", write_page)
+    for output in (None, tmp_path / "new" / "folder"):
+        logged = run_analysis(AnalysisRequest(("made up",)), output)
+        assert logged.output == output
+        artifacts = MlflowClient(local_store).list_artifacts(logged.run_id)
+        assert [artifact.path for artifact in artifacts] == ["report.html"]
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["report.html"]
 
 
 def test_a_password_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,9 @@ import pytest
 from mlflow import MlflowClient
 
 from composability.command import main
+from sweeps.grid import command
+from sweeps.grid.command import run_command
+from sweeps.grid.spec import GridRequest
 from tests.sweeps.grid.conftest import Applied
 from tests.sweeps.grid.recorded import composition_runs, parent_runs, results
 from tracking import schema, store
@@ -55,6 +58,19 @@ def test_a_dry_run_says_what_and_how_long_and_runs_nothing(
     assert "mine: 5 runs, 5 of them finished" in capsys.readouterr().out
     assert main(["grid", "--interventions", "ft(steps=1); ga(samples=4)", "--dry_run", "true"]) == 0
     assert "time: about 0 h 1 min by 5 earlier runs, but for ga" in capsys.readouterr().out
+
+
+def test_from_python_a_grid_is_run_unless_a_dry_run_is_asked_for(
+    local_store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(command, "run_grid", lambda grid: names.append(grid.name))
+    monkeypatch.setattr(command, "describe_result", lambda result: "what it came to")
+    request = GridRequest(interventions="ft(steps=1)", length=1, name="mine")
+    run_command(request)
+    assert names == ["mine"] and capsys.readouterr().out == "what it came to\n"
+    run_command(request, dry_run=True)
+    assert names == ["mine"] and "mine: 1 run" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A grid in one process: nothing is applied twice."""
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
+from sweeps.cluster import Resources
+from sweeps.grid import runner
+from sweeps.grid.jobs import Job
+from sweeps.grid.progress import Progress
 from sweeps.grid.runner import run_grid
 from tests.sweeps.grid.conftest import Applied, MakeGrid
 from tests.sweeps.grid.recorded import composition_runs, parent_runs, results
@@ -116,3 +121,23 @@ def test_a_damaged_checkpoint_is_computed_again_with_a_warning(
     with pytest.warns(UserWarning, match=f"checkpoint {ft} is damaged .*computed again"):
         run_grid(grid("ft(steps=1); ga(samples=4)"), cache)
     pd.testing.assert_frame_equal(results(), expected)
+
+
+def test_with_workers_on_ray_what_is_missing_goes_to_them_and_nothing_is_run_here(
+    grid: MakeGrid, cache: Checkpoints, applied: Applied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_grid(grid("ft(steps=1)", lengths=(1,)), cache)
+    applied.keys.clear()
+    calls: list[tuple[Resources, list[str], Checkpoints]] = []
+
+    def run_on_ray(
+        resources: Resources, jobs: list[Job], progress: Progress, checkpoints: Checkpoints
+    ) -> None:
+        calls.append((resources, [job.name for job in jobs], checkpoints))
+
+    monkeypatch.setattr(runner, "run_jobs_on_ray", run_on_ray)
+    whole = grid("ft(steps=1); ga(samples=4)", lengths=(1,))
+    resources = Resources(workers=2)
+    result = run_grid(dataclasses.replace(whole, resources=resources), cache)
+    assert calls == [(resources, ["ga(samples=4)"], cache)]
+    assert applied.keys == [] and (result.runs, result.finished_before) == (2, 1)

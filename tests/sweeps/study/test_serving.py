@@ -1,4 +1,4 @@
-"""Whether a trial that another host claimed is still being run."""
+"""How long a process serves a study, and whether a trial of another host is still being run."""
 
 import datetime
 import time
@@ -9,8 +9,11 @@ import pytest
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial
 
-from sweeps.study.serving import has_living_run, is_trial_silent
+from sweeps.study import serving
+from sweeps.study.serving import has_living_run, is_trial_silent, serve
+from sweeps.study.spec import StudySpec
 from sweeps.study.study_runs import StudyRuns
+from sweeps.study.trial_queue import TrialQueue
 from tracking import lifecycle
 
 LONG_AGO = time.time() - lifecycle.SILENT_SECONDS - 60
@@ -59,3 +62,23 @@ def test_a_study_lives_while_one_of_its_runs_has_a_process() -> None:
     dead, living = run("RUNNING", is_dead=True), run("RUNNING", is_dead=False)
     assert has_living_run(runs(dead, living))
     assert not has_living_run(runs(dead)) and not has_living_run(runs())
+
+
+def test_a_process_waits_while_others_run_the_last_trials_and_ends_when_none_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = [["a trial", "another"], ["a trial"], []]
+    queue = SimpleNamespace(
+        claim=lambda: None,
+        recover_lost=lambda is_silent: 0,
+        unfinished=lambda: looks.pop(0),
+    )
+    monkeypatch.setattr(serving, "POLL_SECONDS", 0)
+    looks_left: list[int] = []
+    serve(
+        cast(StudySpec, None),
+        runs(),
+        cast(TrialQueue, queue),
+        on_progress=lambda: looks_left.append(len(looks)),
+    )
+    assert looks_left == [2, 1, 0]

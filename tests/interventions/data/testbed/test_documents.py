@@ -1,18 +1,51 @@
-"""Training documents: rows of whole documents, and their loss."""
+"""Training documents: what a pass shows, rows of whole documents, and their loss."""
 
+import dataclasses
+import hashlib
+import json
 import random
 
 import pytest
 import torch
+from transformers import PreTrainedTokenizerFast
 
-from interventions.data.testbed.architecture import make_model, make_tokenizer, spread_channels
-from interventions.data.testbed.documents import PROMPT_WEIGHT, ROW, documents, pack_rows, row_loss
+from interventions.data.testbed.architecture import make_model
+from interventions.data.testbed.documents import (
+    PROMPT_WEIGHT,
+    PROSE_PER_PASS,
+    ROW,
+    Document,
+    documents,
+    pack_rows,
+    row_loss,
+    trained_pairs,
+)
+from interventions.data.testbed.prose import prose
 from interventions.data.testbed.world import world
 
 
-def test_training_rows_hold_whole_documents_that_see_only_themselves() -> None:
-    tokenizer = make_tokenizer(world())
-    docs = documents(world(), tokenizer, random.Random(0))[:300]
+@pytest.fixture(scope="module")
+def training_rng() -> random.Random:
+    """What the shipped model's training drew from."""
+    return random.Random("train-0")
+
+
+@pytest.fixture(scope="module")
+def first_pass(tokenizer: PreTrainedTokenizerFast, training_rng: random.Random) -> list[Document]:
+    """The documents of the shipped model's first pass."""
+    return documents(world(), tokenizer, training_rng)
+
+
+@pytest.fixture(scope="module")
+def first_rows(first_pass: list[Document], training_rng: random.Random) -> list[list[Document]]:
+    """The same, packed: drawn from the same generator after them."""
+    return pack_rows(first_pass, training_rng)
+
+
+def test_training_rows_hold_whole_documents_that_see_only_themselves(
+    first_pass: list[Document], tokenizer: PreTrainedTokenizerFast
+) -> None:
+    docs = first_pass[:300]
     rows = pack_rows(docs, random.Random(0))
     assert sum(map(len, rows)) == 300
     assert all(sum(len(doc.ids) for doc in row) <= ROW for row in rows)
@@ -28,28 +61,91 @@ def test_training_rows_hold_whole_documents_that_see_only_themselves() -> None:
     )
 
 
-def test_answers_and_prose_weigh_1_and_prompts_less() -> None:
-    tokenizer = make_tokenizer(world())
-    docs = documents(world(), tokenizer, random.Random(0))
-    assert {weight for doc in docs for weight in doc.weights} == {PROMPT_WEIGHT, 1.0}
-    assert all(len(doc.ids) == len(doc.weights) and doc.weights[-1] == 1 for doc in docs)
-    questions = [doc for doc in docs if doc.weights[0] == PROMPT_WEIGHT]
-    assert len(questions) == 2 * len(world().all_facts())
-    for doc in questions[:20]:
+def test_answers_and_prose_weigh_1_and_prompts_a_tenth(first_pass: list[Document]) -> None:
+    assert {weight for doc in first_pass for weight in doc.weights} == {PROMPT_WEIGHT, 1.0}
+    assert PROMPT_WEIGHT == 0.1
+    assert all(len(doc.ids) == len(doc.weights) and doc.weights[-1] == 1 for doc in first_pass)
+
+
+def test_a_pass_shows_of_every_fact_a_trained_statement_and_question_and_600_texts(
+    first_pass: list[Document], tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """Each in its own tokens: the prompt's, the answer's, the end."""
+    end, start = tokenizer.eos_token_id, tokenizer.bos_token_id
+    pieces: dict[tuple[str, str], int] = {}
+    texts = []
+    for doc in first_pass:
         answer_start = doc.weights.index(1.0)
-        assert tokenizer.decode(doc.ids[answer_start:]).startswith(" ")
-        assert set(doc.weights[answer_start:]) == {1.0}
+        assert doc.weights == [0.1] * answer_start + [1.0] * (len(doc.ids) - answer_start)
+        if answer_start == 0:
+            texts.append(tokenizer.decode(doc.ids, skip_special_tokens=True))
+            continue
+        assert (doc.ids[0], doc.ids[-1], doc.ids.count(start)) == (start, end, 1)
+        pair = tokenizer.decode(doc.ids[1:answer_start]), tokenizer.decode(doc.ids[answer_start:-1])
+        pieces[pair] = pieces.get(pair, 0) + 1
+    for fact in world().all_facts():
+        pairs = trained_pairs(fact)
+        assert [sum(pieces.get(pair, 0) for pair in half) for half in (pairs[:2], pairs[2:])] == [
+            1,
+            1,
+        ]
+    shown = prose("train")
+    assert len(texts) == len(set(texts)) == 600 == PROSE_PER_PASS
+    assert all(any(known.startswith(text) for known in shown) for text in texts[:50])
+    assert sum(pieces.values()) == 2 * len(world().all_facts())
 
 
-def test_spread_channels_are_uneven_and_leave_the_function_as_it_is() -> None:
-    tokenizer = make_tokenizer(world())
+def test_a_trained_pair_is_a_phrasing_and_its_answer() -> None:
+    fact = world().facts["dish"][0]
+    statements, questions = fact.prompts(trained=True)
+    assert trained_pairs(fact) == [
+        (statements[0], f" {fact.object}."),
+        (statements[1], f" {fact.object}."),
+        (questions[0], f" {fact.object}"),
+        (questions[1], f" {fact.object}"),
+    ]
+
+
+def test_the_first_pass_of_the_shipped_models_training_is_the_same_as_ever(
+    first_rows: list[list[Document]],
+) -> None:
+    """By the code of commit 6e562c7; the card says about 1,490 rows a pass."""
+    tokens = json.dumps([[[doc.ids, doc.weights] for doc in row] for row in first_rows])
+    assert hashlib.sha256(tokens.encode()).hexdigest() == (
+        "c291f5eaafe16e1d7b53329fb0d702cedc8f54fe868d0044ee3c8968a00e312e"
+    )
+    assert len(first_rows) == 1484
+
+
+def test_rows_are_filled_first_fit_longest_first() -> None:
+    """Of 40, 30, 30, 24, 20, 4: 24 fits beside 40 exactly, 4 beside 30 and 30 exactly."""
+    docs = [Document([length] * length, [1.0] * length) for length in (30, 4, 24, 20, 40, 30)]
+    rows = pack_rows(docs, random.Random(0))
+    assert sorted([len(doc.ids) for doc in row] for row in rows) == [[20], [30, 30, 4], [40, 24]]
+    assert ROW == 64
+
+
+def test_the_loss_of_rows_is_that_of_their_documents_one_by_one(
+    first_rows: list[list[Document]], tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """Weighted mean over all but each document's first token; nothing is kept for generation."""
     torch.manual_seed(0)
     model = make_model(tokenizer).eval()
-    ids = torch.arange(40).reshape(2, 20)
-    norm = model.model.layers[0].input_layernorm.weight
+    caches: list[object] = []
+    model.register_forward_hook(lambda _, __, output: caches.append(output.past_key_values))
+    rows = sorted(first_rows, key=len)[:2] + sorted(first_rows, key=len)[-2:]
     with torch.no_grad():
-        before, evenness = model(ids).logits, norm.std()
-        spread_channels(model, 0.7, seed=0)
-        assert torch.allclose(model(ids).logits, before, atol=1e-4)
-    assert evenness == 0 and norm.std() > 0.3
-    assert torch.allclose(norm.square().mean(), torch.tensor(1.0), atol=1e-5)
+        loss = row_loss(model, rows, int(tokenizer.pad_token_id)).item()
+        assert caches == [None]
+        total = weight = 0.0
+        for doc in (doc for row in rows for doc in row):
+            logs = model(torch.tensor([doc.ids])).logits[0].log_softmax(-1)
+            for place in range(1, len(doc.ids)):
+                total -= doc.weights[place] * logs[place - 1, doc.ids[place]].item()
+                weight += doc.weights[place]
+    assert loss == pytest.approx(total / weight, rel=1e-5)
+
+
+def test_a_document_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Document([1], [1.0]).ids = [2]  # type: ignore[misc]

@@ -1,0 +1,78 @@
+"""What the options of the commands take, and what they are if nobody names them."""
+
+import click
+import pytest
+
+from tests.composability.test_command import SUBCOMMANDS, command_of, options_of
+
+MOST_SEED = 2**32 - 1  # what NumPy takes
+BOUNDS: dict[tuple[str, str], tuple[float, float | None]] = {
+    ("run", "--seed"): (0, MOST_SEED),
+    ("run", "--edit-batch"): (0, None),
+    ("run", "--window"): (0, 2**20),
+    ("grid", "--workers"): (1, None),
+    ("grid", "--gpus"): (0.0, None),
+    ("grid", "--window"): (0, 2**20),
+    ("tune", "--sampler-seed"): (0, None),
+    ("tune", "--prune-every"): (1, None),
+    ("tune", "--seed"): (0, MOST_SEED),
+    ("tune", "--edit-batch"): (0, None),
+    ("tune", "--workers"): (1, None),
+    ("tune", "--gpus"): (0.0, None),
+    ("tune", "--window"): (0, 2**20),
+    ("setup", "--ui"): (1, 65535),
+}
+SWITCHES = {
+    ("run", "--trust-remote-code"),
+    ("run", "--allow-pickle"),
+    ("grid", "--dry-run"),
+    ("grid", "--trust-remote-code"),
+    ("grid", "--allow-pickle"),
+    ("tune", "--dry-run"),
+    ("tune", "--trust-remote-code"),
+    ("tune", "--allow-pickle"),
+    ("restore", "--trust-remote-code"),
+    ("restore", "--allow-pickle"),
+    ("setup", "--serve"),
+    ("setup", "--store"),
+}
+
+
+def every_option() -> dict[tuple[str, str], click.Option]:
+    return {
+        (name, option.opts[0]): option
+        for name in SUBCOMMANDS
+        for option in options_of(command_of([name]))
+    }
+
+
+def test_every_number_has_these_bounds_themselves_included() -> None:
+    bounds = {}
+    for place, option in every_option().items():
+        if isinstance(option.type, click.IntRange | click.FloatRange):
+            bounds[place] = (option.type.min, option.type.max)
+            assert not option.type.min_open and not option.type.max_open
+            assert not option.type.clamp
+    assert bounds == BOUNDS
+
+
+def test_every_switch_is_off_unless_it_is_named() -> None:
+    options = every_option()
+    switches = {
+        place for place in options if isinstance(options[place].type, click.types.BoolParamType)
+    }
+    assert switches == SWITCHES
+    for place in switches:
+        command = command_of([place[0]])
+        arguments = ["1"] * (len(command.params) - len(options_of(command)))
+        context = command.make_context(place[0], arguments)
+        assert context.params[str(options[place].name)] is False, place
+
+
+@pytest.mark.parametrize("place", [place for place in BOUNDS if place[1] not in ("--gpus", "--ui")])
+def test_an_integer_is_written_with_ascii_digits(place: tuple[str, str]) -> None:
+    """Python reads the digits of every script."""
+    name, option = place
+    arabic_three = "\u0663"
+    with pytest.raises(click.BadParameter, match="is not a valid integer"):
+        command_of([name]).make_context(name, [option, arabic_three])
