@@ -58,7 +58,7 @@ def split_pass(
         with ExitStack() as opened:
             for block in blocks(model)[: layer + 1]:
                 output = wrap(changed)
-                opened.enter_context(_replaced(block, lambda *_, output=output, **__: output))
+                opened.enter_context(replaced(block, lambda *_, output=output, **__: output))
             if positions is not None:
                 # the head is most of a small model's work: give it only the rows that are wanted
                 head = model.get_output_embeddings()
@@ -73,7 +73,7 @@ def split_pass(
 
 
 @contextmanager
-def _replaced(block: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+def replaced(block: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
     """While open, the block does what ``forward`` does."""
     # accelerate gives blocks a forward of their own, beside the class's
     instance_forward = vars(block).get("forward")
@@ -170,7 +170,7 @@ def block_calls(
         recorder = _Recorder(model, len(wraps))
         with ExitStack() as opened:
             for block, wrap in zip(blocks(model), wraps, strict=True):
-                opened.enter_context(_replaced(block, functools.partial(recorder.forward, wrap)))
+                opened.enter_context(replaced(block, functools.partial(recorder.forward, wrap)))
             with suppress(_PassEnded):
                 model(**encoded, use_cache=False)
         yield recorder.first, recorder.calls
@@ -191,9 +191,7 @@ def _output_forms(model: nn.Module, encoded: Mapping[str, Tensor]) -> list[Calla
             handle = block.register_forward_hook(functools.partial(note, index))
             opened.callback(handle.remove)
         model(**first_token, use_cache=False)
-    if order != list(range(len(blocks(model)))):
-        count, called = len(blocks(model)), ", ".join(map(str, order[:20]))
-        raise _not_one_by_one(model, f"it calls its {count} blocks in the order {called}")
+    check_order(model, order)
     return wraps
 
 
@@ -204,6 +202,7 @@ class _Recorder:
         self.model, self.count = model, count
         self.calls: list[BlockCall] = []
         self.first = self.latest = torch.empty(0)
+        self.others: list[Tensor] = []  # what blocks gave beside hidden states
 
     def forward(self, wrap: Callable[[Tensor], Any], *args: Any, **kwargs: Any) -> Any:
         first_name = next(iter(kwargs), "")
@@ -215,11 +214,40 @@ class _Recorder:
             raise _not_one_by_one(
                 self.model, f"block {len(self.calls)} does not read what the block before it wrote"
             )
+        if reads_any(self.others, args, kwargs):
+            raise reads_other_output(self.model, len(self.calls))
         self.latest = hidden
         self.calls.append(BlockCall(_without_cache(args[1:]), _named_without_cache(kwargs), name))
         if len(self.calls) == self.count:
             raise _PassEnded
-        return wrap(hidden)
+        output = wrap(hidden)
+        self.others += _other_tensors(output)
+        return output
+
+
+def check_order(model: nn.Module, order: list[int]) -> None:
+    """Raise InvalidInput if the model did not call each block once, in order."""
+    count = len(blocks(model))
+    if order != list(range(count)):
+        called = ", ".join(map(str, order[:20]))
+        raise _not_one_by_one(model, f"it calls its {count} blocks in the order {called}")
+
+
+def _other_tensors(output: Any) -> list[Tensor]:
+    rest = output[1:] if isinstance(output, tuple | list) else ()
+    return [value for value in rest if isinstance(value, Tensor)]
+
+
+def reads_any(given: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Tell whether a block is called with one of the tensors that others gave."""
+    return any(value is other for value in (*args, *kwargs.values()) for other in given)
+
+
+def reads_other_output(model: nn.Module, index: int) -> InvalidInput:
+    """Return the error of a block that reads more of another than its hidden states."""
+    return _not_one_by_one(
+        model, f"block {index} reads more of an earlier block than its hidden states"
+    )
 
 
 def _not_one_by_one(model: nn.Module, reason: str) -> InvalidInput:

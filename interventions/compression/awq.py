@@ -31,6 +31,7 @@ from interventions.errors import InvalidInput
 from interventions.feeders import BlockReaders, Feeder, feeders, matrix_feeders
 from interventions.hyperparameters import MOST_TEXTS, hyperparameter
 from interventions.lm import LM
+from interventions.one_by_one import check_one_by_one
 from interventions.quantization_grid import ROWS, QuantizationGrid
 from interventions.search_space import Trial, TuningContext
 from interventions.step_metrics import record_metric
@@ -39,7 +40,7 @@ _SHRINKS = 10  # ranges tried, from the full one down to just over half of it
 
 
 @dataclass(frozen=True)
-class AWQ(Intervention, category="compression", version=2):
+class AWQ(Intervention, category="compression", version=3):
     """Round to nearest after scaling each input by how large its activations are.
 
     For layers W (out, in) that share their calibration inputs X, and Q rounding to nearest:
@@ -55,8 +56,11 @@ class AWQ(Intervention, category="compression", version=2):
     ``clip`` every group's range is then shrunk as far as that lowers the same error.
 
     Source: Lin et al. 2024, "AWQ: Activation-aware Weight Quantization", equations 4 and 5; the
-    clipping is that of its authors' code. Departure: clipping is kept only where it also lowers
-    the error of a whole layer, not of each group by itself alone.
+    clipping is that of its authors' code, github.com/mit-han-lab/llm-awq. Departures from that
+    code: layers that share a scale are judged by their own errors, as equation 4 says, not by the
+    output of attention or the MLP; an output takes its narrower ranges only where these together
+    lower its error; queries and keys are clipped too; blocks read what the quantized ones before
+    them give; values that several query heads read are scaled, by a mean over these.
 
     Example:
         >>> str(AWQ(bits=4, group=64))
@@ -89,10 +93,15 @@ class AWQ(Intervention, category="compression", version=2):
             )
 
     def check(self, model: PreTrainedModel) -> None:
-        """Raise InvalidInput if the group does not divide a layer, or the backend is missing."""
+        """Raise InvalidInput if the group does not divide a layer, or the backend is missing.
+
+        Own code runs the model's blocks one by one: it is raised too if they cannot be.
+        """
         check_group(model, self.group, self.name)
         if self.backend != "own":
             require(self.backend, model)
+        else:
+            check_one_by_one(model)
 
     @classmethod
     def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
@@ -157,10 +166,11 @@ class AWQ(Intervention, category="compression", version=2):
             feeder: what gives them the inputs.
         """
         weights = [weight for weight, _ in fed]
-        magnitude = feeder.shared(_mean_magnitude([inputs for _, inputs in fed])).clamp(min=1e-4)
+        magnitude = feeder.shared(_mean_magnitude([inputs for _, inputs in fed]))
         least, best = torch.inf, torch.ones_like(magnitude)
         for i in range(self.exponents):
-            scale = magnitude ** (i / self.exponents)
+            # clamped, as inputs that are always 0 have no magnitude
+            scale = (magnitude ** (i / self.exponents)).clamp(min=1e-4)
             # only ratios matter; centred, they stay within the range of half precision
             scale /= (scale.max() * scale.min()).sqrt()
             error = 0.0
@@ -188,9 +198,14 @@ class AWQ(Intervention, category="compression", version=2):
         scale = torch.cat([part.scale for part in parts])
         zero = torch.cat([part.zero for part in parts])
         clipped = QuantizationGrid(full.bits, full.group, scale, zero)
-        # the search looked at each group by itself: take it only if the groups together agree
-        clipped_error, full_error = (_error(grid, weight, inputs) for grid in (clipped, full))
-        return clipped if clipped_error < full_error else full
+        # the search looked at each group by itself: an output takes its ranges only if they agree
+        better = _row_errors(clipped, weight, inputs) < _row_errors(full, weight, inputs)
+        return QuantizationGrid(
+            full.bits,
+            full.group,
+            torch.where(better[:, None], clipped.scale, full.scale),
+            torch.where(better[:, None], clipped.zero, full.zero),
+        )
 
     def _clipped(self, weight: Tensor, inputs: Inputs) -> QuantizationGrid:
         """Return the grid whose groups have each the range of least error by itself."""
@@ -214,13 +229,14 @@ class AWQ(Intervention, category="compression", version=2):
         return QuantizationGrid(self.bits, size, scale, zero)
 
 
-def _error(grid: QuantizationGrid, weight: Tensor, inputs: Inputs) -> float:
-    """Return the error of the layer's outputs if its weights (out, in) are rounded to the grid."""
-    error = 0.0
+def _row_errors(grid: QuantizationGrid, weight: Tensor, inputs: Inputs) -> Tensor:
+    """Return each output's mean squared error (out) if weights (out, in) are rounded to a grid."""
+    errors = []
     for start in range(0, len(weight), ROWS):
         rows = slice(start, start + ROWS)
-        error += inputs.error(grid.rows(rows).nearest(weight[rows]).float() - weight[rows].float())
-    return error
+        change = grid.rows(rows).nearest(weight[rows]).float() - weight[rows].float()
+        errors.append(((change @ inputs.gram) * change).sum(1))
+    return torch.cat(errors)
 
 
 def _mean_magnitude(statistics: Sequence[Inputs]) -> Tensor:
@@ -238,15 +254,16 @@ def _foldable(
 ) -> list[tuple[Feeder, list[str]]]:
     """Return (feeder to fold into, names of the layers after it) where all of these are pending."""
     folds: list[tuple[Feeder, list[str]]] = []
-    # before the norms: these change a matrix's outputs, a norm its inputs
-    for candidates, before, name in matrix_feeders(block, heads):
-        if name in pending and pending.keys() >= set(before):
-            folds += _first_that_scales(readers, candidates, [name])
+    # norms first: a scale that moves into a matrix changes its outputs, and a layer's error is to
+    # be measured on the outputs that it had
     for norm in dict.fromkeys(readers.norms.values()):
         fed = [name for name, feeding_norm in readers.norms.items() if feeding_norm is norm]
         if all(name in pending for name in fed):
             candidates = [Feeder(norm), Feeder(norm, added_one=True)]
             folds += _first_that_scales(readers, candidates, fed)
+    for candidates, before, name in matrix_feeders(block, heads):
+        if name in pending and pending.keys() >= set(before):
+            folds += _first_that_scales(readers, candidates, [name])
     return folds
 
 

@@ -33,6 +33,7 @@ from interventions.data.base import Data
 from interventions.errors import InvalidInput
 from interventions.hyperparameters import MOST_TEXTS, hyperparameter
 from interventions.lm import LM
+from interventions.one_by_one import check_one_by_one
 from interventions.quantization_grid import QuantizationGrid
 from interventions.search_space import Trial, TuningContext
 from interventions.weight_matrix import WeightMatrix
@@ -102,10 +103,15 @@ class GPTQ(Intervention, category="compression", version=2):
             )
 
     def check(self, model: PreTrainedModel) -> None:
-        """Raise InvalidInput if the group does not divide a layer, or the backend is missing."""
+        """Raise InvalidInput if the group does not divide a layer, or the backend is missing.
+
+        Own code runs the model's blocks one by one: it is raised too if they cannot be.
+        """
         check_group(model, self.group, self.name)
         if self.backend != "own":
             require(self.backend, model)
+        else:
+            check_one_by_one(model)
 
     @classmethod
     def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:

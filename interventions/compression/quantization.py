@@ -45,7 +45,7 @@ def fit_grid(
 ) -> QuantizationGrid:
     """Return the grid that spans the range of every group of a layer's weights, 0 included.
 
-    With low = min(w, 0) and high = max(w, 0) of a group:
+    With low = min(w, 0) and high = max(w, 0) of a group, w clamped to +-shrink * max|w| before:
 
         not symmetric: scale = (high - low) / (2^bits - 1), zero = round(-low / scale)
         symmetric:     scale = 2 max|w| / (2^bits - 1),     zero = 2^(bits - 1)
@@ -55,7 +55,8 @@ def fit_grid(
         bits: width of the integers.
         group: consecutive inputs that share a scale; -1 means the whole row.
         symmetric: whether 0 is in the middle of the grid.
-        shrink: factor of both ends of the range, 1 for the full range.
+        shrink: share of the greatest ``|w|`` of a group at which its range is cut off, on both
+            sides; 1 for the full range.
 
     Returns:
         A grid whose scale and zero are (out, in / group), float32.
@@ -70,8 +71,10 @@ def fit_grid(
     """
     size = group_size(group, weight.shape[1])
     grouped = weight.float().unflatten(1, (-1, size))  # (out, in / group, group)
-    low = grouped.amin(-1).clamp(max=0) * shrink
-    high = grouped.amax(-1).clamp(min=0) * shrink
+    low, high = grouped.amin(-1).clamp(max=0), grouped.amax(-1).clamp(min=0)
+    if shrink != 1:
+        limit = torch.maximum(-low, high) * shrink
+        low, high = torch.maximum(low, -limit), torch.minimum(high, limit)
     steps = 2**bits - 1
     if symmetric:
         high = torch.maximum(-low, high)

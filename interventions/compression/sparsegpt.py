@@ -34,6 +34,7 @@ from interventions.compression.sparsity import (
 from interventions.data.base import Data
 from interventions.hyperparameters import MOST_TEXTS, hyperparameter
 from interventions.lm import LM
+from interventions.one_by_one import check_one_by_one
 from interventions.search_space import Trial, TuningContext
 from interventions.weight_matrix import WeightMatrix
 
@@ -87,10 +88,15 @@ class SparseGPT(Intervention, category="compression", version=2):
         check_pattern(self.name, self.pattern, self.sparsity)
 
     def check(self, model: PreTrainedModel) -> None:
-        """Raise InvalidInput if a layer does not fit the pattern, or the backend is missing."""
+        """Raise InvalidInput if a layer does not fit the pattern, or the backend is missing.
+
+        Own code runs the model's blocks one by one: it is raised too if they cannot be.
+        """
         check_width(self.name, self.pattern, block_linears(model))
         if self.backend != "own":
             require(self.backend, model)
+        else:
+            check_one_by_one(model)
 
     @classmethod
     def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:

@@ -118,31 +118,45 @@ def test_ranges_are_searched_on_the_inputs_as_they_are_after_the_scaling(
 
 
 def test_every_groups_range_is_shrunk_to_the_one_of_least_error() -> None:
-    """Ranges from 1 down to .55 of the full one, in steps of .05, tried for each group alone."""
+    """Cut off at 1 down to .55 of its greatest |w|, in steps of .05, for each group alone.
+
+    A row whose groups together err more so keeps its full ranges.
+    """
     weight, gram = random_layer(12, 32, seed=8)
     grid = AWQ(bits=2, group=16).fitted(weight, Inputs(gram, gram.diagonal().sqrt(), 96))
-    full = fit_grid(weight, 2, 16, symmetric=False)
     shrunk = 0
     for i in range(12):
+        best_scales, best_changes, full_scales, full_changes = [], [], [], []
         for k in range(2):
             values, block = weight[i, 16 * k :][:16].double(), gram[16 * k :, 16 * k :][:16, :16]
-            errors, scales = [], []
+            errors, scales, changes = [], [], []
             for shrink in (1 - tried / 20 for tried in range(10)):
-                low, high = values.min().clamp(max=0) * shrink, values.max().clamp(min=0) * shrink
+                limit = values.abs().max() * shrink
+                clamped = values.clamp(-limit, limit)
+                low, high = clamped.min().clamp(max=0), clamped.max().clamp(min=0)
                 scale = (high - low) / 3
                 zero = (-low / scale).round()
                 integers = ((values / scale).round() + zero).clamp(0, 3)
                 change = scale * (integers - zero) - values
                 errors.append(float(change @ block.double() @ change))
                 scales.append(float(scale))
+                changes.append(change)
             best = min(range(10), key=errors.__getitem__)
-            assert float(grid.scale[i, k]) == pytest.approx(scales[best], rel=1e-5)
-            assert float(full.scale[i, k]) == pytest.approx(scales[0], rel=1e-5)
+            best_scales.append(scales[best])
+            best_changes.append(changes[best])
+            full_scales.append(scales[0])
+            full_changes.append(changes[0])
             shrunk += best > 0
+        best_error, full_error = (
+            squared_error(torch.cat(changes)[None], gram)
+            for changes in (best_changes, full_changes)
+        )
+        expected = best_scales if best_error < full_error else full_scales
+        assert grid.scale[i].tolist() == pytest.approx(expected, rel=1e-5)
     assert shrunk > 12
 
 
-def test_narrower_ranges_are_taken_only_if_the_whole_layers_error_falls() -> None:
+def test_narrower_ranges_are_taken_only_if_the_outputs_error_falls() -> None:
     """Two groups with opposite inputs: their errors cancel at the full range, not at others."""
     generator = torch.Generator().manual_seed(4)
     half = torch.randn(1, 8, generator=generator)
@@ -203,8 +217,10 @@ def test_awq_errs_no_more_than_rounding_on_every_layer(
         assert ours <= theirs * (1 + 1e-6), name
 
 
-def test_the_whole_layers_error_is_over_all_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last row alone is better off with full ranges; rows are looked at one by one."""
+def test_each_output_decides_by_itself_whether_it_takes_narrower_ranges(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last row is better off with full ranges, whatever those before it gain."""
     generator = torch.Generator().manual_seed(4)
     half = torch.randn(1, 8, generator=generator)
     cancelling = torch.cat([half, half], dim=1)
@@ -214,10 +230,11 @@ def test_the_whole_layers_error_is_over_all_of_its_rows(monkeypatch: pytest.Monk
     statistics = Inputs(inputs.T @ inputs / 64, inputs.abs().mean(0), 64)
     step, full = AWQ(bits=2, group=8), fit_grid(weight, 2, 8, symmetric=False)
     at_once = step.fitted(weight, statistics)
-    monkeypatch.setattr("interventions.compression.awq.ROWS", 1)
-    row_by_row = step.fitted(weight, statistics)
-    assert torch.equal(row_by_row.scale, at_once.scale)
+    assert torch.equal(at_once.scale[-1], full.scale[-1])
     assert not torch.equal(at_once.scale, full.scale)
+    monkeypatch.setattr("interventions.compression.awq.ROWS", 3)
+    row_by_row = step.fitted(weight, statistics)
+    torch.testing.assert_close(row_by_row.scale, at_once.scale)
 
 
 def without_rounding(monkeypatch: pytest.MonkeyPatch) -> None:

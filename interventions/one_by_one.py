@@ -1,0 +1,75 @@
+"""Whether a model's blocks can be run one by one, asked before its weights are loaded."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from interventions.anatomy import blocks
+from interventions.errors import InvalidInput
+from interventions.partial_pass import check_order, reads_any, reads_other_output, replaced
+
+
+def check_one_by_one(model: PreTrainedModel) -> None:
+    """Check that the model's blocks can be run one by one, as far as a pass without weights tells.
+
+    The blocks compute nothing in that pass. Where it cannot be done, ``block_calls`` tells later.
+
+    Args:
+        model: its weights may be on the meta device; not changed.
+
+    Raises:
+        InvalidInput: the model does not call each block once, in order, or a block reads what
+            another one gives beside hidden states.
+    """
+    weight = next(model.parameters())
+    tokens = torch.zeros(1, 2, dtype=torch.long, device=weight.device)
+    # a mask as the blocks get it: of another, models ask for values, which the meta device lacks
+    mask = torch.zeros(1, 1, 2, 2, dtype=weight.dtype, device=weight.device)
+    encodings = ({"input_ids": tokens, "attention_mask": mask}, {"input_ids": tokens})
+    was_training = model.training
+    model.eval()
+    try:
+        # blocks give a tensor, or a tuple with so many after it
+        for others, encoded in itertools.product((None, 0, 1, 2), encodings):
+            order: list[int] = []
+            try:
+                _pass_without_blocks(model, encoded, others, order)
+            except InvalidInput:
+                raise
+            except Exception:  # another form of output, or what the meta device cannot do
+                continue
+            check_order(model, order)
+            return
+    finally:
+        model.train(was_training)
+
+
+@torch.no_grad()
+def _pass_without_blocks(
+    model: PreTrainedModel, encoded: Mapping[str, Tensor], others: int | None, order: list[int]
+) -> None:
+    """Note the order of the blocks in a pass in which they return what they got."""
+    given: list[Tensor] = []
+
+    def forward(index: int, *args: Any, **kwargs: Any) -> Any:
+        if reads_any(given, args, kwargs):
+            raise reads_other_output(model, index)
+        order.append(index)
+        hidden = args[0] if args else kwargs.get("hidden_states", next(iter(kwargs.values())))
+        if others is None:
+            return hidden
+        given.extend(torch.empty_like(hidden) for _ in range(others))
+        return (hidden, *given[len(given) - others :])
+
+    with ExitStack() as opened:
+        for index, block in enumerate(blocks(model)):
+            opened.enter_context(replaced(block, functools.partial(forward, index)))
+        model(**encoded, use_cache=False)
