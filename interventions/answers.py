@@ -77,18 +77,18 @@ def _unended_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
     return every
 
 
-def greedy_answers(lm: LM, asked: Sequence[Continuation]) -> list[list[int]]:
-    """Generate greedily; return the ids of each answer, cut to the length of the one in ``asked``.
+def greedy_answers(lm: LM, targets: Sequence[Continuation]) -> list[list[int]]:
+    """Generate greedily; return the ids of each answer, cut to its target's length.
 
     Special tokens are left out: an answer that ends early is shorter (paper, section C.1.1).
 
     Args:
         lm: the model; the generation settings of its checkpoint (penalties, sampling) do not count.
-        asked: the prompts, at least one, and answers of the lengths that are wanted.
+        targets: the prompts, at least one, each with an answer of the length that is wanted.
     """
     special = special_ids(lm.tokenizer)
     encoded = lm.tokenizer.pad(
-        {"input_ids": [continuation.prompt for continuation in asked]},
+        {"input_ids": [continuation.prompt for continuation in targets]},
         return_tensors="pt",
         padding_side="left",
     ).to(lm.device)
@@ -96,14 +96,14 @@ def greedy_answers(lm: LM, asked: Sequence[Continuation]) -> list[list[int]]:
         output = lm.model.generate(
             input_ids=encoded["input_ids"],
             attention_mask=encoded["attention_mask"],
-            max_new_tokens=max(len(continuation.answer) for continuation in asked),
+            max_new_tokens=max(len(continuation.answer) for continuation in targets),
             do_sample=False,
             pad_token_id=lm.tokenizer.pad_token_id,
         )
     answers = output[:, encoded["input_ids"].shape[1] :].tolist()
     return [
         [token for token in answer[: len(continuation.answer)] if token not in special]
-        for answer, continuation in zip(answers, asked, strict=True)
+        for answer, continuation in zip(answers, targets, strict=True)
     ]
 
 

@@ -17,7 +17,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         "interventions.compression.backends",
         "interventions.compression.backends.installed",
     ),
-    "tracking.liveness": ("tracking.lifecycle",),
+    "tracking.liveness": ("tracking.lifecycle", "tracking.processes"),
     "tracking.checkpoints": ("tracking.checkpoints.store",),
     "tracking.changes": ("tracking.checkpoints.delta",),
     "tracking.restore": ("tracking.checkpoints.restore",),
@@ -65,6 +65,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         "sweeps.study.search_space",
         "sweeps.study.paper_grid",
         "sweeps.study.suggestions",
+        "sweeps.study.options",
     ),
     "sweeps.storages": (
         "sweeps.study.storage",
@@ -117,10 +118,14 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         "analysis.metrics.levels",
     ),
     "analysis.tables": ("analysis.tables.table",),
-    "analysis.curves": ("analysis.plots.curves", "analysis.plots.panels"),
+    "analysis.curves": (
+        "analysis.plots.curves",
+        "analysis.plots.panels",
+        "analysis.plots.colours",
+    ),
     "analysis.heat": ("analysis.plots.heat",),
     "analysis.figures": ("analysis.plots.figures", "analysis.plots.heat_figure"),
-    "analysis.interactive": ("analysis.plots.interactive",),
+    "analysis.interactive": ("analysis.plots.interactive", "analysis.plots.interactive_heat"),
     "analysis.findings": ("analysis.report.findings.all", "analysis.report.findings.evidence"),
     "analysis.content": ("analysis.report.content", "analysis.report.collect"),
     "analysis.report": ("analysis.report.page",),
@@ -130,7 +135,11 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 
 # old module -> its names that are called otherwise now
 NAMES: Mapping[str, Mapping[str, str]] = {
-    "interventions.layers": {"Rest": "LaterPass", "split": "split_pass"},
+    "interventions.layers": {
+        "Rest": "LaterPass",
+        "split": "split_pass",
+        "Feeders": "BlockReaders",
+    },
     "interventions.spaces": {"Room": "TuningContext"},
     "interventions.watching": {"Look": "Callback"},
     "tracking.liveness": {
@@ -142,10 +151,12 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "is_own": "is_own_run",
         "is_dead": "is_run_dead",
         "is_gone": "is_process_gone",
+        "BEAT": "HEARTBEAT_SECONDS",
+        "SILENT": "SILENT_SECONDS",
     },
     "tracking.changes": {"write": "write_changes", "assemble": "assemble_checkpoint"},
     "tracking.restore": {"restore": "load_checkpoint"},
-    "tracking.pages": {"runs": "all_runs"},
+    "tracking.pages": {"runs": "all_runs", "SIZE": "PAGE_SIZE"},
     "sweeps.choices": {
         "preset": "preset_interventions",
         "compositions": "enumerate_compositions",
@@ -170,6 +181,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "tasks": "make_tasks",
         "limit": "parallel_tasks",
         "cluster": "ray_cluster",
+        "RETRIES": "TASK_RETRIES",
     },
     "sweeps.estimate": {"estimate": "estimate_time"},
     "sweeps.progress": {"Outcome": "Tally"},
@@ -186,7 +198,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     },
     "sweeps.tuning": {"Ended": "StudyOutcome", "run": "run_study", "silent": "is_trial_silent"},
     "sweeps.serving": {"on_ray": "serve_on_ray"},
-    "sweeps.spaces": {"Step": "TunedStep"},
+    "sweeps.spaces": {"Step": "TunedStep", "NAMES": "SPACES"},
     "sweeps.storages": {
         "check": "check_storage",
         "look": "check_recorded_study",
@@ -214,11 +226,15 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "described": "samples_in_words",
     },
     "analysis.recommendation": {"of_points": "recommend_from_points"},
-    "analysis.layouts": {"composed": "composed_tables", "appendix": "appendix_tables"},
+    "analysis.layouts": {
+        "composed": "composed_tables",
+        "appendix": "appendix_tables",
+        "Composed": "Layout",
+    },
     "analysis.tables": {"save": "save_tables"},
-    "analysis.curves": {"Grid": "PanelGrid"},
+    "analysis.curves": {"Grid": "PanelGrid", "colours": "assign_colours"},
     "analysis.figures": {"save": "save_figure"},
-    "analysis.interactive": {"figure": "draw_curves"},
+    "analysis.interactive": {"figure": "draw_curves", "heat_map": "draw_heat_map"},
     "analysis.request": {
         "Request": "AnalysisRequest",
         "Prepared": "PreparedAnalysis",

@@ -119,7 +119,7 @@ def test_the_changelog_lists_every_old_module_and_command() -> None:
 def test_the_snippets_import_from_interventions_only() -> None:
     for snippet in snippets("python"):
         modules = re.findall(r"^(?:from|import) ([\w.]+)", snippet, re.MULTILINE)
-        assert set(modules) <= {"dataclasses", "torch", "interventions"}
+        assert set(modules) <= {"dataclasses", "math", "torch", "interventions"}
 
 
 @pytest.mark.full

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from interventions import moved
-from interventions.moved_names import MODULES
+from interventions.moved_names import MODULES, NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
@@ -41,6 +41,7 @@ def test_an_old_module_is_imported_with_a_warning(old_path: str) -> None:
     ("old_path", "name", "new_path", "new_name"),
     [
         ("interventions.layers", "block_linears", "interventions.anatomy", "block_linears"),
+        ("tracking.liveness", "SILENT", "tracking.processes", "SILENT_SECONDS"),
         ("interventions.spaces", "Room", "interventions.search_space", "TuningContext"),
         ("interventions.watching", "Look", "interventions.callbacks", "Callback"),
         ("sweeps.trying", "Request", "sweeps.study.spec", "StudyRequest"),
@@ -75,6 +76,15 @@ def test_a_path_that_became_a_package_has_its_old_names_with_a_warning(old_path:
     assert value is getattr(new_module, names[old_path])
     with pytest.raises(AttributeError, match=r"CHANGELOG\.md says what moved"):
         package.nonsense  # noqa: B018 - the look-up is the test
+
+
+@pytest.mark.parametrize("old_path", sorted(NAMES))
+def test_every_renamed_name_has_its_new_one_and_a_place_in_the_changelog(old_path: str) -> None:
+    new_modules = [importlib.import_module(new_path) for new_path in MODULES[old_path]]
+    for new_name in NAMES[old_path].values():
+        assert any(hasattr(module, new_name) for module in new_modules), new_name
+    names = ", ".join(f"`{old}`: `{new}`" for old, new in NAMES[old_path].items())
+    assert f"| `{old_path}` | {names} |" in CHANGELOG.splitlines()
 
 
 def test_a_submodule_is_imported_without_what_the_old_module_had() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from interventions.arguments import checked
 from sweeps.grid.ranges import Numbers
 from sweeps.grid.runner import GridResult, run_grid
@@ -92,28 +94,8 @@ def grid(
         magnitude(sparsity=0.25)
         magnitude(sparsity=0.5)
     """
-    request = GridRequest(
-        interventions=interventions,
-        preset=preset,
-        length=length,
-        pairs=pairs,
-        edit_batches=edit_batches,
-        seeds=seeds,
-        name=name,
-        workers=workers,
-        ray_address=ray_address,
-        gpus=gpus,
-        model=model,
-        data=data,
-        split=split,
-        window=window,
-        recompress=recompress,
-        checkpoints=checkpoints,
-        device=device,
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-        allow_pickle=allow_pickle,
-        experiment=experiment,
-    )
+    values: dict[str, Any] = dict(locals())  # before any other name: the arguments as given
+    cache = values.pop("cache")
+    request = GridRequest(**values)
     store.check_reachable()
     return run_grid(request.checked(), cache)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,36 +106,8 @@ def read_study_request(
 ) -> StudyRequest:
     """Read a request from plain values, such as those of a command line; numbers may be text.
 
-    What needs the model or the data is checked by ``StudySpec``.
-
-    Args:
-        intervention: what to tune, such as "rmu" or "lora | wanda(sparsity=0.5)".
-        space: "default" (continuous) or "paper" (the grid of its Tables 5-7).
-        objective: "wmdp:min,mmlu:max"; "auto" takes the criteria that judge the interventions.
-        constraint: "mmlu>0.55,wmdp<0.30", or "none".
-        sampler: one of ``options.SAMPLERS``; "auto" takes the grid of the paper's space, else TPE.
-        trials: how many in all; "auto" is 40, or every point of a grid.
-        sampler_seed: another one draws other trials.
-        pruner: "median" gives up trials that are worse than half of the rest; "none".
-        prune_every: training steps between two looks of the pruner.
-        name: a study of that name goes on; "auto" derives it from what the study is about.
-        storage: "journal" (a file beside the checkpoints); the URL of a PostgreSQL database,
-            without a password; or "environment": the URL that COMPOSABILITY_STUDY_STORAGE has.
-        workers: processes; more than one run on Ray.
-        ray_address: of a Ray cluster, such as "10.0.0.1:6379"; "none" starts one if it is needed.
-        gpus: GPUs per worker.
-        seed: enters every step's own seed.
-        edit_batch: index of the batch of edits.
-        model: "testbed", a checkpoint folder, or a Hugging Face id.
-        data: "testbed" or "paper".
-        window: tokens that perplexity scores together; 0: as many as the data's own.
-        recompress: "auto" (as "preset" is here), "never" or "paper".
-        checkpoints: whose checkpoints are logged: "all", "last", "changed" or "none".
-        device: "auto", "cpu" or "cuda".
-        dtype: "auto", "float32", "bfloat16" or "float16".
-        trust_remote_code: whether code that comes with the model may run.
-        allow_pickle: whether the model's weights may be pickled, where there are no others.
-        experiment: name of the MLflow experiment.
+    The arguments are those of ``sweeps.study.run.tune``, which says what each means. What needs the
+    model or the data is checked by ``StudySpec``.
 
     Raises:
         InvalidInput: one line that says what is wrong and what is valid.
@@ -148,23 +121,12 @@ def read_study_request(
         interventions.errors.InvalidInput: trials must be an integer of at least 1, but got 0
     """
     values = dict(locals())  # before any other name: the arguments as they were given
-    check_no_passwords(values)
-    for key, value in values.items():
-        if key in _SWITCHES:
-            yes_or_no(key, value)
-        elif key not in _NUMBERS:
-            check_text(key, value)
+    _check_types(values)
     plain_text("experiment", experiment)
     if intervention == NONE:
         raise InvalidInput("give an intervention to tune, such as rmu or 'lora | wanda'")
     space = one_of("space", space, SPACES)
-    automatic = "grid" if space == "paper" else "tpe"
-    sampler = one_of("sampler", automatic if sampler == AUTO else sampler, SAMPLERS)
-    if sampler == "grid" and trials != AUTO:
-        raise InvalidInput(
-            f"a grid has as many trials as points, but got trials={shown(trials)};"
-            " or use sampler=tpe"
-        )
+    sampler = _read_sampler(sampler, space, trials)
     # as text, so that what is no number at all (None, a list) is refused in the same words
     address = "" if ray_address == NONE else ray_address
     resources = Resources.read(number_text(workers), address, number_text(gpus))
@@ -202,6 +164,27 @@ def read_study_request(
             (key, setting_text(value)) for key, value in values.items() if key != "storage"
         ),
     )
+
+
+def _check_types(values: Mapping[str, Any]) -> None:
+    """Refuse passwords, switches that are neither true nor false, and what should be text."""
+    check_no_passwords(values)
+    for key, value in values.items():
+        if key in _SWITCHES:
+            yes_or_no(key, value)
+        elif key not in _NUMBERS:
+            check_text(key, value)
+
+
+def _read_sampler(sampler: str, space: str, trials: int | str) -> str:
+    automatic = "grid" if space == "paper" else "tpe"
+    sampler = one_of("sampler", automatic if sampler == AUTO else sampler, SAMPLERS)
+    if sampler == "grid" and trials != AUTO:
+        raise InvalidInput(
+            f"a grid has as many trials as points, but got trials={shown(trials)};"
+            " or use sampler=tpe"
+        )
+    return sampler
 
 
 def _read_integer(name: str, value: Any, least: int = 0, most: int = SEED_LIMIT) -> int:

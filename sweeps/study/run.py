@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from interventions.arguments import checked
 from sweeps.study.options import AUTO, JOURNAL, NONE, PRUNE_EVERY, SPACES
@@ -118,34 +119,9 @@ def tune(
         ...
         interventions.errors.InvalidInput: space must be default or paper, but got 'papr'
     """
-    request = read_study_request(
-        intervention,
-        space=space,
-        objective=objective,
-        constraint=constraint,
-        sampler=sampler,
-        trials=trials,
-        sampler_seed=sampler_seed,
-        pruner=pruner,
-        prune_every=prune_every,
-        name=name,
-        storage=storage,
-        workers=workers,
-        ray_address=ray_address,
-        gpus=gpus,
-        seed=seed,
-        edit_batch=edit_batch,
-        model=model,
-        data=data,
-        window=window,
-        recompress=recompress,
-        checkpoints=checkpoints,
-        device=device,
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-        allow_pickle=allow_pickle,
-        experiment=experiment,
-    )
+    values: dict[str, Any] = dict(locals())  # before any other name: the arguments as given
+    cache = values.pop("cache")
+    request = read_study_request(**values)
     store.check_reachable()
     spec, cache = prepare_study(request, cache)
     outcome = run_study(spec, cache)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import optuna
+import tenacity
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
@@ -95,19 +95,18 @@ def _open_database(address: str) -> BaseStorage:
 
     Where several processes make the tables at once, all but one fail, and find them the next time.
     """
-    error: Exception | None = None
-    for wait in (*_RACE_WAITS, 0.0):
-        try:
-            return RDBStorage(address, engine_kwargs={"connect_args": _CONNECT})
-        except (IntegrityError, ProgrammingError) as raced:
-            error = raced
-            time.sleep(wait)
-        except (SQLAlchemyError, ImportError, ValueError) as unreachable:
-            error = unreachable
-            break
-    raise InvalidInput(
-        f"the storage {store.shown_address(address)[:150]} cannot be reached: {error}"
-    ) from error
+    retrying = tenacity.Retrying(
+        wait=tenacity.wait_chain(*map(tenacity.wait_fixed, _RACE_WAITS)),
+        stop=tenacity.stop_after_attempt(len(_RACE_WAITS) + 1),
+        retry=tenacity.retry_if_exception_type((IntegrityError, ProgrammingError)),
+        reraise=True,
+    )
+    try:
+        return retrying(lambda: RDBStorage(address, engine_kwargs={"connect_args": _CONNECT}))
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise InvalidInput(
+            f"the storage {store.shown_address(address)[:150]} cannot be reached: {error}"
+        ) from error
 
 
 def check_recorded_study(

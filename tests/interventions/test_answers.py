@@ -84,9 +84,9 @@ def test_a_tokenizer_that_ends_every_text_does_not_end_a_prompt() -> None:
 
 def test_a_token_over_the_boundary_belongs_to_the_answer() -> None:
     known = padded("sentencepiece")
-    asked = answers.continuations(known, (("Ana", "lives"),))[0]
+    encoded = answers.continuations(known, (("Ana", "lives"),))[0]
     joined = answers.continuations(known, (("A", "na lives"),))[0]
-    assert known.decode(asked.answer).strip() == "lives"
+    assert known.decode(encoded.answer).strip() == "lives"
     assert joined.prompt[0] == known.bos_token_id and joined.answer
 
 
@@ -109,16 +109,16 @@ def test_the_unknown_token_is_text_unless_it_also_ends_it() -> None:
     ids=lambda settings: next(iter(settings)),
 )
 def test_a_checkpoints_generation_settings_do_not_count(lm: LM, settings: dict[str, Any]) -> None:
-    asked = answers.continuations(lm.tokenizer, [("The", "one and the other and the third")] * 2)
-    greedy = answers.greedy_answers(lm, asked)
+    targets = answers.continuations(lm.tokenizer, [("The", "one and the other and the third")] * 2)
+    greedy = answers.greedy_answers(lm, targets)
     lm.model.generation_config = GenerationConfig(**settings)
-    assert answers.greedy_answers(lm, asked) == greedy
+    assert answers.greedy_answers(lm, targets) == greedy
     assert lm.model.generation_config.to_dict() == GenerationConfig(**settings).to_dict()
 
 
 def test_an_answer_ends_where_the_model_ends_it(lm: LM) -> None:
-    asked = answers.continuations(lm.tokenizer, [("The", "one and the other and the third")])
-    first = answers.greedy_answers(lm, asked)[0][0]
+    targets = answers.continuations(lm.tokenizer, [("The", "one and the other and the third")])
+    first = answers.greedy_answers(lm, targets)[0][0]
     lm.model.generation_config.eos_token_id = first
     lm.tokenizer.eos_token = lm.tokenizer.convert_ids_to_tokens(first)
-    assert answers.greedy_answers(lm, asked) == [[]]
+    assert answers.greedy_answers(lm, targets) == [[]]

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from inspect import signature
 
 import pytest
 
+from sweeps.study.request import read_study_request
 from sweeps.study.run import tune
 from tests.sweeps.study.small_study import SPEC, final_runs, parent_run, trial_runs
 from tracking.checkpoints.store import Checkpoints
@@ -36,6 +38,12 @@ def test_a_study_whose_constraints_nothing_meets_has_no_spec(cache: Checkpoints)
     )
     assert (result.spec, result.validation, result.test, result.trials) == ("", {}, {}, 4)
     assert final_runs() == []
+
+
+def test_the_function_has_the_requests_parameters_and_defaults() -> None:
+    parameters = dict(signature(tune).parameters)
+    assert parameters.pop("cache").default is None
+    assert parameters == dict(signature(read_study_request).parameters)
 
 
 def test_the_options_import_nothing_heavy() -> None:

@@ -1,5 +1,6 @@
 """Where studies may be kept, and what is refused."""
 
+import time
 from pathlib import Path
 
 import optuna
@@ -138,6 +139,25 @@ def test_processes_that_make_the_tables_at_once_find_them_the_next_time(
         return "opened"
 
     monkeypatch.setattr("sweeps.study.storage.RDBStorage", race)
-    monkeypatch.setattr("sweeps.study.storage.time.sleep", lambda seconds: None)
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
     storage: object = open_storage("postgresql://host/db", tmp_path, "any", "mine")
     assert storage == "opened" and len(attempts) == 3
+    assert waits == [0.5, 1.0]
+
+
+def test_tables_that_cannot_be_made_are_refused_in_one_line_after_five_attempts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    attempts: list[str] = []
+
+    def fail(address: str, **_: object) -> None:
+        attempts.append(address)
+        raise ProgrammingError("CREATE TABLE", None, Exception("no permission"))
+
+    monkeypatch.setattr(storage, "RDBStorage", fail)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with pytest.raises(InvalidInput, match="host/db cannot be reached") as refusal:
+        open_storage("postgresql://host/db", tmp_path, "any", "mine")
+    assert "no permission" in str(refusal.value) and "\n" not in str(refusal.value)
+    assert len(attempts) == 5
