@@ -126,9 +126,11 @@ def residual_writers(block: nn.Module) -> dict[str, WeightMatrix]:
     width = next((matrix.in_features for matrix in matrices.values()), 0)
     to_stream = {name: m for name, m in dense.items() if m.out_features == width} or dense
     if to_stream:
-        # the MLP's is the widest; layers are defined in the order in which they are applied
-        inner = max(matrix.in_features for matrix in to_stream.values())
-        name = [name for name, matrix in to_stream.items() if matrix.in_features == inner][-1]
+        # layers are defined in the order in which they are applied: of one MLP's the last one
+        # writes, as the first may be a gate with the up-projection, just as wide as the stream
+        last = {name.rpartition(".")[0] or name: name for name in to_stream}.values()
+        inner = max(to_stream[name].in_features for name in last)  # the MLP's is the widest
+        name = [name for name in last if to_stream[name].in_features == inner][-1]
         writers[name] = to_stream[name]
     if not writers:
         raise InvalidInput(f"{type(block).__name__} has no linear layer outside attention")

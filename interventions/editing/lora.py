@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from interventions.anatomy import check_anatomy
 from interventions.base import Intervention
 from interventions.callbacks import report
 from interventions.data.base import Data
@@ -78,12 +79,13 @@ class LoRA(Intervention, category="editing", version=2):
 
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if targets are no linear layers, or ranks do not fit them."""
+        check_anatomy(model)
         targets = find_targets(model, self.targets)
         beyond_peft = targets.fused if self.adaptive else targets.parameters
         if beyond_peft and (self.adaptive or self.dropout > 0):
             field = "adaptive=True" if self.adaptive else f"dropout={shown(self.dropout)}"
             raise InvalidInput(
-                f"lora.{field} cannot adapt {beyond_peft[0]}, as the model has fused experts;"
+                f"lora.{field} cannot adapt {beyond_peft[0]}, as the family has fused experts;"
                 f" name other targets, such as {QUERY_VALUE!r}"
             )
         field = "initial_rank" if self.adaptive and self.initial_rank is not None else "rank"

@@ -16,6 +16,8 @@ MLP, QUERY_VALUE = "mlp", "query_value"
 _ATTENTION = ("attn", "attention")
 # what attention writes to the residual stream with
 _ATTENTION_OUTPUTS = ("o_proj", "out_proj", "dense", "c_proj", "wo")
+# what peft takes for a part of experts wherever it stands
+_EXPERTS_LEAVES = ("gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3")
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Targets:
 
     Attributes:
         matrices: by their names in the model, such as ``model.layers.0.self_attn.q_proj``.
-        beside_experts: whether the model has fused experts, adapted or not.
+        beside_experts: whether the model has fused experts, adapted or not, or peft takes it for
+            one that has: such a family may have none in any block.
     """
 
     matrices: dict[str, WeightMatrix]
@@ -49,10 +52,15 @@ class Targets:
     def parameters(self) -> list[str]:
         """Return the names of what peft is to adapt as parameters, not as layers.
 
-        Beside experts, these are layers of MLPs too: peft takes their names, such as ``gate_proj``,
-        for those of experts that are not fused, and would adapt the fused ones in their place.
+        Beside experts, these are layers too, of MLPs and of gates in attention: peft takes their
+        names, such as ``gate_proj``, for those of experts that are not fused, and would adapt the
+        fused ones in their place.
         """
-        layers = [f"{name}.weight" for name in self.layers if not _in_attention(name)]
+        layers = [
+            f"{name}.weight"
+            for name in self.layers
+            if not _in_attention(name) or _leaf(name) in _EXPERTS_LEAVES
+        ]
         return [*self.fused, *(layers if self.beside_experts else [])]
 
     @property
@@ -96,7 +104,22 @@ def find_targets(model: PreTrainedModel, targets: Sequence[str]) -> Targets:
             )
         names |= selected
     matrices = {name: matrix for name, matrix in known.items() if name in names}
-    return Targets(matrices, any(matrix.expert is not None for matrix in known.values()))
+    fused = any(matrix.expert is not None for matrix in known.values())
+    return Targets(matrices, fused or _is_taken_for_experts(model, list(matrices)))
+
+
+def _is_taken_for_experts(model: PreTrainedModel, layers: list[str]) -> bool:
+    """Tell whether peft gives layers of these names up for fused experts, there or not."""
+    # imported here: no other method needs peft
+    from peft import LoraConfig
+    from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+
+    config = LoraConfig(target_modules=layers)
+    try:
+        convert_peft_config_for_transformers(config, model, None)
+    except ValueError:  # it misses the gate beside the up-projection
+        return True
+    return set(config.target_modules or ()) != set(layers)
 
 
 def _matrices(model: PreTrainedModel) -> Iterator[tuple[str, WeightMatrix]]:

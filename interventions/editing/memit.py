@@ -12,13 +12,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from interventions.anatomy import blocks, check_layers, down_projection, taps
+from interventions.anatomy import blocks, check_anatomy, check_layers, down_projection, taps
 from interventions.answers import plain_generation
 from interventions.base import Intervention
 from interventions.data.base import Data, Edit
 from interventions.editing.prompts import EditPrompts
 from interventions.editing.second_moments import second_moments
-from interventions.editing.stream import check_no_norm_after, measure_no_norm_after
+from interventions.editing.stream import check_no_norm_after, stream_gains
 from interventions.hyperparameters import MOST_STEPS, MOST_TEXTS, hyperparameter
 from interventions.lm import LM
 from interventions.partial_pass import hidden_states, split_pass
@@ -46,7 +46,8 @@ class MEMIT(Intervention, category="editing", version=2):
            W += R K' (covariance C + K K')^-1
 
        with K (in, edits) its inputs at the subjects, C (in, in) their second moment over a corpus,
-       and R (hidden, edits) what is missing to the targets, divided by the layers still to come.
+       and R (hidden, edits) what is missing to the targets, divided by the layers still to come,
+       and by the number with which a block multiplies what its MLP writes, where it has one.
 
     The divergence is that of ROME, and the decay, the clamp and the end at a loss of 0.05 are those
     of the authors' code, as are prefixes that the model itself writes.
@@ -86,6 +87,7 @@ class MEMIT(Intervention, category="editing", version=2):
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if the model lacks a layer, or MEMIT cannot write into it."""
         check_layers(model, self.layers, "memit.layers")
+        check_anatomy(model)
         check_no_norm_after(model, self.layers, self.name)
 
     @classmethod
@@ -100,7 +102,7 @@ class MEMIT(Intervention, category="editing", version=2):
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Edit in place; the closed form is computed in float64."""
-        measure_no_norm_after(lm, self.layers, self.name)
+        gains = stream_gains(lm, self.layers, self.name)
         moments = second_moments(lm, data.statistics[: self.samples], self.layers)
         prefixes = self._prefixes(lm)
         targets = self.targets(lm, data.edits, prefixes)
@@ -110,6 +112,7 @@ class MEMIT(Intervention, category="editing", version=2):
             missing = targets - self._states_at_subjects(lm, prompts, max(self.layers))
             keys = self._keys(lm, prompts, layer)
             share = missing / (len(self.layers) - i)  # of the layers still to come
+            share = share / gains[layer]
             change = closed_form_change(share, keys, moments[layer], self.covariance)
             _add(down_projection(blocks(lm.model)[layer]), change)
         return lm

@@ -1,9 +1,12 @@
-"""Whether what an MLP writes reaches the residual stream unchanged, as MEMIT needs it."""
+"""How what an MLP writes reaches the residual stream: as it is or scaled, as MEMIT needs it."""
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +22,7 @@ _TOLERANCE = 0.05  # relative; half precision rounds the stream
 
 
 def check_no_norm_after(model: PreTrainedModel, layers: Sequence[int], name: str) -> None:
-    """Check, by the names of the blocks' parts, that no norm stands behind the MLPs.
+    """Check that no norm stands behind the MLPs, by names and as far as an empty pass tells.
 
     Args:
         model: its weights may be on the meta device.
@@ -38,11 +41,56 @@ def check_no_norm_after(model: PreTrainedModel, layers: Sequence[int], name: str
     # OPT-350m: the norm reads the stream itself
     if getattr(text_config(model), "do_layer_norm_before", True) is False:
         raise _refusal(name, model, "its blocks norm the residual stream behind the MLP")
+    for layer, norm in _norms_run_after(model, layers).items():
+        raise _refusal(name, model, f"{norm} of block {layer} runs behind the MLP")
 
 
 @torch.no_grad()
-def measure_no_norm_after(lm: LM, layers: Sequence[int], name: str) -> None:
-    """Check, by trying it, that a change of an MLP's output changes the block's by as much.
+def _norms_run_after(model: PreTrainedModel, layers: Sequence[int]) -> Mapping[int, str]:
+    """Return, by layer, a norm that its block runs after the MLP; none where no pass tells.
+
+    BERT's blocks have one, and that of OpenAI's first GPT, by names that others have elsewhere.
+    """
+    after: dict[int, str] = {}
+    written: set[int] = set()
+
+    def note_norm(layer: int, key: str, *call: Any) -> None:
+        if layer in written:
+            after.setdefault(layer, key)
+
+    def note_written(layer: int, *call: Any) -> None:
+        written.add(layer)
+
+    weight = next(model.parameters())
+    tokens = torch.zeros(1, 2, dtype=torch.long, device=weight.device)
+    # a mask as the blocks get it: of another, models ask for values, which the meta device lacks
+    mask = torch.zeros(1, 1, 2, 2, dtype=weight.dtype, device=weight.device)
+    was_training = model.training
+    model.eval()
+    with ExitStack() as opened:
+        opened.callback(model.train, was_training)
+        for layer in layers:
+            block = blocks(model)[layer]
+            hooked = {down_projection(block).module: functools.partial(note_written, layer)}
+            for key, module in block.named_modules():
+                if "norm" in type(module).__name__.lower():
+                    hooked[module] = functools.partial(note_norm, layer, key)
+            for module, hook in hooked.items():
+                opened.callback(module.register_forward_hook(hook).remove)
+        for masked in ({"attention_mask": mask}, {}):
+            written.clear()
+            # what the meta device cannot do: then ``stream_gains`` tells, once there are weights
+            with suppress(Exception):
+                model(input_ids=tokens, **masked, use_cache=False)
+                break
+    return after
+
+
+@torch.no_grad()
+def stream_gains(lm: LM, layers: Sequence[int], name: str) -> dict[int, float]:
+    """Return, by layer, how many times what its MLP writes is added to the stream, by trying it.
+
+    Mostly 1; Granite's blocks multiply it by ``residual_multiplier``.
 
     Args:
         lm: the model; not changed.
@@ -50,9 +98,10 @@ def measure_no_norm_after(lm: LM, layers: Sequence[int], name: str) -> None:
         name: of the intervention that asks.
 
     Raises:
-        InvalidInput: it does not.
+        InvalidInput: a change of an MLP's output does not change its block's by so many times it.
     """
     encoded = lm.encode(["The first and the second."])
+    gains: dict[int, float] = {}
     for layer in layers:
         before = hidden_states(lm.model, encoded, layer).float()
         # as large as the stream itself, so that rounding does not hide it
@@ -64,9 +113,13 @@ def measure_no_norm_after(lm: LM, layers: Sequence[int], name: str) -> None:
             change = hidden_states(lm.model, encoded, layer).float() - before
         finally:
             handle.remove()
-        if (change - added).norm() > _TOLERANCE * added.expand_as(change).norm():
+        gain = float((change * added).sum() / added.expand_as(change).square().sum())
+        expected = (gain * added).expand_as(change)
+        if not (change - expected).norm() <= _TOLERANCE * expected.norm() or gain <= 0:
             reason = f"what the MLP of block {layer} writes does not reach the stream as it is"
             raise _refusal(name, lm.model, reason)
+        gains[layer] = 1.0 if abs(gain - 1) < _TOLERANCE else gain
+    return gains
 
 
 def _adding(added: Tensor) -> Callable[[nn.Module, object, Tensor], Tensor]:

@@ -11,7 +11,7 @@ from torch import nn
 from tqdm import tqdm
 from transformers import BatchEncoding, PreTrainedModel
 
-from interventions.anatomy import blocks
+from interventions.anatomy import blocks, check_anatomy
 from interventions.base import Intervention
 from interventions.callbacks import report
 from interventions.data.base import Data
@@ -113,7 +113,7 @@ class GA(Intervention, category="unlearning", version=2):
 
 
 def check_last_layers(model: PreTrainedModel, last_layers: int, parameter: str) -> None:
-    """Raise InvalidInput if the model has fewer blocks than ``last_layers``.
+    """Raise InvalidInput if the model has fewer blocks than ``last_layers``, or unknown weights.
 
     Args:
         model: its weights may be on the meta device.
@@ -123,6 +123,7 @@ def check_last_layers(model: PreTrainedModel, last_layers: int, parameter: str) 
     count = len(blocks(model))
     if last_layers > count:
         raise InvalidInput(f"{parameter} is {last_layers}, but the model has {count} layers")
+    check_anatomy(model)
 
 
 def last_weights(lm: LM, last_layers: int, head: bool = False) -> list[nn.Parameter]:

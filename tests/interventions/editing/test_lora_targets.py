@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from peft import get_peft_model
 from peft.tuners.lora.layer import ParamWrapper
 
@@ -173,3 +174,16 @@ def test_a_vision_tower_is_not_adapted() -> None:
     adapted = get_peft_model(model, LoRA(targets=("q_proj",)).config(model))
     names = {name for name, _ in adapted.named_parameters() if "lora_A" in name}
     assert len(names) == len(blocks(model)) and not any("vision" in name for name in names)
+
+
+@pytest.mark.parametrize("family", ["Qwen2Moe", "Beam"])
+def test_a_family_of_experts_without_any_is_adapted(family: str) -> None:
+    """Peft would look for fused experts in the place of the dense layers."""
+    kind = getattr(transformers, f"{family}Config")
+    dense = {"mlp_only_layers": [0, 1]} if family == "Qwen2Moe" else {}
+    sizes = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
+    config = kind(**sizes, **dense, num_attention_heads=2, num_key_value_heads=2, pad_token_id=0)
+    model = getattr(transformers, f"{family}ForCausalLM")(config)
+    adapted: Any = get_peft_model(model, LoRA(rank=2).config(model))
+    learned = {name for name, weight in adapted.named_parameters() if weight.requires_grad}
+    assert len(learned) == 2 * 2 * 3  # A and B of three matrices in two blocks
