@@ -175,6 +175,8 @@ def _matches_generic(value: Any, origin: Any, options: tuple[Any, ...]) -> bool:
         # a string is an iterable of strings, but nobody means its letters
         if isinstance(value, str | bytes):
             return False
+        if isinstance(value, range):  # of integers alone, and maybe of very many
+            return all(_matches(item, options[0]) for item in value[:1])
         # an iterator can be read only once, and that is the function's right
         is_readable = isinstance(value, list | tuple | set | frozenset)
         return not is_readable or all(_matches(item, options[0]) for item in value)

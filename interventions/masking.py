@@ -27,9 +27,29 @@ _WITH_BLANK = re.compile(
     r"([A-Za-z][\w+.-]{0,40}://[^\s:/?#@]{0,100}:)(?!\d+[\s/?#,;])[^\s@/][^\s@]{0,200}[ \t]"
     r"[^@\n]{0,100}@"
 )
-_WITHOUT_SCHEME = re.compile(r"(?<![\w/:])([\w.+-]{1,100}:)[^\s:/@'\"]{1,200}@(?=[\w.-]{1,255}:\d)")
-_IN_QUERY = re.compile(r"([?&]\w*(?:password|passwd|token|secret)=)[^&#\s]+", re.IGNORECASE)
-_KEYWORD = re.compile(r"(\b(?:password|passwd|pwd)\s?=\s?)[^\s&#'\",;)]+", re.IGNORECASE)
+_WITHOUT_SCHEME = re.compile(
+    r"(?<!\w)([\w.+-]{1,100}:)[^\s:/@'\"]{1,200}@(?=[\w.-]{1,255}(?::\d|/))"
+)
+# one address follows another without a blank, as in "postgresql://…,postgresql://…"
+_NEXT_ADDRESS = re.compile(r"(?<=[,;|'\"()\[\]{}])(?=[A-Za-z][\w+.-]{0,40}://)")
+_IN_QUERY = re.compile(
+    r"([?&;#][\w-]{0,40}(?:pass(?:word|wd)?|pwd|token|secret|api_?key|access_?key|sig(?:nature)?)=)"
+    r"[^&#\s]+",
+    re.IGNORECASE,
+)
+# "PWD%3D" is in the percent-encoded options of SQL Server, behind a "%3B"
+_KEYWORD = re.compile(
+    r"((?:(?<![A-Za-z0-9])|(?<=%[0-9A-F]{2}))(?:PG)?(?:password|passwd|pwd)(?:\s?=\s?|%3D))"
+    r"[^\s&#'\",;)%](?:[^\s&#'\",;)%]|%(?!3B))*",
+    re.IGNORECASE,
+)
+# as Python and JSON write it: password='…', "password": "…"
+_QUOTED = re.compile(
+    r"(\b(?:PG)?(?:password|passwd|pwd)['\"]?\s?[=:]\s?(['\"]))[^'\"\n]{1,200}(?=\2)", re.IGNORECASE
+)
+_VARIABLE = re.compile(r"(\b[A-Z_]{1,40}_(?:PASSWORD|TOKEN|SECRET|KEY)=)[^\s'\"]+")
+# the tokens of the Hugging Face hub, GitHub and Databricks, wherever they are
+_TOKEN = re.compile(r"\b(?:hf_|gh[opsu]_|github_pat_|dapi)[A-Za-z0-9_]{20,}")
 _HEADER = re.compile(r"(\bauthorization\W{1,4}(?:basic|bearer)\s+)[\w+/=.~-]+", re.IGNORECASE)
 
 
@@ -69,14 +89,21 @@ def has_secret(text: str) -> bool:
 def _masked(text: str) -> str:
     """Return a text with what the forms of addresses and headers show to be a secret masked."""
     text = _WITH_BLANK.sub(rf"\1{MASK}@", text)
-    text = _ADDRESS.sub(_masked_address, text)
+    text = _ADDRESS.sub(_masked_addresses, text)
     text = _WITHOUT_SCHEME.sub(rf"\1{MASK}@", text)
     text = _KEYWORD.sub(rf"\1{MASK}", text)
+    text = _QUOTED.sub(rf"\1{MASK}", text)
+    text = _VARIABLE.sub(rf"\1{MASK}", text)
+    text = _TOKEN.sub(MASK, text)
     return _HEADER.sub(rf"\1{MASK}", text)
 
 
-def _masked_address(match: re.Match[str]) -> str:
-    address = _IN_QUERY.sub(rf"\1{MASK}", match[0])
+def _masked_addresses(match: re.Match[str]) -> str:
+    return "".join(map(_masked_address, _NEXT_ADDRESS.split(match[0])))
+
+
+def _masked_address(address: str) -> str:
+    address = _IN_QUERY.sub(rf"\1{MASK}", address)
     scheme, _, rest = address.partition("://")
     login = _login(rest)
     user, _, password = login.partition(":")

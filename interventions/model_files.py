@@ -95,7 +95,7 @@ def read_model_files(source: str | Path, revision: str | None = None) -> ModelFi
     Raises:
         InvalidInput: there is no such model, or one of its files is not a JSON object.
     """
-    if Path(source).is_dir():
+    if _is_folder(source):
         folder = Path(source)
         try:
             names: Iterable[str] = [file.name for file in folder.iterdir()]
@@ -113,6 +113,18 @@ def read_model_files(source: str | Path, revision: str | None = None) -> ModelFi
     except InvalidInput as error:
         raise refusal(source, str(error)) from error
     return ModelFiles(source, folder, frozenset(names), documents)
+
+
+def _is_folder(source: object) -> bool:
+    """Return whether a model is a folder; refuse what is neither a folder's name nor an id."""
+    try:
+        if isinstance(source, str | Path):
+            return Path(source).is_dir()
+    except (OSError, ValueError) as error:  # a name that is too long or cannot be one
+        raise refusal(str(source), str(getattr(error, "strerror", "") or error)) from error
+    raise InvalidInput(
+        f"a model is a folder or an id on the Hugging Face hub, but got {shown(source, 100)}"
+    )
 
 
 def own_code(source: str | Path, revision: str | None = None) -> list[str]:

@@ -19,6 +19,8 @@ from transformers import dynamic_module_utils
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import (
     ADAPTER_CONFIG_NAME,
+    CONFIG_NAME,
+    GENERATION_CONFIG_NAME,
     SAFE_WEIGHTS_INDEX_NAME,
     SAFE_WEIGHTS_NAME,
     WEIGHTS_INDEX_NAME,
@@ -26,8 +28,13 @@ from transformers.utils import (
 )
 
 from interventions.errors import shown
-from interventions.model_files import ModelFiles, read_model_files, texts
-from interventions.small_json import entries
+from interventions.model_files import (
+    TOKENIZER_CONFIG_NAME,
+    ModelFiles,
+    read_model_files,
+    texts,
+)
+from interventions.small_json import entries, number_of_values
 
 _NO_CONVERSION = "DISABLE_SAFETENSORS_CONVERSION"  # an environment variable of transformers
 _SAFE = ".safetensors"
@@ -42,6 +49,12 @@ _IMPLEMENTATIONS = (
 _PACKED = ("quantization_config", "compression_config")
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _MOST_LAYERS = 1_000  # the deepest language models have 200; a million would fill the memory
+# endings of what transformers makes a part for each of, and the greatest number of it
+_PARTS = {"layers": _MOST_LAYERS, "experts": 10_000, "codebooks": 10_000, "num_labels": 10_000}
+# of a tokenizer's config: how many tokens it is to make up
+_MADE_UP = ("extra_ids", "offset", "num_madeup_words")
+_MOST_MADE_UP = 100_000
+_MOST_VALUES = 100_000  # of a config; transformers copies and checks each several times
 _MOST_SHOWN = 60  # characters of what a folder says
 
 
@@ -68,6 +81,7 @@ def check_source(
     if not trust_remote_code:
         _refuse_own_code(files)
     _refuse_by_config(files)
+    _refuse_sizes(files)
     for name in _weight_files(files, allow_pickle):
         if name not in files.names:
             raise files.refusal(f"there is no file {shown(name, _MOST_SHOWN)}, which has weights")
@@ -144,13 +158,35 @@ def _refuse_own_code(files: ModelFiles) -> None:
     )
 
 
+def _refuse_sizes(files: ModelFiles) -> None:
+    """Refuse what transformers would take minutes, or all memory, to make of a small file."""
+    for name in (CONFIG_NAME, GENERATION_CONFIG_NAME):
+        count = number_of_values(files.documents.get(name, {}))
+        if count > _MOST_VALUES:
+            raise files.refusal(f"{name} has {count} values, over {_MOST_VALUES}")
+    for key, value in entries(files.config):
+        most = next((most for end, most in _PARTS.items() if key.endswith(end)), None)
+        if most is not None and isinstance(value, int) and value > most:
+            raise files.refusal(
+                f"{shown(key, _MOST_SHOWN)} in config.json is {shown(value, _MOST_SHOWN)},"
+                f" over {most}"
+            )
+    for key in _MADE_UP:
+        value = files.documents.get(TOKENIZER_CONFIG_NAME, {}).get(key)
+        if isinstance(value, int) and value > _MOST_MADE_UP:
+            raise files.refusal(
+                f"{key} in {TOKENIZER_CONFIG_NAME} is {shown(value, _MOST_SHOWN)},"
+                f" over {_MOST_MADE_UP}"
+            )
+
+
 def _refuse_by_config(files: ModelFiles) -> None:
     if "configuration_files" in files.config:
         raise files.refusal(
             "config.json points to others (configuration_files), which are not read"
         )
     for key, value in entries(files.config):
-        if key in _PACKED and value:
+        if key in _PACKED and value is not None:
             method = value.get("quant_method") if isinstance(value, Mapping) else value
             raise files.refusal(
                 f"its weights are packed ({key}: {shown(method, _MOST_SHOWN)}), but interventions"
@@ -193,6 +229,8 @@ def _weight_files(files: ModelFiles, allow_pickle: bool) -> list[str]:
 
 def _shards(files: ModelFiles, index: str, suffixes: tuple[str, ...]) -> list[str]:
     weight_map = files.documents[index].get("weight_map")
+    if not isinstance(files.documents[index].get("metadata"), Mapping):
+        raise files.refusal(f"{index} has no metadata")  # which transformers cannot do without
     if not isinstance(weight_map, Mapping) or not weight_map:
         raise files.refusal(f"{index} has no weight_map")
     return sorted({_plain_name(files, name, index, suffixes) for name in weight_map.values()})

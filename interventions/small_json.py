@@ -68,6 +68,21 @@ def entries(value: object) -> Iterator[tuple[str, Any]]:
         waiting += _children(current)
 
 
+def number_of_values(value: object) -> int:
+    """Return how many values are inside a JSON value, at any depth, itself not counted.
+
+    Example:
+        >>> number_of_values({"a": [1, {"b": 2}]})
+        4
+    """
+    count, waiting = 0, [value]
+    while waiting:
+        children = _children(waiting.pop())
+        count += len(children)
+        waiting += [child for child in children if isinstance(child, dict | list)]
+    return count
+
+
 def _is_deeper(value: object, levels: int) -> bool:
     level = [value]
     for _ in range(levels):

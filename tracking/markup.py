@@ -15,7 +15,8 @@ import pandas as pd
 from interventions.errors import InvalidInput, printable_line, shown
 
 _ANY_LENGTH = 100_000  # characters; more than any name or note has
-_FORMULA = ("=", "+", "-", "@")  # what makes a spreadsheet compute a cell
+# what makes a spreadsheet compute a cell; some take the wide ones of Chinese and Japanese, too
+_FORMULA = tuple("=+-@＝＋－＠")
 # the symbols of tables that LaTeX does not know
 LATEX_SYMBOLS = {
     "→": r"$\rightarrow$",
@@ -110,7 +111,7 @@ def web_address(name: str, text: str) -> str:
         >>> web_address("ui", "http://127.0.0.1:5000")
         'http://127.0.0.1:5000'
     """
-    if not re.fullmatch(r"https?://[^\s<>\"'`\\]+", text):
+    if not re.fullmatch(r"https?://[^\s<>\"'`\\]+", text) or not text.isprintable():
         raise InvalidInput(
             f"{name} must be an address http://… or https://…, but got {shown(text)}"
         )

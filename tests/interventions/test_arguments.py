@@ -92,3 +92,11 @@ def test_a_type_is_said_in_words() -> None:
     assert type_in_words(pd.DataFrame) == "a DataFrame"
     with pytest.raises(InvalidInput, match="runs must be a DataFrame, but got 5"):
         check_type("runs", 5, pd.DataFrame)
+
+
+def test_a_range_is_not_read_to_its_end() -> None:
+    """It would fill the memory as a list of wrong run ids."""
+    numbers = range(10**15)
+    with pytest.raises(InvalidInput, match="names must be several of a string"):
+        example("a", names=numbers)  # type: ignore[arg-type]
+    check_type("seeds", numbers, Iterable[int])

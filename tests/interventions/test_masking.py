@@ -22,6 +22,21 @@ SECRET = "s3cret"
         (f"connection host=h user=u password={SECRET} failed", "connection host=h user=u"),
         (f"headers: {{'Authorization': 'Basic {SECRET}=='}}", "{'Authorization': 'Basic ***'}"),
         (f"http://h/?passwd={SECRET}&a=1", "http://h/?passwd=***&a=1"),
+        (f"https://h/x?se=1&sig={SECRET}&b=1", "https://h/x?se=1&sig=***&b=1"),
+        (f"mysql://h/d?pass={SECRET}", "mysql://h/d?pass=***"),
+        (f"http://h/#access_token={SECRET}", "http://h/#access_token=***"),
+        (f"http://u:{SECRET}@h/a,http://v:{SECRET}@i", "http://u:***@h/a,http://v:***@i"),
+        (
+            f"mssql+pyodbc:///?odbc_connect=UID%3Du%3BPWD%3D{SECRET}%3BTrust%3Dyes",
+            "mssql+pyodbc:///?odbc_connect=UID%3Du%3BPWD%3D***%3BTrust%3Dyes",
+        ),
+        (f"connect(host='h', password='{SECRET} x')", "connect(host='h', password='***')"),
+        (f'{{"user": "u", "password": "{SECRET}"}}', '{"user": "u", "password": "***"}'),
+        (f"PGPASSWORD={SECRET} psql", "PGPASSWORD=*** psql"),
+        (f"MLFLOW_TRACKING_TOKEN={SECRET}", "MLFLOW_TRACKING_TOKEN=***"),
+        (f"no model hf_{SECRET}aaaaaaaaaaaaaaaaaaaa here", "no model *** here"),
+        (f"u:{SECRET}@host/d", "u:***@host/d"),
+        (f"postgresql:/u:{SECRET}@host/d", "postgresql:/u:***@host/d"),
     ],
 )
 def test_every_form_of_a_secret_is_masked(text: str, masked: str) -> None:
@@ -41,6 +56,9 @@ def test_every_form_of_a_secret_is_masked(text: str, masked: str) -> None:
         "git@host:owner/repository.git",
         "at 10:30 write to ada@host",
         "C:/models/model@2",
+        "memit(token='subject_last') | lora(targets=('q_proj',))",
+        "the password is not said: set PGPASSWORD",
+        "https://host/?signal=1&monkey=2",
     ],
 )
 def test_a_text_without_a_secret_stays(text: str) -> None:
@@ -73,7 +91,8 @@ def test_errors_and_echoed_input_have_no_password() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["a", "a.", "a:", "a://", "a://b:", "a:b@", "&password", "x://y:z "]
+    "unit",
+    ["a", "a.", "a:", "a://", "a://b:", "a:b@", "&password", "x://y:z ", ",a://", "PWD%3D", "A_"],
 )
 def test_a_long_text_is_masked_in_no_time(unit: str) -> None:
     start = time.perf_counter()

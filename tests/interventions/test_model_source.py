@@ -40,6 +40,11 @@ def refused_twice(folder: Path) -> str:
     return line
 
 
+@pytest.mark.parametrize("source", [None, 5, b"testbed", ["testbed"], "x" * 5000, "x" * 10**6])
+def test_what_names_no_model_is_refused(source: Any) -> None:
+    assert refused(lambda: LM.load(source)) == refused(lambda: skeleton(source))
+
+
 def test_code_in_a_folder_is_not_run(tmp_path: Path) -> None:
     folder, trace = folder_with_code(tmp_path)
     line = refused_twice(folder)
@@ -117,6 +122,11 @@ def test_an_adapter_is_not_loaded_onto_the_model_that_it_names(tmp_path: Path) -
         ({"transformers_weights": "adapter_model.bin"}, "names 'adapter_model.bin'"),
         ({"num_hidden_layers": 1001}, "num_hidden_layers in config.json is 1001, not 1 to 1000"),
         ({"num_hidden_layers": -1}, "num_hidden_layers in config.json is -1, not 1 to 1000"),
+        ({"quantization_config": {}}, "packed (quantization_config: None)"),
+        ({"part": {"decoder_layers": 10**7}}, "'decoder_layers' in config.json is 10000000"),
+        ({"num_local_experts": 10**7}, "'num_local_experts' in config.json is 10000000, over"),
+        ({"num_labels": 10**9}, "'num_labels' in config.json is 1000000000, over 10000"),
+        ({"eos_token_id": list(range(100_001))}, "values, over 100000"),
     ],
 )
 def test_what_a_config_may_not_do_is_refused(
@@ -170,6 +180,21 @@ def test_shards_outside_of_the_folder_are_refused(tmp_path: Path, name: object) 
     index["weight_map"]["model.norm.weight"] = name
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     assert "model.safetensors.index.json names" in refused_twice(folder)
+
+
+def test_what_a_tokenizer_and_a_generation_config_may_not_do_is_refused(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path, tokenizer={"extra_ids": 10**8})
+    assert "extra_ids in tokenizer_config.json is 100000000, over 100000" in refused_twice(folder)
+    shutil.copy(MODEL / "tokenizer_config.json", folder)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [1] * 100_001}))
+    assert "generation_config.json has 100002 values, over 100000" in refused_twice(folder)
+
+
+def test_an_index_that_transformers_cannot_read_is_refused(tmp_path: Path) -> None:
+    folder = folder_with_shards(tmp_path)
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index | {"metadata": None}))
+    assert "model.safetensors.index.json has no metadata" in refused_twice(folder)
 
 
 def test_a_shard_that_would_be_unpickled_is_refused(tmp_path: Path) -> None:

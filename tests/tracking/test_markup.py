@@ -4,7 +4,14 @@ import pandas as pd
 import pytest
 
 from interventions.errors import InvalidInput
-from tracking.markup import file_stem, plain_cells, plain_latex, plain_markdown, web_address
+from tracking.markup import (
+    file_stem,
+    plain_cell,
+    plain_cells,
+    plain_latex,
+    plain_markdown,
+    web_address,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +46,7 @@ def test_a_spreadsheet_computes_no_cell() -> None:
         {"=1+1": ["=cmd|'/c calc'!A0", "@SUM(A1)", "+1-2"], "value": [-0.5, 1.0, 2.0]},
         index=["-2+3", " =x", "-3"],
     )
+    assert plain_cell("＝1+1") == "'＝1+1"
     cells = plain_cells(frame)
     assert list(cells) == ["'=1+1", "value"] and list(cells.index) == ["'-2+3", "' =x", "-3"]
     assert list(cells["'=1+1"]) == ["'=cmd|'/c calc'!A0", "'@SUM(A1)", "'+1-2"]
@@ -48,7 +56,16 @@ def test_a_spreadsheet_computes_no_cell() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["javascript:alert(1)", "data:text/html,x", "file:///etc", "//host", "", "http://a b"],
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "file:///etc",
+        "//host",
+        "",
+        "http://a b",
+        "http://h/\0",
+        "http://h/\u202e",
+    ],
 )
 def test_a_page_links_to_the_web_only(address: str) -> None:
     with pytest.raises(InvalidInput, match="ui must be an address"):
