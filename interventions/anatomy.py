@@ -50,6 +50,13 @@ def block_linears(model: nn.Module) -> dict[str, WeightMatrix]:
     }
 
 
+# configuration's model_type -> why its blocks cannot be taken one by one or trained
+_NOT_SUPPORTED = {
+    "reformer": "its blocks are reversible and keep no gradients of their own",
+    "xlstm": "its blocks are recurrent and have no attention",
+}
+
+
 def check_anatomy(model: nn.Module) -> None:
     """Check that every weight matrix of the model's blocks is known.
 
@@ -58,11 +65,16 @@ def check_anatomy(model: nn.Module) -> None:
 
     Raises:
         InvalidInput: a parameter of a block may be a weight matrix of no known kind, a block reads
-            an encoder, or there are no decoder blocks.
+            an encoder or tokens that come later, or there are no decoder blocks.
     """
     model_name, config = type(model).__name__, getattr(model, "config", None)
     if getattr(config, "is_encoder_decoder", False):
         raise InvalidInput(f"{model_name} has an encoder: only decoders are compressed or measured")
+    reason = _NOT_SUPPORTED.get(getattr(config, "model_type", ""))
+    if getattr(config, "attention_type", None) == "block_sparse":
+        reason = "attention_type='block_sparse' reads tokens that come later; use 'original_full'"
+    if reason:
+        raise InvalidInput(f"{model_name} is not supported: {reason}")
     for index, block in enumerate(blocks(model)):
         for name, parameter in unknown_matrices(block):
             raise InvalidInput(

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, cycle, islice
+from weakref import WeakKeyDictionary
 
 import torch
+from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from interventions.answer_labels import shared_length
 from interventions.lm import LM
+from interventions.padding import alike, plain_logits, precise_passes
+
+_TRIED, _SHORT, _NEW = 12, 5, 3  # tokens of a trial: its prompt, another one, and what is generated
+_GENERATES: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -82,29 +89,94 @@ def greedy_answers(lm: LM, targets: Sequence[Continuation]) -> list[list[int]]:
 
     Special tokens are left out: an answer that ends early is shorter (paper, section C.1.1).
 
+    ``generate`` pads prompts on the left, of which some families' positions or states know nothing.
+    A model that does not generate what it predicts answers by plain passes, prompt by prompt.
+
     Args:
         lm: the model; the generation settings of its checkpoint (penalties, sampling) do not count.
         targets: the prompts, at least one, each with an answer of the length that is wanted.
     """
     special = special_ids(lm.tokenizer)
-    encoded = lm.tokenizer.pad(
-        {"input_ids": [continuation.prompt for continuation in targets]},
-        return_tensors="pt",
-        padding_side="left",
-    ).to(lm.device)
+    if generates_what_it_predicts(lm, [target.prompt for target in targets]):
+        answers = _generated(lm, targets)
+    else:
+        answers = [_predicted(lm, target) for target in targets]
+    return [
+        [token for token in answer[: len(target.answer)] if token not in special]
+        for answer, target in zip(answers, targets, strict=True)
+    ]
+
+
+def generates_what_it_predicts(lm: LM, prompts: Sequence[Sequence[int]]) -> bool:
+    """Tell whether generation in a padded batch goes by the predictions for each text by itself.
+
+    Tried out once a model, on a few tokens, in float32.
+
+    Args:
+        lm: the model; not changed.
+        prompts: token ids, of which the trial's are.
+    """
+    if lm.model not in _GENERATES:
+        long = list(islice(cycle(chain.from_iterable(prompts)), _TRIED))
+        try:
+            with torch.inference_mode(), precise_passes(lm.model):
+                _GENERATES[lm.model] = _generates(lm, [long[:_SHORT], long])
+        except Exception:  # whatever transformers raises where it cannot generate
+            _GENERATES[lm.model] = False
+    return _GENERATES[lm.model]
+
+
+def _generates(lm: LM, prompts: list[list[int]]) -> bool:
+    """Compare the logits by which a batch is generated with those of plain passes."""
+    encoded = _padded(lm, prompts)
+    with plain_generation(lm.model):
+        output = lm.model.generate(
+            **encoded,
+            max_new_tokens=_NEW,
+            min_new_tokens=_NEW,
+            do_sample=False,
+            pad_token_id=lm.tokenizer.pad_token_id,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    new = output.sequences[:, encoded["input_ids"].shape[1] :].tolist()
+    for row, prompt in enumerate(prompts):
+        expected = plain_logits(lm, prompt + new[row])[len(prompt) - 1 : -1]
+        if not alike(torch.stack([logits[row] for logits in output.logits]), expected):
+            return False
+    return True
+
+
+def _padded(lm: LM, prompts: list[list[int]]) -> dict[str, Tensor]:
+    encoded = lm.tokenizer.pad({"input_ids": prompts}, return_tensors="pt", padding_side="left").to(
+        lm.device
+    )
+    return {key: encoded[key] for key in ("input_ids", "attention_mask")}
+
+
+def _generated(lm: LM, targets: Sequence[Continuation]) -> list[list[int]]:
+    """Return what ``generate`` adds to the prompts, in one batch."""
+    encoded = _padded(lm, [continuation.prompt for continuation in targets])
     with torch.inference_mode(), plain_generation(lm.model):
         output = lm.model.generate(
-            input_ids=encoded["input_ids"],
-            attention_mask=encoded["attention_mask"],
+            **encoded,
             max_new_tokens=max(len(continuation.answer) for continuation in targets),
             do_sample=False,
             pad_token_id=lm.tokenizer.pad_token_id,
         )
-    answers = output[:, encoded["input_ids"].shape[1] :].tolist()
-    return [
-        [token for token in answer[: len(continuation.answer)] if token not in special]
-        for answer, continuation in zip(answers, targets, strict=True)
-    ]
+    answers: list[list[int]] = output[:, encoded["input_ids"].shape[1] :].tolist()
+    return answers
+
+
+@torch.inference_mode()
+def _predicted(lm: LM, target: Continuation) -> list[int]:
+    """Return the likeliest next tokens, each of a plain pass over all before it."""
+    ends = lm.model.generation_config.eos_token_id
+    ends = ends if isinstance(ends, list) else [ends]
+    answer: list[int] = []
+    while len(answer) < len(target.answer) and not (answer and answer[-1] in ends):
+        answer.append(int(plain_logits(lm, target.prompt + answer)[-1].argmax()))
+    return answer
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from interventions.anatomy import linears
+from interventions.partial_pass import states_of
 from interventions.weight_matrix import WeightMatrix, is_fused_experts, routers
 
 _TOLERANCE = 1e-3  # relative change of a block's output that counts as none
@@ -88,9 +89,7 @@ class BlockReaders:
     def _output(self) -> Tensor:
         assert self._call is not None, "the block has not run"
         args, kwargs = self._call
-        output = self.block(*args, **kwargs)
-        hidden: Tensor = output[0] if isinstance(output, tuple) else output
-        return hidden
+        return states_of(self.block(*args, **kwargs))
 
     def note_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Remember the block's first call: a hook."""

@@ -23,6 +23,7 @@ from transformers.utils import GENERATION_CONFIG_NAME
 
 from interventions.anatomy import context_length
 from interventions.answer_labels import answer_labels
+from interventions.errors import InvalidInput
 from interventions.export import export
 from interventions.model_files import refusal
 from interventions.model_source import check_size, check_source, only_loading
@@ -33,7 +34,8 @@ from interventions.quantization_grid import (
     save_grids,
     share_of_zeros,
 )
-from interventions.tokenizer import load_tokenizer, save_tokenizer
+from interventions.tokenizer import check_token_ids, load_tokenizer, save_tokenizer
+from interventions.weights import check_stored_weights, load_weights
 
 T = TypeVar("T")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -81,7 +83,8 @@ class LM:
             allow_pickle: whether weights may be pickled, where there are no others.
 
         Raises:
-            InvalidInput: there is no such folder or model, or it asks for more than it may.
+            InvalidInput: there is no such folder or model, it asks for more than it may, or its
+                weights or tokenizer do not fit the model.
             OSError: the weights cannot be read.
 
         Example:
@@ -95,18 +98,18 @@ class LM:
             trust_remote_code=trust_remote_code,
             allow_pickle=allow_pickle,
         )
-        with only_loading():
-            model = AutoModelForCausalLM.from_pretrained(
-                source,
-                dtype=DTYPES[dtype],
-                revision=revision,
-                trust_remote_code=trust_remote_code,
-                # None: a pickle where there are no safetensors; torch unpickles tensors only
-                use_safetensors=None if allow_pickle else True,
-            )
+        model = load_weights(
+            source,
+            dtype=DTYPES[dtype],
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            # None: a pickle where there are no safetensors; torch unpickles tensors only
+            use_safetensors=None if allow_pickle else True,
+        )
         # a folder's own generate() would not be in the checkpoints that are stored
         vars(model).pop("generate", None)
         tokenizer = load_tokenizer(source, revision, trust_remote_code)
+        check_token_ids(source, tokenizer, model.get_input_embeddings().weight.shape[0])
         model = model.to(device).eval().requires_grad_(False)
         return cls(model, tokenizer, load_grids(Path(source), model.device))
 
@@ -255,7 +258,7 @@ def skeleton(
 
     Raises:
         InvalidInput: there is no such folder, it is not a causal language model with a tokenizer,
-            or it asks for more than it may.
+            it asks for more than it may, or a folder's weights do not fit.
     """
     check_source(
         source, revision=revision, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
@@ -266,13 +269,17 @@ def skeleton(
         )
         with torch.device("meta"), only_loading():
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-        load_tokenizer(source, revision, trust_remote_code)
         if (Path(source) / GENERATION_CONFIG_NAME).is_file():
             GenerationConfig.from_pretrained(source)
+        assert isinstance(model, PreTrainedModel)
+        if check_size(source, sum(parameter.numel() for parameter in model.parameters())):
+            check_stored_weights(source, trust_remote_code)
+        tokenizer = load_tokenizer(source, revision, trust_remote_code)
+        check_token_ids(source, tokenizer, model.get_input_embeddings().weight.shape[0])
+    except InvalidInput:
+        raise
     except Exception as error:  # whatever wrong types and sizes raise in transformers
         reason = str(error).strip() or type(error).__name__
         named = isinstance(error, (OSError, ValueError))  # of another error the text is a riddle
         raise refusal(source, reason if named else f"{type(error).__name__}: {reason}") from error
-    assert isinstance(model, PreTrainedModel)
-    check_size(source, sum(parameter.numel() for parameter in model.parameters()))
     return model

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
+from huggingface_hub.constants import HF_HUB_CACHE
 from safetensors import SafetensorError, safe_open
 from transformers import dynamic_module_utils
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -77,6 +78,7 @@ def check_source(
         InvalidInput: one line that says what is wrong, and what to do.
     """
     files = read_model_files(source, revision)
+    _refuse_links(files)
     _refuse_adapter(files)
     if not trust_remote_code:
         _refuse_own_code(files)
@@ -89,7 +91,7 @@ def check_source(
             raise files.refusal(f"{name} is not a regular file")
 
 
-def check_size(source: str | Path, numbers: int) -> None:
+def check_size(source: str | Path, numbers: int) -> bool:
     """Check that a folder's weights are as many as its config makes of the model.
 
     transformers would make up what is missing, and fill the memory with it.
@@ -98,18 +100,22 @@ def check_size(source: str | Path, numbers: int) -> None:
         source: a model that ``check_source`` lets through.
         numbers: how many there are in the model's weights.
 
+    Returns:
+        Whether that could be told: the model is a folder with safetensors.
+
     Raises:
         InvalidInput: the model has over twice the numbers that are stored, or a file is damaged.
     """
     files = read_model_files(source) if Path(source).is_dir() else None
     names = [] if files is None else _weight_files(files, allow_pickle=True)
     if files is None or not all(name.endswith(_SAFE) for name in names):
-        return
+        return False
     stored = sum(_stored_numbers(files, name) for name in names)
     if numbers > 2 * stored:
         raise files.refusal(
             f"config.json describes a model of {numbers:,} numbers, but {stored:,} are stored"
         )
+    return True
 
 
 @contextmanager
@@ -130,6 +136,25 @@ def only_loading() -> Iterator[None]:
         del os.environ[_NO_CONVERSION]
         if before is not None:
             os.environ[_NO_CONVERSION] = before
+
+
+def _refuse_links(files: ModelFiles) -> None:
+    """Refuse a link out of the folder, to a file that whoever made the folder may not have read.
+
+    The hub's cache consists of links to its blobs, and folders were made with links to it.
+    """
+    if not files.is_local:
+        return
+    folder = files.folder.resolve()
+    inside = [folder, Path(HF_HUB_CACHE).resolve()]
+    if folder.parent.name == "snapshots":  # of a cache that was moved
+        inside.append(folder.parent.parent / "blobs")
+    for name in sorted(files.names):
+        path = files.folder / name
+        if path.is_symlink() and not any(path.resolve().is_relative_to(root) for root in inside):
+            raise files.refusal(
+                f"{shown(name, _MOST_SHOWN)} is a link out of the folder: copy what it leads to"
+            )
 
 
 def _refuse_adapter(files: ModelFiles) -> None:
@@ -191,6 +216,11 @@ def _refuse_by_config(files: ModelFiles) -> None:
             raise files.refusal(
                 f"its weights are packed ({key}: {shown(method, _MOST_SHOWN)}), but interventions"
                 " need plain ones: unpack them first"
+            )
+        if key == "return_dict" and value is not True:
+            raise files.refusal(
+                f"return_dict in config.json is {shown(value, _MOST_SHOWN)}, but outputs are read"
+                " by name: take the entry out"
             )
         # "owner/name" is a kernel: code that transformers fetches from the hub
         if key in _IMPLEMENTATIONS and any("/" in text for text in texts(value)):

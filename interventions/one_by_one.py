@@ -14,7 +14,13 @@ from transformers import PreTrainedModel
 
 from interventions.anatomy import blocks
 from interventions.errors import InvalidInput
-from interventions.partial_pass import check_order, reads_any, reads_other_output, replaced
+from interventions.partial_pass import (
+    check_order,
+    not_one_by_one,
+    reads_any,
+    reads_other_output,
+    replaced,
+)
 
 
 def check_one_by_one(model: PreTrainedModel) -> None:
@@ -27,7 +33,7 @@ def check_one_by_one(model: PreTrainedModel) -> None:
 
     Raises:
         InvalidInput: the model does not call each block once, in order, or a block reads what
-            another one gives beside hidden states.
+            another one gives beside hidden states, or its output has names.
     """
     weight = next(model.parameters())
     tokens = torch.zeros(1, 2, dtype=torch.long, device=weight.device)
@@ -36,27 +42,38 @@ def check_one_by_one(model: PreTrainedModel) -> None:
     encodings = ({"input_ids": tokens, "attention_mask": mask}, {"input_ids": tokens})
     was_training = model.training
     model.eval()
+    reads_names = False
     try:
         # blocks give a tensor, or a tuple with so many after it
         for others, encoded in itertools.product((None, 0, 1, 2), encodings):
             order: list[int] = []
+            outputs: list[Any] = []
             try:
-                _pass_without_blocks(model, encoded, others, order)
+                _pass_without_blocks(model, encoded, others, order, outputs)
             except InvalidInput:
                 raise
+            except AttributeError as error:
+                reads_names |= any(error.obj is output for output in outputs)
+                continue
             except Exception:  # another form of output, or what the meta device cannot do
                 continue
             check_order(model, order)
             return
+        if reads_names:  # as Reformer's two streams
+            raise not_one_by_one(model, "their output is not hidden states, but has names")
     finally:
         model.train(was_training)
 
 
 @torch.no_grad()
 def _pass_without_blocks(
-    model: PreTrainedModel, encoded: Mapping[str, Tensor], others: int | None, order: list[int]
+    model: PreTrainedModel,
+    encoded: Mapping[str, Tensor],
+    others: int | None,
+    order: list[int],
+    outputs: list[Any],
 ) -> None:
-    """Note the order of the blocks in a pass in which they return what they got."""
+    """Note the order of the blocks in a pass in which they return what they got, and that."""
     given: list[Tensor] = []
 
     def forward(index: int, *args: Any, **kwargs: Any) -> Any:
@@ -64,10 +81,12 @@ def _pass_without_blocks(
             raise reads_other_output(model, index)
         order.append(index)
         hidden = args[0] if args else kwargs.get("hidden_states", next(iter(kwargs.values())))
-        if others is None:
-            return hidden
-        given.extend(torch.empty_like(hidden) for _ in range(others))
-        return (hidden, *given[len(given) - others :])
+        output = hidden
+        if others is not None:
+            given.extend(torch.empty_like(hidden) for _ in range(others))
+            output = (hidden, *given[len(given) - others :])
+        outputs.append(output)
+        return output
 
     with ExitStack() as opened:
         for index, block in enumerate(blocks(model)):

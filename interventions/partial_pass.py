@@ -101,13 +101,13 @@ def _run_up_to(
         model(**encoded, use_cache=False)
     except _PassEnded:
         (output,) = outputs
-        return _states_of(output), _wrap(output)
+        return states_of(output), _wrap(output)
     finally:
         handle.remove()
     raise RuntimeError(f"the model's forward pass never reached block {layer}")
 
 
-def _states_of(output: Any) -> Tensor:
+def states_of(output: Any) -> Tensor:
     """Return the hidden states in a block's output."""
     # some decoders' blocks return a tuple or a list, which begins with them
     states: Tensor = output[0] if isinstance(output, tuple | list) else output
@@ -141,7 +141,7 @@ class BlockCall:
             output = block(hidden, *self.args, **self.kwargs)
         else:
             output = block(*self.args, **self.kwargs, **{self.name: hidden})
-        return _states_of(output)
+        return states_of(output)
 
 
 def block_calls(
@@ -211,7 +211,7 @@ class _Recorder:
         if not self.calls:
             self.first = hidden
         elif not _same(hidden, self.latest):
-            raise _not_one_by_one(
+            raise not_one_by_one(
                 self.model, f"block {len(self.calls)} does not read what the block before it wrote"
             )
         if reads_any(self.others, args, kwargs):
@@ -230,7 +230,7 @@ def check_order(model: nn.Module, order: list[int]) -> None:
     count = len(blocks(model))
     if order != list(range(count)):
         called = ", ".join(map(str, order[:20]))
-        raise _not_one_by_one(model, f"it calls its {count} blocks in the order {called}")
+        raise not_one_by_one(model, f"it calls its {count} blocks in the order {called}")
 
 
 def _other_tensors(output: Any) -> list[Tensor]:
@@ -245,12 +245,13 @@ def reads_any(given: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
 
 def reads_other_output(model: nn.Module, index: int) -> InvalidInput:
     """Return the error of a block that reads more of another than its hidden states."""
-    return _not_one_by_one(
+    return not_one_by_one(
         model, f"block {index} reads more of an earlier block than its hidden states"
     )
 
 
-def _not_one_by_one(model: nn.Module, reason: str) -> InvalidInput:
+def not_one_by_one(model: nn.Module, reason: str) -> InvalidInput:
+    """Return the error of a model whose blocks cannot be run one by one, for a reason."""
     return InvalidInput(f"the blocks of {type(model).__name__} cannot be run one by one: {reason}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:  # MLflow imports this module while it loads, see plugin.py
 _ADVICE = {
     "storage": "set COMPOSABILITY_STUDY_STORAGE to the address, and give storage=environment",
 }
+
+# "https://ada@host/repository", as hosts of repositories name an account: MLflow's tags have it
+_ACCOUNT = re.compile(r"^(https?://)[\w.-]{1,19}@")
 
 
 def check_no_passwords(values: Mapping[str, object]) -> None:
@@ -37,7 +41,8 @@ def check_no_passwords(values: Mapping[str, object]) -> None:
             advice = _ADVICE.get(name, "give it without the password")
             raise InvalidInput(
                 f"{name} has a password, which would be recorded: {advice}"
-                f" (given: {without_secrets(value)[:120]})"
+                # in quotes, which say where a password with a blank ends
+                f" (given: {without_secrets(repr(value))[1:-1][:120]})"
             )
 
 
@@ -54,7 +59,7 @@ def take_back_passwords(client: MlflowClient, run: Run) -> str:
         A sentence on what was recorded and what to do; "" if nothing was.
     """
     names = [name for name, value in run.data.params.items() if has_secret(value)]
-    names += [key for key, value in run.data.tags.items() if has_secret(value)]
+    names += [key for key, value in run.data.tags.items() if has_secret(_ACCOUNT.sub(r"\1", value))]
     if not names:
         return ""
     run_id = run.info.run_id

@@ -17,10 +17,11 @@ Decorator = Callable[[Command], Command]
 NONE = "none"
 
 
-class _Integer(click.IntRange):
+class Integer(click.IntRange):
     """An integer that is written with the digits 0 to 9; Python reads those of all scripts."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the integer, or fail in click's words."""
         if isinstance(value, str) and not value.isascii():
             self.fail(f"{value!r} is not a valid integer.", param, ctx)
         return super().convert(value, param, ctx)
@@ -54,7 +55,7 @@ def integer(
 ) -> Decorator[Any]:
     """Return an option whose value is an integer."""
     return click.option(
-        name, default=default, show_default=True, type=_Integer(least, most), help=help
+        name, default=default, show_default=True, type=Integer(least, most), help=help
     )
 
 
@@ -135,7 +136,7 @@ def ray_resources() -> Decorator[Any]:
             "--workers",
             default=1,
             show_default=True,
-            type=_Integer(1),
+            type=Integer(1),
             help="Processes; more than one run on Ray.",
         ),
         text("--ray-address", NONE, "Address of a Ray cluster, such as 10.0.0.1:6379."),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from composability.commands.options import trusts
+from composability.commands.options import Integer, trusts
 
 
 @click.command()
 @click.argument("run_id")
-@click.argument("step", type=int)
+@click.argument("step", type=Integer())
 @click.argument("folder")
 @trusts("Where the run had it: ")
 def restore(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
+from composability.commands.options import Integer
+
 
 @click.command()
 @click.option(
     "--ui",
     "port",
-    type=click.IntRange(1, 65535),
+    type=Integer(1, 65535),
     help="Print the link to the runs table at this port.",
 )
 @click.option("--serve", is_flag=True, help="With --ui: serve MLflow's UI there, too.")

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from interventions.anatomy import block_linears, blocks, context_length, linears
+from interventions.errors import InvalidInput
 from interventions.lm import LM
+from interventions.padding import pads_harmlessly
 from interventions.partial_pass import block_calls
 from interventions.token_taps import See, token_taps
 from interventions.weight_matrix import WeightMatrix
@@ -36,7 +38,8 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
     states of all texts, once.
 
     Where experts are a list of modules, the tokens that one sees do not tell which of them are
-    padding: only texts of one length then stand together.
+    padding: only texts of one length then stand together. So it is where padding changes what the
+    model predicts for a text.
 
     Experts that saw few tokens are named by a warning at the end.
 
@@ -47,7 +50,8 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
 
     Raises:
         ValueError: there is no text.
-        InvalidInput: the model's blocks cannot be run one by one.
+        InvalidInput: the model's blocks cannot be run one by one; of ``observe``: a block never
+            calls one of its matrices, an expert's apart.
     """
     if not texts:
         raise ValueError("calibration needs at least one text")
@@ -60,7 +64,7 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
     seldom: dict[str, int] = {}
     for index, block in enumerate(blocks(lm.model)):
         matrices = dict(linears(block))
-        experts = {name: m for name, m in matrices.items() if m.expert is not None or _LISTED(name)}
+        experts = [name for name, m in matrices.items() if m.expert is not None or _LISTED(name)]
         experts_tokens: dict[str, int] = {}  # of the latest observation; empty without one
 
         def observe(
@@ -68,17 +72,24 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
             block: nn.Module = block,
             index: int = index,
             matrices: dict[str, WeightMatrix] = matrices,
-            experts: dict[str, WeightMatrix] = experts,
+            experts: Sequence[str] = experts,
             experts_tokens: dict[str, int] = experts_tokens,
         ) -> None:
-            experts_tokens.update(dict.fromkeys(experts, 0))
-            counted = _counting(see, experts_tokens)
+            tokens: dict[str, int] = {}  # of the matrices that are called
+            counted = _counting(see, tokens)
             for hidden, batch_calls, mask in zip(states, calls, masks, strict=True):
                 with token_taps(matrices, mask, counted):
                     batch_calls[index](block, hidden)
-            for name, matrix in experts.items():
-                if not experts_tokens[name]:  # one of a list is not even called
-                    see(name, matrix.weight.new_empty(0, matrix.in_features))
+            for name in experts:
+                if not tokens.get(name):  # one of a list is not even called
+                    counted(name, matrices[name].weight.new_empty(0, matrices[name].in_features))
+                experts_tokens[name] = tokens[name]
+            for name in matrices:
+                if name not in tokens:
+                    raise InvalidInput(
+                        f"{type(lm.model).__name__} never calls {index}.{name} on texts: it cannot"
+                        " be compressed by what it sees"
+                    )
 
         yield block, observe
         seldom |= {
@@ -98,11 +109,10 @@ def _most_tokens(lm: LM) -> int:
 
 
 def _counting(see: See, tokens: dict[str, int]) -> See:
-    """Return ``see`` that also counts the tokens of those matrices that are in ``tokens``."""
+    """Return ``see`` that also counts each matrix's tokens."""
 
     def see_and_count(name: str, inputs: Tensor) -> None:
-        if name in tokens:
-            tokens[name] += len(inputs)
+        tokens[name] = tokens.get(name, 0) + len(inputs)
         see(name, inputs)
 
     return see_and_count
@@ -124,11 +134,12 @@ def _batches(lm: LM, texts: Sequence[str]) -> Iterator[list[str]]:
 
     Texts of like length stand together, so that few tokens are padding.
     """
-    encoded = lm.tokenizer(list(texts), truncation=True, max_length=_most_tokens(lm))
-    lengths = map(len, encoded["input_ids"])
+    rows = lm.tokenizer(list(texts), truncation=True, max_length=_most_tokens(lm))["input_ids"]
+    lengths = map(len, rows)
     matrices = block_linears(lm.model)
     widest = max(max(matrix.weight.shape) for matrix in matrices.values())
     unpadded = any(m.expert is None and _LISTED(name) for name, m in matrices.items())
+    unpadded = unpadded or not pads_harmlessly(lm, rows)
     most_tokens = _BATCH // widest
     batch: list[str] = []
     batch_length = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 
 import torch
 
@@ -10,6 +11,7 @@ from interventions.anatomy import context_length
 from interventions.criteria.base import Scores, criterion, standard_error
 from interventions.data.base import Data
 from interventions.lm import LM, batches
+from interventions.padding import unpadded
 
 _BATCH = 2048  # tokens
 
@@ -34,7 +36,8 @@ def wikitext_ppl(lm: LM, data: Data) -> Scores:
     total_loss, token_count = 0.0, 0
     items: dict[str, float] = {}
     window = min(data.window, context_length(lm.model) or data.window)
-    for batch in batches(_windows(lm, data, window), max(1, _BATCH // window)):
+    windows = batches(_windows(lm, data, window), max(1, _BATCH // window))
+    for batch in chain.from_iterable(unpadded(lm, together) for together in windows):
         encoded = lm.tokenizer.pad(
             {"input_ids": batch}, return_tensors="pt", padding_side="right"
         ).to(lm.device)

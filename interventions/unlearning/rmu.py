@@ -20,6 +20,7 @@ from interventions.data.base import Data
 from interventions.hyperparameters import MOST_BATCH, MOST_STEPS, MOST_TOKENS, hyperparameter
 from interventions.lm import LM
 from interventions.master_weights import master_weights
+from interventions.padding import check_pads
 from interventions.partial_pass import hidden_states
 from interventions.search_space import Trial, TuningContext
 from interventions.training import check_writers, readable, writers
@@ -90,7 +91,11 @@ class RMU(Intervention, category="unlearning", version=2):
         }
 
     def apply(self, lm: LM, data: Data) -> LM:
-        """Train the three down-projections in place."""
+        """Train the three down-projections in place.
+
+        Raises:
+            InvalidInput: padding changes what the model predicts for a text.
+        """
         weights = self.trained(lm)
         before = [weight.detach().clone() for weight in weights]
         hazards = topics(data.forget, len(data.forget_topics))
@@ -104,6 +109,8 @@ class RMU(Intervention, category="unlearning", version=2):
         retain = [cycle(data.retain) for _ in hazards]
         progress = tqdm(range(1, self.steps + 1), desc=self.name, unit="step", delay=5)
         tokens = readable(lm.model, self.max_tokens)
+        first_texts = [*hazards[0][: self.batch], *data.retain[: self.batch]]
+        check_pads(lm, lm.encode(first_texts, tokens), self.name)
         with master_weights(weights, copies=self.master_weights) as masters:
             optimizer = torch.optim.AdamW(masters.tensors, lr=self.lr)
             for steps_done in progress:

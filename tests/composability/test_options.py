@@ -69,10 +69,15 @@ def test_every_switch_is_off_unless_it_is_named() -> None:
         assert context.params[str(options[place].name)] is False, place
 
 
-@pytest.mark.parametrize("place", [place for place in BOUNDS if place[1] not in ("--gpus", "--ui")])
+@pytest.mark.parametrize("place", [place for place in BOUNDS if place[1] != "--gpus"])
 def test_an_integer_is_written_with_ascii_digits(place: tuple[str, str]) -> None:
     """Python reads the digits of every script."""
     name, option = place
     arabic_three = "\u0663"
     with pytest.raises(click.BadParameter, match="is not a valid integer"):
         command_of([name]).make_context(name, [option, arabic_three])
+
+
+def test_a_step_is_written_with_ascii_digits() -> None:
+    with pytest.raises(click.BadParameter, match="is not a valid integer"):
+        command_of(["restore"]).make_context("restore", ["run", "\u0663", "folder"])

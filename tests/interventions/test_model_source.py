@@ -117,6 +117,8 @@ def test_an_adapter_is_not_loaded_onto_the_model_that_it_names(tmp_path: Path) -
         ({"quantization_config": {"quant_method": "gptq"}}, "packed (quantization_config: 'gptq')"),
         ({"quantization_config": {"quant_method": "odd"}}, "packed (quantization_config: 'odd')"),
         ({"compression_config": {"format": "x"}}, "packed (compression_config: None)"),
+        ({"return_dict": False}, "return_dict in config.json is False, but outputs are read by"),
+        ({"text_config": {"return_dict": 0}}, "return_dict in config.json is 0"),
         ({"configuration_files": ["config.4.0.0.json"]}, "points to others"),
         ({"transformers_weights": "../model.safetensors"}, "names '../model.safetensors'"),
         ({"transformers_weights": "adapter_model.bin"}, "names 'adapter_model.bin'"),
@@ -180,6 +182,36 @@ def test_shards_outside_of_the_folder_are_refused(tmp_path: Path, name: object) 
     index["weight_map"]["model.norm.weight"] = name
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     assert "model.safetensors.index.json names" in refused_twice(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_link_out_of_the_folder_is_refused(name: str, tmp_path: Path) -> None:
+    folder = model_folder(tmp_path)
+    (folder / name).rename(tmp_path / "outside")
+    (folder / name).symlink_to(tmp_path / "outside")
+    assert f"'{name}' is a link out of the folder: copy what" in refused_twice(folder)
+
+
+def test_links_within_a_folder_and_into_the_hubs_cache_are_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot of the hub's cache consists of links to the blobs beside it, wherever it is."""
+    moved, snapshot = tmp_path / "moved", tmp_path / "moved" / "snapshots" / "commit"
+    shutil.copytree(MODEL, moved / "blobs")
+    snapshot.mkdir(parents=True)
+    for file in (moved / "blobs").iterdir():
+        (snapshot / file.name).symlink_to(file)
+    skeleton(snapshot)
+    older = tmp_path / "local"  # the hub's library put links into other folders once
+    snapshot.rename(older)
+    assert "is a link out of the folder" in refused(lambda: skeleton(older))
+    monkeypatch.setattr("interventions.model_source.HF_HUB_CACHE", str(moved))
+    skeleton(older)
+    inside = model_folder(tmp_path)
+    (inside / "model.safetensors").rename(inside / "weights")
+    (inside / "model.safetensors").symlink_to("weights")
+    (tmp_path / "alias").symlink_to(inside)
+    skeleton(tmp_path / "alias")
 
 
 def test_what_a_tokenizer_and_a_generation_config_may_not_do_is_refused(tmp_path: Path) -> None:

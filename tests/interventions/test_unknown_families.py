@@ -28,12 +28,21 @@ REFUSED = {
     "Llama4Text": "weights that are not known here: 0.feed_forward.experts.gate_up_proj",
     "Bert": "reads texts in both directions",
     "Whisper": "reads an encoder",
+    "BigBird": "attention_type='block_sparse' reads tokens that come later; use 'original_full'",
+    "Reformer": "ReformerModelWithLMHead is not supported: its blocks are reversible",
+    "xLSTM": "is not supported: its blocks are recurrent",
 }
 OTHERS = {
     "Llama4Text": {"head_dim": 8, "num_local_experts": 2, "interleave_moe_layer_step": 1},
+    "BigBird": {"is_decoder": True},
+    "Reformer": {"is_decoder": True, "axial_pos_embds": False},
     "Whisper": {"d_model": 16, "decoder_layers": 3, "decoder_attention_heads": 2},
 }
-HEADS = {"Llama4Text": "Llama4ForCausalLM", "Bert": "BertLMHeadModel"}
+HEADS = {
+    "Llama4Text": "Llama4ForCausalLM",
+    "Bert": "BertLMHeadModel",
+    "Reformer": "ReformerModelWithLMHead",
+}
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from interventions.errors import InvalidInput
 from sweeps.grid.spec import GridRequest
 from sweeps.study.request import read_study_request
 from tracking import lifecycle, plugin, schema, store
-from tracking.passwords import check_no_passwords
+from tracking.passwords import check_no_passwords, take_back_passwords
 from tracking.run import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +47,12 @@ def test_the_refusal_of_a_storage_names_the_variable() -> None:
     with pytest.raises(InvalidInput, match=r"set COMPOSABILITY_STUDY_STORAGE .*environment"):
         check_no_passwords({"storage": ADDRESS})
     check_no_passwords({"storage": "postgresql://bob@host/studies", "trials": 3})
+
+
+def test_the_refusal_shows_no_half_of_a_password_with_a_blank() -> None:
+    with pytest.raises(InvalidInput, match=r"given: mysql://host/d\?password=\*\*\*\)") as error:
+        check_no_passwords({"storage": f"mysql://host/d?password=two {SECRET}"})
+    assert SECRET not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +108,15 @@ def test_a_launched_run_without_a_password_is_kept(
     assert main(["run", "wnda"]) == 2
     (kept,) = client.search_runs([store.ensure_experiment()], run_view_type=ViewType.ACTIVE_ONLY)
     assert kept.info.run_id == run_id
+
+
+def test_a_repositorys_account_in_a_tag_is_no_password(local_store: str) -> None:
+    client = MlflowClient(local_store)
+    run = client.create_run(store.ensure_experiment())
+    client.set_tag(run.info.run_id, "mlflow.source.git.repoURL", "https://bob@host/bob/repository")
+    assert take_back_passwords(client, client.get_run(run.info.run_id)) == ""
+    client.set_tag(run.info.run_id, "mlflow.source.git.repoURL", f"https://{SECRET * 4}@host/bob")
+    assert "deleted now" in take_back_passwords(client, client.get_run(run.info.run_id))
 
 
 def test_mlflow_run_refuses_a_password_before_it_records_it(

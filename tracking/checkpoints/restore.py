@@ -70,7 +70,8 @@ def load_checkpoint(
     Raises:
         InvalidInput: there is no such run or step; ``folder`` exists or cannot be made; the run
             trusted what the caller does not; or the checkpoint was not logged whole or is damaged,
-            and the code, model or data of now would lead to another.
+            and the code, model or data of now would lead to another, or did: what is computed
+            again has to have the checksum that the run recorded, if it did.
 
     Example:
         With the id of a run of two interventions,
@@ -249,11 +250,18 @@ def _computed_again(run: Run, step: int, chain: Chain, logged: LoggedCheckpoints
     """Return the folder of a checkpoint that the artifacts do not give, from the cache."""
     recorded_key, run_id = run.data.tags.get(schema.KEY), run.info.run_id
     if recorded_key != chain.keys[-1]:
-        problem = f"is damaged ({logged.damage})" if logged.damage else "was not logged whole"
         raise InvalidInput(
-            f"step {step} of run {run_id} {problem}, and cannot be computed"
+            f"step {step} of run {run_id} {_problem(logged)}, and cannot be computed"
             f" again: model, data or versions are others now (key {chain.keys[-1]}, recorded"
             f" {shown(recorded_key, 40)})"
+        )
+    whole = chain.checkpoint_folder(step)
+    recorded = run.data.tags.get(schema.checksum_tag(step))
+    if recorded not in (None, content_checksum(whole)):
+        raise InvalidInput(
+            f"step {step} of run {run_id} {_problem(logged)}, and what was computed again is not"
+            " the checkpoint whose checksum the run recorded: another processor rounds otherwise,"
+            f" or the cache was changed (remove {shown(str(chain.checkpoints.folder), 60)})"
         )
     if logged.damage:
         warnings.warn(
@@ -261,4 +269,8 @@ def _computed_again(run: Run, step: int, chain: Chain, logged: LoggedCheckpoints
             f" ({logged.damage}): computed again",
             stacklevel=4,
         )
-    return chain.checkpoint_folder(step)
+    return whole
+
+
+def _problem(logged: LoggedCheckpoints) -> str:
+    return f"is damaged ({logged.damage})" if logged.damage else "was not logged whole"

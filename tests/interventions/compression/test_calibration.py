@@ -23,6 +23,7 @@ from interventions.compression.sparsegpt import SparseGPT
 from interventions.compression.wanda import Wanda
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
+from interventions.errors import InvalidInput
 from interventions.lm import LM
 from tests.anatomies import methods
 from tests.anatomies.references import in_order
@@ -269,3 +270,10 @@ def test_layers_are_changed_by_shared_inputs_and_their_statistics_let_go(
     mlp = ["mlp.gate_proj", "mlp.up_proj"]
     assert groups == [attention, ["self_attn.o_proj"], mlp, ["mlp.down_proj"]]
     assert remaining == [7, 4, 3, 1] and not statistics
+
+
+def test_a_matrix_that_no_text_reaches_is_named(lm: LM, small: Data) -> None:
+    """Were it left as it was, the model would be less compressed than it says."""
+    lm.model.model.layers[1].mlp.spare_proj = torch.nn.Linear(4, 4)
+    with pytest.raises(InvalidInput, match=r"LlamaForCausalLM never calls 1\.mlp\.spare_proj"):
+        Wanda(sparsity=0.5).apply(lm, small)

@@ -12,6 +12,7 @@ from interventions.compression.calibration import Observe, calibrated_blocks
 from interventions.compression.gptq import GPTQ
 from interventions.compression.sequential import stage_statistics
 from interventions.data.base import Data
+from interventions.padding import pads_harmlessly
 from interventions.token_taps import See
 from tests.interventions.compression.reference import KEY, random_lm, tiny_lm
 
@@ -131,6 +132,8 @@ def test_a_block_is_run_once_a_stage_and_once_for_its_outputs(
 ) -> None:
     lm = tiny_lm(32, 48)
     texts = small.calibration[:2]
+    # tried once, so that it is known below
+    assert pads_harmlessly(lm, lm.tokenizer(list(texts))["input_ids"])
     calls = []
     handle = blocks(lm.model)[0].register_forward_hook(lambda *args: calls.append(1))
     observed = [observe for _, observe in calibrated_blocks(lm, texts)]

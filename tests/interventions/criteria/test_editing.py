@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from interventions.answers import generates_what_it_predicts
 from interventions.criteria import editing
 from interventions.criteria.base import Scores, measure
 from interventions.data.base import Data, Edit
@@ -126,6 +127,7 @@ def test_what_criteria_share_is_computed_once_a_pass(
     lm: LM, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
+    assert generates_what_it_predicts(lm, [[7, 8, 9]])  # tried once, so that it is known below
     real = lm.model.generate
 
     def watched(**kwargs: object) -> object:

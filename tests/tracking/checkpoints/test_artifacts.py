@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
-from safetensors.torch import load_file, save_file
 
 from composability.command import main
 from interventions.errors import InvalidInput
+from tests.tracking.checkpoints.damage import zero_weights
 from tests.tracking.checkpoints.test_restore import logged
 from tests.tracking.recorded import history
 from tracking import schema
@@ -44,22 +43,6 @@ def unlinked(run_id: str) -> str:
     shutil.rmtree(folder)
     folder.with_name("copy").rename(folder)
     return run_id
-
-
-def zero_weights(folder: Path) -> None:
-    """Zero all weights, and make the manifest fit."""
-    weights = folder / "model.safetensors"
-    tensors = {name: torch.zeros_like(tensor) for name, tensor in load_file(weights).items()}
-    save_file(tensors, weights, metadata={"format": "pt"})
-    fit_manifest(folder)
-
-
-def fit_manifest(folder: Path) -> None:
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["sha256"] = {
-        path.name: sha256(path) for path in folder.iterdir() if path.name != MANIFEST
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
 def fit_changes(folder: Path, whole: Path) -> None:

@@ -15,7 +15,7 @@ from composability.command import main
 from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput
 from interventions.lm import LM
-from tests.tracking.checkpoints.damage import flip_last_byte
+from tests.tracking.checkpoints.damage import flip_last_byte, zero_weights
 from tracking import checkpoints as package
 from tracking import store
 from tracking.checkpoints import load, load_checkpoint
@@ -67,6 +67,34 @@ def test_a_damaged_artifact_is_computed_again_with_a_warning(
     with pytest.warns(UserWarning, match=r"step 2 of run .* is damaged .*computed again"):
         again = load_checkpoint(changed, 2, tmp_path / "again", Checkpoints(tmp_path / "two"))
     assert (again / "model.safetensors").read_bytes() == (good / "model.safetensors").read_bytes()
+
+
+def test_what_is_computed_again_must_be_what_the_run_recorded(
+    changed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A cache whose weights are zeroed, with fitting manifests, leads to another checkpoint."""
+    cache = Checkpoints(tmp_path / "cache")
+    monkeypatch.setenv("COMPOSABILITY_CACHE", str(cache.folder))
+    flip_last_byte(logged(changed) / "2-ft" / "model.safetensors")
+    with pytest.warns(UserWarning, match="computed again"):
+        load_checkpoint(changed, 2, tmp_path / "good", cache)
+    stored = [path.parent for path in cache.folder.glob("*/manifest.json")]
+    assert len(stored) >= 2
+    for folder in stored:
+        zero_weights(folder)
+    assert main(["restore", changed, "2", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "is damaged (" in error and "is not the checkpoint whose checksum the run" in error
+    assert (
+        "another processor rounds otherwise, or the cache was changed (remove '" in error
+        and len(error) <= 400
+    )
+    assert error.count("\n") == 1 and not (tmp_path / "out").exists()
+    with pytest.raises(InvalidInput, match="what was computed again is not the checkpoint"):
+        load_checkpoint(changed, 2, checkpoints=cache)
 
 
 @pytest.mark.parametrize("policy", ["all", "none"])
