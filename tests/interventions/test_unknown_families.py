@@ -32,7 +32,7 @@ REFUSED = {
     "Reformer": "ReformerModelWithLMHead is not supported: its blocks are reversible",
     "xLSTM": "is not supported: its blocks are recurrent",
 }
-OTHERS = {
+OTHERS: dict[str, dict[str, Any]] = {
     "Llama4Text": {"head_dim": 8, "num_local_experts": 2, "interleave_moe_layer_step": 1},
     "BigBird": {"is_decoder": True},
     "Reformer": {"is_decoder": True, "axial_pos_embds": False},
