@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -78,13 +77,24 @@ def check_stored_weights(source: str | Path, trust_remote_code: bool = False) ->
         InvalidInput: they do not fit.
     """
     # a bar for what takes no time would be the second one of a run
-    with mock.patch.object(transformers_logging, "_tqdm_active", False):
+    with _without_bars():
         load_weights(
             source,
             device_map="meta",  # transformers renames and joins what is stored, but reads nothing
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
         )
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    were_shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were_shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _counted(names: Collection[str]) -> str:

@@ -25,7 +25,7 @@ _BATCH = 2048  # tokens
     judges=("compression",),
 )
 def wikitext_ppl(lm: LM, data: Data) -> Scores:
-    """Measure exp of the mean negative log-likelihood per token of the *test* split.
+    """Measure exp of the mean negative log-likelihood per token of the test split.
 
     Texts are cut into windows of ``data.window`` tokens that do not overlap, or of as many as the
     model can read, if that is less. An item is a window; its score is its mean negative
