@@ -62,16 +62,23 @@ def postgres(folder: Path) -> Iterator[str]:
         run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "mlflow", "mlflow")
         yield f"postgresql://mlflow@127.0.0.1:{port}/mlflow"
     finally:
+        if is_root:
+            # another pytest that starts meanwhile closes the folder above its temporary ones
+            _open_parents(data)
         run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
 
 
 def _give(data: Path, user: str) -> None:
     """Let a user own a folder, and enter the folders above it."""
+    _open_parents(data)
+    shutil.chown(data, user)
+
+
+def _open_parents(data: Path) -> None:
     for parent in data.parents:
         mode = parent.stat().st_mode
         if parent.owner() == "root" and mode & _OTHERS_MAY_ENTER == 0:
             parent.chmod(mode | _OTHERS_MAY_ENTER)
-    shutil.chown(data, user)
 
 
 def _free_port() -> int:
