@@ -51,7 +51,7 @@ def test_the_examples_import_from_interventions_only(definition: str) -> None:
     imported = re.findall(r"^(?:from|import) (\S+)", printed(definition), re.MULTILINE)
     assert "interventions" in imported
     assert not [module for module in imported if module.startswith("interventions.")]
-    assert set(imported) <= {"interventions", "dataclasses", "torch"}
+    assert set(imported) <= {"interventions", "dataclasses", "math", "torch"}
 
 
 def test_files_that_are_dropped_into_the_tree_keep_the_contracts(tmp_path: Path) -> None:
