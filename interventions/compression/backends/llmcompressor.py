@@ -61,13 +61,19 @@ def compress(
     weights = dict(blocks(peer.model).named_parameters())
     if "bits" not in settings:
         return bring_back(lm, weights, {})
-    return bring_back(lm, weights, _grids(peer.model, weights, settings["bits"]))
+    return bring_back(lm, weights, signed_grids(lm.model, weights, settings["bits"]))
 
 
-def _grids(
+def signed_grids(
     model: nn.Module, weights: Mapping[str, Tensor], bits: int
 ) -> dict[str, QuantizationGrid]:
-    """Return the grids by layer, with the zero points of unsigned integers; its own are signed."""
+    """Return the grids by layer, with the zero points of unsigned integers; its own are signed.
+
+    Args:
+        model: ours: to the blocks of its own it has added parameters that are no weights.
+        weights: by name in the list of blocks, its scales and zero points among them.
+        bits: of its integers.
+    """
     middle = 2 ** (bits - 1)
     grids = {}
     for name, linear in block_linears(model).items():

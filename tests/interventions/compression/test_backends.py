@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from interventions.anatomy import blocks
+from interventions.anatomy import block_linears, blocks
 from interventions.composition import Composition
 from interventions.compression.backends import autoawq, gptqmodel
 from interventions.compression.backends.installed import require
+from interventions.compression.backends.llmcompressor import signed_grids
 from interventions.compression.backends.transfer import bring_back, saved_copy, token_ids
 from interventions.compression.quantization import fit_grid
 from interventions.data.base import Data
@@ -116,6 +117,22 @@ def test_backends_refuse_what_they_cannot_do(
         with pytest.raises(InvalidInput, match="static_groups=True, true_sequential=False"):
             Composition.parse(f"gptq(backend='llmcompressor'{options})")
     Composition.parse("gptq(backend='llmcompressor', static_groups=True, true_sequential=False)")
+
+
+def test_llm_compressors_signed_grids_become_unsigned_ones(lm: LM) -> None:
+    """It adds scales and zero points to the blocks' own parameters; symmetric grids have none."""
+    scale = torch.tensor([[0.5, 0.25]]).expand(128, 2)
+    names = list(block_linears(lm.model))
+    weights = {f"{name}.weight_scale": scale for name in names}
+    weights |= {f"{names[0]}.weight_zero_point": torch.full((128, 2), -3, dtype=torch.int8)}
+    grids = signed_grids(lm.model, weights, bits=3)
+    assert list(grids) == names
+    widths = {name: matrix.in_features for name, matrix in block_linears(lm.model).items()}
+    assert {name: grid.group for name, grid in grids.items()} == {
+        name: width // 2 for name, width in widths.items()
+    }
+    assert torch.equal(grids[names[0]].scale, scale)
+    assert [grids[name].zero.unique().tolist() for name in names[:2]] == [[1.0], [4.0]]
 
 
 def test_weights_come_back_rounded_to_their_grids(lm: LM) -> None:
