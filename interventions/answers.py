@@ -10,7 +10,12 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    GenerationConfig,
+    GenerationMixin,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from interventions.answer_labels import shared_length
 from interventions.lm import LM
@@ -110,12 +115,15 @@ def greedy_answers(lm: LM, targets: Sequence[Continuation]) -> list[list[int]]:
 def generates_what_it_predicts(lm: LM, prompts: Sequence[Sequence[int]]) -> bool:
     """Tell whether generation in a padded batch goes by the predictions for each text by itself.
 
-    Tried out once a model, on a few tokens, in float32.
+    Tried out once a model, on a few tokens, in float32. A ``generate`` that is not transformers' is
+    taken at its word.
 
     Args:
         lm: the model; not changed.
         prompts: token ids, of which the trial's are.
     """
+    if getattr(lm.model.generate, "__func__", None) is not GenerationMixin.generate:
+        return True
     if lm.model not in _GENERATES:
         long = list(islice(cycle(chain.from_iterable(prompts)), _TRIED))
         try:

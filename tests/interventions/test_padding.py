@@ -153,3 +153,17 @@ def test_rmu_refuses_a_model_whose_texts_padding_changes(leaking: LM) -> None:
     with pytest.raises(InvalidInput, match="it predicts a text otherwise where padding follows"):
         make("rmu", layer=2, steps=1, batch=2).apply(leaking, tiny_data())
     assert leaking.fingerprint() == before
+
+
+def test_a_generate_of_the_models_own_is_taken_at_its_word(
+    lm: LM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody else's ``generate`` answers is the model's answer, whatever it predicts."""
+
+    def generate(**encoded: Any) -> torch.Tensor:
+        ids = encoded["input_ids"]
+        return torch.cat([ids, torch.full((len(ids), 2), 7)], 1)
+
+    monkeypatch.setattr(lm.model, "generate", generate, raising=False)
+    targets = [Continuation(prompt, [0, 0]) for prompt in PROMPTS]
+    assert greedy_answers(lm, targets) == [[7, 7]] * len(PROMPTS)

@@ -4,7 +4,7 @@
 
 A mutant is killed if a test fails. Asked first are the tests that run the line, the quickest and
 nearest first, where `python -m tests.quality.covering` has noted them and the file is still the
-same; then the tests of the file, those of its folder, those of its package and the contracts, and
+same; else the tests of the file, those of its folder, and those of its package and the contracts;
 last the slow and full ones of the file. Mutants are made in copies of the checkout, so the checkout
 itself is never changed. Survivors are printed; the exit status is 1 if fewer than 95 % were killed.
 """
@@ -253,14 +253,15 @@ def test_rounds(path: str) -> list[Round]:
 
 
 _ASKED_AT_ONCE = (40, 60.0)  # tests, and seconds that they take together
+_MOST_PORTIONS = 8  # a line that every test runs is asked of the nearest and quickest only
 
 
 def asked(path: str, covering_tests: Sequence[str], seconds: Sequence[float]) -> list[Round]:
-    """Return all rounds of tests about a line: those that run it in small portions, then the rest.
+    """Return the tests to ask about a line: those that run it, in small portions, or the nearest.
 
     Args:
         path: of the file, from the checkout.
-        covering_tests: that run the line, the first to ask first.
+        covering_tests: that run the line, the first to ask first; none where this is not known.
         seconds: that each of them takes.
     """
     portions: list[list[str]] = []
@@ -271,7 +272,12 @@ def asked(path: str, covering_tests: Sequence[str], seconds: Sequence[float]) ->
             room = _ASKED_AT_ONCE
         portions[-1].append(test)
         room = room[0] - 1, room[1] - cost
-    return [*((portion, _NOT_SLOW) for portion in portions), *test_rounds(path)]
+    rounds = test_rounds(path)
+    # tests that do not run the line see nothing of it, but those in processes of their own
+    return [
+        *((portion, _NOT_SLOW) for portion in portions[:_MOST_PORTIONS]),
+        *(rounds[-1:] if portions else rounds),
+    ]
 
 
 class Judge:
@@ -279,7 +285,7 @@ class Judge:
 
     Args:
         covering: which tests run which lines, if that is known.
-        rounds: how many rounds of other tests are asked after those.
+        rounds: how many rounds of tests are asked; 0: all.
     """
 
     def __init__(self, covering: Covering | None, rounds: int) -> None:
@@ -309,8 +315,7 @@ class Judge:
         covering = self._covering
         tests = covering.tests_of(mutant.path, mutant.line, source) if covering else []
         seconds = [covering.seconds_of(test) for test in tests] if covering else []
-        first = asked(mutant.path, tests, seconds)
-        return first[: len(first) - len(test_rounds(mutant.path)) + self._rounds]
+        return asked(mutant.path, tests, seconds)[: self._rounds or None]
 
     def _pass_without(self, failed: Sequence[str], copy: Path, marked: str) -> bool:
         if not set(failed) <= self._passing:
@@ -326,9 +331,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lines", type=int, default=80)
     parser.add_argument("--workers", type=int, default=2, help="mutants that are tried at once")
-    parser.add_argument(
-        "--rounds", type=int, default=4, help="after the tests that run the line; 1: the file's own"
-    )
+    parser.add_argument("--rounds", type=int, default=0, help="of tests; 0: all that there are")
     options = parser.parse_args()
     mutants = draw(options.seed, options.lines)
     with tempfile.TemporaryDirectory() as folder:
