@@ -63,6 +63,8 @@ _SKIPPED_KEYWORDS = frozenset(
             "daemon",
             "miniters",
         ),
+        # a guard of zip, as an assertion is
+        "strict",
         # how a figure looks, not what it shows
         *("figsize", "fontsize", "dpi", "linewidth", "markersize", "horizontal_spacing"),
         *(
