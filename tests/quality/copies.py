@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,6 @@ from pathlib import Path
 from tests.quality.plain_words import ROOT
 
 _NO_TESTS = 5  # pytest's exit status
-_SECONDS = 600  # a change that makes its tests hang is seen by them
 _NOT_COPIED = (".git", ".venv", ".cache", "mlruns", "mlflow.db*", ".*_cache")
 
 
@@ -23,32 +23,51 @@ def copy_checkout(folder: Path) -> Path:
     return folder
 
 
-def first_failure(tests: Sequence[str], copy: Path, marked: str) -> Sequence[str]:
-    """Run tests in a copy until one fails.
+class Copy:
+    """A copy of the checkout, and a Python that has imported all libraries and runs tests in it.
 
     Args:
-        tests: files, folders, or ids of tests, as pytest takes them.
-        copy: of the checkout.
-        marked: which of them, as pytest's ``-m`` takes it.
+        folder: is made.
 
-    Returns:
-        The id of the first test that fails, all of ``tests`` if it has none (the copy could not
-        even be imported, or they took too long); nothing if all pass.
+    Attributes:
+        folder: of the copy.
     """
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", marked, "-rfE"]
-    environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
-    try:
-        ended = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *tests],
-            cwd=copy,
-            env=environment,
-            capture_output=True,
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = copy_checkout(folder)
+        # plug-ins of pytest would be looked for in what is imported already
+        environment = {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+        self._warm = subprocess.Popen(
+            [sys.executable, Path("tests") / "quality" / "warm.py"],
+            cwd=folder,
+            env=os.environ | environment | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
-            timeout=_SECONDS,
         )
-    except subprocess.TimeoutExpired:
-        return tests
-    if ended.returncode in (0, _NO_TESTS):
-        return []
-    named = re.findall(r"^(?:FAILED|ERROR) (\S+::.+?)(?: - .*)?$", ended.stdout, re.MULTILINE)
-    return named[:1] or tests
+
+    def close(self) -> None:
+        """End the Python."""
+        self._warm.kill()
+        self._warm.communicate()
+
+    def first_failure(self, tests: Sequence[str], marked: str) -> Sequence[str]:
+        """Run tests until one fails.
+
+        Args:
+            tests: files, folders, or ids of tests, as pytest takes them.
+            marked: which of them, as pytest's ``-m`` takes it.
+
+        Returns:
+            The id of the first test that fails, all of ``tests`` if it has none (the copy could not
+            even be imported, or they took too long); nothing if all pass.
+        """
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-m", marked, "-rfE"]
+        assert self._warm.stdin is not None and self._warm.stdout is not None
+        print(json.dumps([*options, *tests]), file=self._warm.stdin, flush=True)
+        status, output = json.loads(self._warm.stdout.readline())
+        if status in (0, _NO_TESTS):
+            return []
+        named = re.findall(r"^(?:FAILED|ERROR) (\S+::.+?)(?: - .*)?$", output, re.MULTILINE)
+        return named[:1] or tests

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.quality.copies import copy_checkout, first_failure
+from tests.quality.copies import Copy
 from tests.quality.covering import Covering, load
 from tests.quality.plain_words import PACKAGES, ROOT, python_files
 
@@ -294,17 +294,17 @@ class Judge:
         self._covering, self._rounds = covering, rounds
         self._passing: set[str] = set()  # tests that were seen to pass without a mutant
 
-    def is_killed(self, mutant: Mutant, copy: Path) -> bool:
+    def is_killed(self, mutant: Mutant, copy: Copy) -> bool:
         """Apply a mutant in a copy of the checkout, run tests, and put the file back.
 
         A test that fails is run again without the mutant: if it fails then too, it says nothing.
         """
-        target = copy / mutant.path
+        target = copy.folder / mutant.path
         source = target.read_text()
         for tests, marked in self._tests_of(mutant, source):
             target.write_text(mutant.applied(source))
             try:
-                failed = first_failure(tests, copy, marked) if tests else []
+                failed = copy.first_failure(tests, marked) if tests else []
             finally:
                 target.write_text(source)
             if failed and self._pass_without(failed, copy, marked):
@@ -319,9 +319,9 @@ class Judge:
         seconds = [covering.seconds_of(test) for test in tests] if covering else []
         return asked(mutant.path, tests, seconds)[: self._rounds or None]
 
-    def _pass_without(self, failed: Sequence[str], copy: Path, marked: str) -> bool:
+    def _pass_without(self, failed: Sequence[str], copy: Copy, marked: str) -> bool:
         if not set(failed) <= self._passing:
-            if first_failure(failed, copy, marked):
+            if copy.first_failure(failed, marked):
                 return False
             self._passing |= set(failed)
         return True
@@ -346,7 +346,8 @@ def main() -> int:
 
 
 def _survivors(mutants: Sequence[Mutant], workers: int, judge: Judge, folder: Path) -> list[str]:
-    free = [copy_checkout(folder / f"copy{number}") for number in range(workers)]
+    free = [Copy(folder / f"copy{number}") for number in range(workers)]
+    copies = list(free)
 
     def survives(mutant: Mutant) -> str:
         copy = free.pop()
@@ -358,8 +359,12 @@ def _survivors(mutants: Sequence[Mutant], workers: int, judge: Judge, folder: Pa
         print(f"{'killed  ' if killed else 'SURVIVED'} {line}", flush=True)
         return "" if killed else line
 
-    with ThreadPoolExecutor(workers) as pool:
-        return [line for line in pool.map(survives, mutants) if line]
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            return [line for line in pool.map(survives, mutants) if line]
+    finally:
+        for copy in copies:
+            copy.close()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.quality.copies import copy_checkout, first_failure
+from tests.quality.copies import Copy
 
 FILE = Path(__file__).with_suffix(".jsonl")
 
@@ -58,17 +58,17 @@ def read_reverts(file: Path = FILE) -> list[Revert]:
     return [Revert(**(entry | {"tests": tuple(entry["tests"])})) for entry in entries]
 
 
-def verdict(revert: Revert, copy: Path) -> str:
+def verdict(revert: Revert, copy: Copy) -> str:
     """Take a fix back in a copy, run its tests, and put it back.
 
     Returns:
         "held" if a test fails without the fix, else what is wrong.
     """
-    target = copy / revert.path
+    target = copy.folder / revert.path
     source = target.read_text()
     try:
         target.write_text(revert.applied(source))
-        failed = first_failure(revert.tests, copy, marked="")
+        failed = copy.first_failure(revert.tests, marked="")
     except ValueError as error:
         return str(error)
     finally:
@@ -77,10 +77,11 @@ def verdict(revert: Revert, copy: Path) -> str:
 
 
 def _verdicts(reverts: Sequence[Revert], workers: int, folder: Path) -> list[str]:
-    free = [copy_checkout(folder / f"copy{number}") for number in range(workers)]
+    free = [Copy(folder / f"copy{number}") for number in range(workers)]
+    copies = list(free)
     # a test that fails with all fixes too would say nothing of any
     tests = sorted({test for revert in reverts for test in revert.tests})
-    if failing := first_failure(tests, free[0], marked=""):
+    if failing := free[0].first_failure(tests, marked=""):
         return [f"these fail with all fixes: {' '.join(failing)}"]
 
     def judge(revert: Revert) -> str:
@@ -92,8 +93,12 @@ def _verdicts(reverts: Sequence[Revert], workers: int, folder: Path) -> list[str
         print(f"{answer}: {revert.what} ({revert.path})", flush=True)
         return answer
 
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(judge, reverts))
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(judge, reverts))
+    finally:
+        for copy in copies:
+            copy.close()
 
 
 def main() -> int:

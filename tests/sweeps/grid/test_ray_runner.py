@@ -1,14 +1,14 @@
 """A grid's tasks, and their order on a stand-in for Ray; on Ray itself: test_on_ray.py."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import SimpleNamespace
+import dataclasses
+import shutil
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from tqdm import tqdm
 
+from interventions.errors import InvalidInput
 from sweeps import cluster
 from sweeps.cluster import Resources
 from sweeps.grid import ray_runner
@@ -16,11 +16,15 @@ from sweeps.grid.jobs import Job, PrefixUse
 from sweeps.grid.progress import Progress, Tally
 from sweeps.grid.ray_runner import Task, make_tasks, run_jobs
 from sweeps.parent_run import ParentRun
-from tests.sweeps.grid.conftest import MakeGrid
+from tests.sweeps.fake_ray import FakeRay, RayError, node, use_fake_ray
+from tests.sweeps.grid.conftest import Applied, MakeGrid
 from tests.sweeps.grid.processes import INTERVENTIONS
 from tests.sweeps.grid.recorded import composition_runs
-from tracking import store
+from tracking import schema, store
+from tracking.chain import Chain
 from tracking.checkpoints.store import Checkpoints
+
+WORKERS = Resources(workers=3)
 
 
 def test_what_is_shared_is_one_task_and_nothing_starts_before_what_it_goes_on_from(
@@ -52,79 +56,18 @@ def test_a_shared_checkpoint_waits_for_those_before_it(grid: MakeGrid) -> None:
             assert task.after == set(task.job.plan.keys[:depth])
 
 
-class RayError(Exception):
-    """As Ray's: with the error of the task, or without one if the worker died."""
-
-    def __init__(self, message: str, cause: Exception | None = None) -> None:
-        super().__init__(message)
-        self.cause = cause
-
-
-class FakeRay:
-    """Run a task when its result is asked for, in this process; the newest first.
-
-    Attributes:
-        most_running: how many tasks were ever submitted and not collected.
-        failing: function name -> the error that its tasks end with.
-        cancelled: references of tasks that were cancelled.
-    """
-
-    exceptions = SimpleNamespace(RayError=RayError)
-
-    def __init__(self) -> None:
-        self.most_running = 0
-        self.failing: dict[str, RayError] = {}
-        self.cancelled: list[int] = []
-        self._calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
-
-    def put(self, value: Any) -> Any:
-        return value
-
-    def remote(self, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-        def decorate(function: Callable[..., Any]) -> Any:
-            def submit(*arguments: Any) -> int:
-                self._calls.append((function, arguments))
-                return len(self._calls) - 1
-
-            return SimpleNamespace(remote=submit)
-
-        return decorate
-
-    def wait(self, refs: list[int], num_returns: int, timeout: float = 0) -> Any:
-        self.most_running = max(self.most_running, len(refs))
-        return refs[-1:], refs[:-1]
-
-    def get(self, ref: int) -> Any:
-        function, arguments = self._calls[ref]
-        if function.__name__ in self.failing:
-            raise self.failing[function.__name__]
-        return function(*arguments)
-
-    def cancel(self, ref: int) -> None:
-        self.cancelled.append(ref)
-
-
 @pytest.fixture
 def ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
-    fake_ray = FakeRay()
-
-    @contextmanager
-    def fake_cluster(resources: Resources, checkpoints: Checkpoints) -> Iterator[FakeRay]:
-        yield fake_ray
-
-    monkeypatch.setattr(cluster, "ray_cluster", fake_cluster)
-    monkeypatch.setattr(cluster, "parallel_tasks", lambda ray, resources: resources.workers)
-    monkeypatch.setattr(cluster, "check_shared_folder", lambda ray, checkpoints: None)
     ray_runner._context.cache_clear()
-    return fake_ray
+    return use_fake_ray(monkeypatch)
 
 
-def run(jobs: list[Job], cache: Checkpoints) -> Tally:
+def run(jobs: list[Job], cache: Checkpoints, resources: Resources = WORKERS) -> Tally:
     parent = ParentRun(MlflowClient(store.uri()), store.ensure_experiment(), "mine")
     tally = Tally(total=len(jobs))
     with tqdm(total=len(jobs), disable=True) as bar:
         progress = Progress(parent, parent.open_run({}, shared=True), bar, tally)
-        run_jobs(Resources(workers=3), jobs, progress, cache)
+        run_jobs(resources, jobs, progress, cache)
     return tally
 
 
@@ -187,3 +130,70 @@ def test_ctrl_c_cancels_the_running_tasks(
         run(list(grid("ft(steps=1); ga(samples=4)").jobs), cache)
     # after the base model, its own job and both first steps are submitted; one was interrupted
     assert len(ray.cancelled) == 2 and not set(ended) & set(ray.cancelled)
+    # they are waited for before the cluster is left
+    assert ray.events[-4:] == ["cancel", "cancel", "wait", "shutdown"]
+
+
+def test_a_task_asks_for_one_processor_and_its_share_of_a_gpu_and_is_tried_four_times(
+    grid: MakeGrid, cache: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = use_fake_ray(monkeypatch, node("1", CPU=4.0, GPU=1.0))
+    run(list(grid("ft(steps=1)", lengths=(1,)).jobs), cache, Resources(2, gpus=0.5))
+    expected = {"num_cpus": 1, "num_gpus": 0.5, "max_retries": 3}
+    assert ray.task_options == {"_run_prefix": expected, "_run_job": expected}
+
+
+def test_a_worker_is_told_what_to_run_where_and_as_part_of_which_grid(
+    grid: MakeGrid, cache: Checkpoints, ray: FakeRay
+) -> None:
+    (job,) = grid("ft(steps=1)", lengths=(1,)).jobs
+    run([job], cache)
+    requested, steps, folder, shared_keys, experiment_id, tags = ray.arguments["_run_job"]
+    assert (requested, folder) == (job.plan.requested, cache.folder)
+    assert str(steps) == str(job.plan.composition)
+    assert shared_keys == {job.plan.keys[0]}
+    assert experiment_id == store.ensure_experiment()
+    assert tags[schema.JOB] == job.id and tags[schema.SWEEP] == "mine"
+    assert ray.arguments["_run_prefix"] == (requested, steps, folder, shared_keys, 0)
+
+
+def test_no_task_starts_if_a_node_does_not_see_the_checkpoints_or_has_no_gpu(
+    grid: MakeGrid, cache: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = list(grid("ft(steps=1)", lengths=(1,)).jobs)
+    ray = use_fake_ray(monkeypatch, node("1", CPU=1.0), node("2", CPU=1.0))
+    with pytest.raises(InvalidInput, match=r"gpus=1 per worker, but no node has more than 0"):
+        run(jobs, cache, Resources(2, gpus=1))
+    monkeypatch.setattr("os.path.exists", lambda path: False)
+    with pytest.raises(InvalidInput, match=r"node 10\.0\.0\.1 does not see"):
+        run(jobs, cache)
+    assert not ray.submitted["_run_prefix"] + ray.submitted["_run_job"]
+    assert ray.events == ["init", "shutdown"] * 2
+
+
+def test_a_shared_checkpoint_is_stored_and_measured_by_the_worker_that_computes_it(
+    grid: MakeGrid, cache: Checkpoints, applied: Applied
+) -> None:
+    (job,) = grid("ft(steps=1)", lengths=(1,)).jobs
+    plan, shared = job.plan, frozenset(job.plan.keys)
+
+    def run_prefix() -> int:
+        return ray_runner._run_prefix(
+            plan.requested, plan.composition, cache.folder, shared, depth=1
+        )[1]
+
+    assert run_prefix() == 1 and plan.keys[1] in cache
+    later = Chain(plan, cache)
+    assert later.measure(1)[0] and later.lm is None
+    assert run_prefix() == 0
+    # the scores are still there: only the model is missing
+    shutil.rmtree(cache.path(plan.keys[1]))
+    assert run_prefix() == 1 and plan.keys[1] in cache
+    assert applied.keys == [plan.keys[1]] * 2
+
+
+def test_a_task_cannot_be_changed_after_it_was_made(grid: MakeGrid) -> None:
+    jobs = grid("ft(steps=1)", lengths=(1,)).jobs
+    task = make_tasks(jobs, PrefixUse(jobs))[0]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        task.key = None  # type: ignore[misc]

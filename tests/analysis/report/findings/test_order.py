@@ -1,3 +1,4 @@
+from analysis.report.findings.evidence import NOTABLE
 from tests.analysis.report.findings.sentences import findings_of, sentence, sentences_of
 from tests.analysis.synthetic import curve, frame, run
 
@@ -32,6 +33,11 @@ def test_small_differences_are_said_to_hardly_matter() -> None:
     assert sentence(frame(runs), "The order hardly matters") == (
         "The order hardly matters: no criterion in [0, 1] differs by 0.05 between two orders."
     )
+
+
+def test_a_difference_of_exactly_what_is_notable_is_notable() -> None:
+    runs = [run("ft | rmu", edit_success=NOTABLE), run("rmu | ft", edit_success=0.0)]
+    assert "Edit success ↑ of FT and RMU: 0.05" in sentence(frame(runs), "Order matters most")
 
 
 def test_no_finding_is_made_of_differences_within_noise() -> None:
