@@ -34,8 +34,8 @@ def groups_of_category(category: str, catalogue: Catalogue) -> set[str]:
     """Return the groups of all interventions of a category.
 
     Example:
-        >>> sorted(groups_of_category("compression", Catalogue()))
-        ['pruning', 'quantization']
+        >>> groups_of_category("compression", Catalogue()) >= {"pruning", "quantization"}
+        True
     """
     names = [name for name, facts in catalogue.interventions.items() if facts.category == category]
     return {group_of(name, catalogue) for name in names}
