@@ -80,15 +80,15 @@ class _Casts:
         self, unit: nn.Module, modules: list[nn.Module]
     ) -> list[torch.utils.hooks.RemovableHandle]:
         """Give modules float32 weights whenever a unit runs, and put their own back after it."""
-        own: list[tuple[nn.Module, str, nn.Parameter]] = []
+        replaced: list[tuple[nn.Module, str, nn.Parameter]] = []
         addresses: list[int] = []
 
         def before(unit: nn.Module, *inputs: Any) -> None:
             for module in modules:
                 for name, weight in module._parameters.items():
                     if weight is not None and weight.dtype != torch.float32:
-                        own.append((module, name, weight))
-            for module, name, weight in own:
+                        replaced.append((module, name, weight))
+            for module, name, weight in replaced:
                 replacement = self._replaced.get(weight)
                 if replacement is None:
                     cast = weight.detach().to(torch.float32)
@@ -99,11 +99,11 @@ class _Casts:
                 module._parameters[name] = replacement
 
         def after(unit: nn.Module, *results: Any) -> None:
-            for module, name, weight in own:
+            for module, name, weight in replaced:
                 module._parameters[name] = weight
             for address in addresses:
                 del self._weights[address]
-            own.clear()
+            replaced.clear()
             addresses.clear()
 
         return [

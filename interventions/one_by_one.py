@@ -45,11 +45,11 @@ def check_one_by_one(model: PreTrainedModel) -> None:
     reads_names = False
     try:
         # blocks give a tensor, or a tuple with so many after it
-        for others, encoded in itertools.product((None, 0, 1, 2), encodings):
+        for extra_count, encoded in itertools.product((None, 0, 1, 2), encodings):
             order: list[int] = []
             outputs: list[Any] = []
             try:
-                _pass_without_blocks(model, encoded, others, order, outputs)
+                _pass_without_blocks(model, encoded, extra_count, order, outputs)
             except InvalidInput:
                 raise
             except AttributeError as error:
@@ -69,22 +69,22 @@ def check_one_by_one(model: PreTrainedModel) -> None:
 def _pass_without_blocks(
     model: PreTrainedModel,
     encoded: Mapping[str, Tensor],
-    others: int | None,
+    extra_count: int | None,
     order: list[int],
     outputs: list[Any],
 ) -> None:
     """Note the order of the blocks in a pass in which they return what they got, and that."""
-    given: list[Tensor] = []
+    extra_outputs: list[Tensor] = []
 
     def forward(index: int, *args: Any, **kwargs: Any) -> Any:
-        if reads_any(given, args, kwargs):
+        if reads_any(extra_outputs, args, kwargs):
             raise reads_other_output(model, index)
         order.append(index)
         hidden = args[0] if args else kwargs.get("hidden_states", next(iter(kwargs.values())))
         output = hidden
-        if others is not None:
-            given.extend(torch.empty_like(hidden) for _ in range(others))
-            output = (hidden, *given[len(given) - others :])
+        if extra_count is not None:
+            extra_outputs.extend(torch.empty_like(hidden) for _ in range(extra_count))
+            output = (hidden, *extra_outputs[len(extra_outputs) - extra_count :])
         outputs.append(output)
         return output
 

@@ -238,9 +238,9 @@ def _other_tensors(output: Any) -> list[Tensor]:
     return [value for value in rest if isinstance(value, Tensor)]
 
 
-def reads_any(given: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Tell whether a block is called with one of the tensors that others gave."""
-    return any(value is other for value in (*args, *kwargs.values()) for other in given)
+def reads_any(outputs: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Tell whether a block is called with one of the tensors that other blocks gave."""
+    return any(value is output for value in (*args, *kwargs.values()) for output in outputs)
 
 
 def reads_other_output(model: nn.Module, index: int) -> InvalidInput:

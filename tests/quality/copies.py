@@ -35,12 +35,17 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = copy_checkout(folder)
-        # plug-ins of pytest would be looked for in what is imported already
-        environment = {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+        environment = {
+            "PYTHONPATH": str(folder),
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+            # plug-ins of pytest would be looked for in what is imported already
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        }
         self._warm = subprocess.Popen(
             [sys.executable, Path("tests") / "quality" / "warm.py"],
             cwd=folder,
-            env=os.environ | environment | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            env=os.environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -287,11 +287,10 @@ class Judge:
 
     Args:
         covering: which tests run which lines, if that is known.
-        rounds: how many rounds of tests are asked; 0: all.
     """
 
-    def __init__(self, covering: Covering | None, rounds: int) -> None:
-        self._covering, self._rounds = covering, rounds
+    def __init__(self, covering: Covering | None) -> None:
+        self._covering = covering
         self._passing: set[str] = set()  # tests that were seen to pass without a mutant
 
     def is_killed(self, mutant: Mutant, copy: Copy) -> bool:
@@ -317,7 +316,7 @@ class Judge:
         covering = self._covering
         tests = covering.tests_of(mutant.path, mutant.line, source) if covering else []
         seconds = [covering.seconds_of(test) for test in tests] if covering else []
-        return asked(mutant.path, tests, seconds)[: self._rounds or None]
+        return asked(mutant.path, tests, seconds)
 
     def _pass_without(self, failed: Sequence[str], copy: Copy, marked: str) -> bool:
         if not set(failed) <= self._passing:
@@ -333,11 +332,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lines", type=int, default=80)
     parser.add_argument("--workers", type=int, default=2, help="mutants that are tried at once")
-    parser.add_argument("--rounds", type=int, default=0, help="of tests; 0: all that there are")
     options = parser.parse_args()
     mutants = draw(options.seed, options.lines)
     with tempfile.TemporaryDirectory() as folder:
-        judge = Judge(load(), options.rounds)
+        judge = Judge(load())
         survivors = _survivors(mutants, options.workers, judge, Path(folder))
     share = 1 - len(survivors) / len(mutants)
     print(f"seed {options.seed}: {len(mutants)} mutants, {share:.1%} killed; survivors:")
