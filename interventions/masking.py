@@ -184,7 +184,7 @@ def _masked_address(address: str) -> str:
 
 def _masked_encoded(match: re.Match[str]) -> str:
     address, times = match[0], 0
-    while "://" not in address and times < 4:
+    while "://" not in address:  # what matches _ENCODED has it after four times at most
         address, times = unquote(address), times + 1
     masked = _masked_addresses(address)
     if masked == address:

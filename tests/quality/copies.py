@@ -39,6 +39,7 @@ class Copy:
             "PYTHONPATH": str(folder),
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
+            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
             # plug-ins of pytest would be looked for in what is imported already
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         }

@@ -44,6 +44,14 @@ def test_every_store_experiment_and_study_has_a_journal_of_its_own(
     assert all(path.name.startswith("a-b-") for path in paths)
 
 
+def test_a_journal_keeps_its_name_so_that_a_study_of_before_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server")
+    path = journal_path(tmp_path, "composability", "mine")
+    assert path == tmp_path / "studies" / "mine-62108feb.log"
+
+
 def test_a_process_waits_for_the_lock_of_a_living_one(studies: Path) -> None:
     queue = open_queue(studies)
     lock = FileLock(f"{journal_path(studies, 'composability', 'mine')}.lock")

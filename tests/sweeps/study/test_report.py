@@ -64,6 +64,14 @@ def test_the_command_has_every_step_and_the_data_if_they_are_not_the_testbed() -
     assert lines[-1] == f"to run it: mlflow run . {steps} -P data=paper -P model=a/b"
 
 
+def test_the_command_names_a_third_step_and_no_fourth() -> None:
+    chosen = trial(0, [0.5])
+    conclusion = Conclusion([chosen], [chosen], chosen, "lora | wanda | rmu", {"wmdp": 0.5})
+    line = result_in_words(spec(WMDP), conclusion).split("\n")[-1]
+    steps = '-P first="lora" -P second="wanda" -P then="rmu"'
+    assert line == f"to run it: mlflow run . {steps}"
+
+
 def test_the_command_has_every_setting_that_decides_what_is_computed() -> None:
     chosen = trial(0, [0.5])
     conclusion = Conclusion([chosen], [chosen], chosen, "rmu", {"wmdp": 0.5})

@@ -5,10 +5,14 @@ import sys
 from inspect import signature
 
 import pytest
+from mlflow import MlflowClient
 
+from interventions.errors import InvalidInput
 from sweeps.study.request import read_study_request
 from sweeps.study.run import tune
+from sweeps.study.runner import prepare_study
 from tests.sweeps.study.small_study import SPEC, final_runs, parent_run, trial_runs
+from tracking import store
 from tracking.checkpoints.store import Checkpoints
 
 
@@ -38,6 +42,14 @@ def test_a_study_whose_constraints_nothing_meets_has_no_spec(cache: Checkpoints)
     )
     assert (result.spec, result.validation, result.test, result.trials) == ("", {}, {}, 4)
     assert final_runs() == []
+
+
+def test_a_study_in_a_deleted_experiment_is_refused_before_anything_runs(
+    cache: Checkpoints, local_store: str
+) -> None:
+    MlflowClient(local_store).delete_experiment(store.ensure_experiment())
+    with pytest.raises(InvalidInput, match="was deleted .* mlflow experiments restore"):
+        prepare_study(read_study_request(SPEC, objective="edit_locality"), cache)
 
 
 def test_the_function_has_the_requests_parameters_and_defaults() -> None:

@@ -45,6 +45,13 @@ def test_a_checkpoint_comes_back_as_it_was(lm: LM, tmp_path: Path) -> None:
     checkpoints.save("a", lm, SPENT)  # once more is no error
 
 
+def test_a_manifest_lists_its_files_by_name(lm: LM, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("a", lm, SPENT)
+    names = list(json.loads((checkpoints.path("a") / "manifest.json").read_text())["sha256"])
+    assert len(names) > 3 and names == sorted(names)
+
+
 def test_a_half_written_checkpoint_is_never_found(
     lm: LM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
