@@ -23,6 +23,23 @@ def forget(module: str) -> None:
     sys.modules.pop(module, None)
 
 
+@pytest.mark.parametrize("module", sorted(moved.COMMANDS))
+def test_an_old_command_hands_on_every_argument_and_the_status(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[list[str]] = []
+
+    def main(words: list[str]) -> int:
+        received.append(words)
+        return 7
+
+    monkeypatch.setattr("composability.command.main", main)
+    monkeypatch.setattr(sys, "argv", ["python -m", "first", "--second=2", "third"])
+    with pytest.warns(FutureWarning, match=rf"python -m {module}` goes with version 0.3"):
+        assert moved.run_old_command(module) == 7
+    assert received == [[*moved.COMMANDS[module], "first", "--second=2", "third"]]
+
+
 @pytest.mark.parametrize("old_path", sorted(set(MODULES) - set(PACKAGES_NOW)))
 def test_an_old_module_is_imported_with_a_warning(old_path: str) -> None:
     forget(old_path)

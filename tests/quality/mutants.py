@@ -7,12 +7,14 @@ nearest first, where `python -m tests.quality.covering` has noted them and the f
 same; else the tests of the file, those of its folder, and those of its package and the contracts;
 last the slow and full ones of the file. Mutants are made in copies of the checkout, so the checkout
 itself is never changed. Survivors are printed; the exit status is 1 if fewer than 95 % were killed.
+Not drawn is what ``equivalent.jsonl`` lists: changes after which the code does the same, with why.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import json
 import random
 import sys
 import tempfile
@@ -98,10 +100,16 @@ class Mutant:
         lines[self.line - 1] = (raw[: self.start] + self.text.encode() + raw[self.end :]).decode()
         return "".join(lines)
 
+    def change(self, source: str) -> tuple[str, str]:
+        """Return the line before and after."""
+        line = source.splitlines()[self.line - 1]
+        raw = line.encode()
+        changed = raw[: self.start] + self.text.encode() + raw[self.end :]
+        return line.strip(), changed.decode().strip()
+
     def describe(self, source: str) -> str:
         """Return "file:line: before -> after"."""
-        before = source.splitlines()[self.line - 1].strip()
-        after = self.applied(source).splitlines()[self.line - 1].strip()
+        before, after = self.change(source)
         return f"{self.path}:{self.line}: {before}  ->  {after}"
 
 
@@ -215,13 +223,23 @@ def _operator(
     yield (row, column), (row, column + len(swap[0])), swap[1]
 
 
+EQUIVALENT = Path(__file__).with_name("equivalent.jsonl")
+
+
+def equivalents() -> list[dict[str, str]]:
+    """Return the changes after which the code does the same: path, before, after, why."""
+    return [json.loads(line) for line in EQUIVALENT.read_text().splitlines()]
+
+
 def draw(seed: int, lines: int) -> list[Mutant]:
     """Draw lines uniformly over all packages, and of each line one of its mutants."""
+    equivalent = {(row["path"], row["before"], row["after"]) for row in equivalents()}
     by_line: dict[tuple[str, int], list[Mutant]] = {}
     for path in python_files(*PACKAGES):
-        name = path.relative_to(ROOT).as_posix()
-        for mutant in mutants_of(name, path.read_text()):
-            by_line.setdefault((name, mutant.line), []).append(mutant)
+        name, source = path.relative_to(ROOT).as_posix(), path.read_text()
+        for mutant in mutants_of(name, source):
+            if (name, *mutant.change(source)) not in equivalent:
+                by_line.setdefault((name, mutant.line), []).append(mutant)
     generator = random.Random(seed)
     chosen = generator.sample(sorted(by_line), min(lines, len(by_line)))
     return [generator.choice(by_line[place]) for place in chosen]

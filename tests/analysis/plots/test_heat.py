@@ -77,6 +77,20 @@ def test_a_sweep_of_hyperparameters_does_not_make_an_endless_heat_map() -> None:
     assert matrices.methods[-1] == "Wanda"
 
 
+def test_every_intervention_keeps_a_variant_where_all_of_them_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(heat, "MOST_METHODS", 3)
+    runs = [
+        run(spec, edit_success=0.9, **{"ft.steps": steps})
+        for steps in (5, 10)
+        for spec in ("ft | rmu", "rmu | ft", "ft | wanda", "wanda | ft")
+    ]
+    (matrices,) = heats_of(frame(runs))
+    assert [name.split(" ")[0] for name in matrices.methods] == ["FT", "RMU", "Wanda"]
+    assert matrices.dropped == 1
+
+
 def test_it_is_drawn_as_png_and_with_plotly(published: pd.DataFrame, tmp_path: Path) -> None:
     (matrices,) = heats_of(published)
     titles = titles_of(published)
