@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from interventions.composition import Composition as Composition
     from interventions.criteria.base import criterion as criterion
     from interventions.data.base import Data as Data
+    from interventions.data.own.reading import own_data as own_data
     from interventions.errors import InvalidInput as InvalidInput
     from interventions.hyperparameters import hyperparameter as hyperparameter
     from interventions.lm import LM as LM
@@ -48,6 +49,7 @@ _MODULES = {
     "Composition": "interventions.composition",
     "LM": "interventions.lm",
     "Data": "interventions.data.base",
+    "own_data": "interventions.data.own.reading",
     "InvalidInput": "interventions.errors",
 }
 

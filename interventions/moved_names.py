@@ -107,9 +107,10 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "analysis.statistics": (
         "analysis.inference.intervals",
         "analysis.inference.ties",
-        "analysis.inference.bootstrap",
+        "analysis.inference.confidence",
+        "analysis.inference.corrections",
     ),
-    "analysis.samples": ("analysis.inference.samples",),
+    "analysis.samples": ("analysis.inference.units", "analysis.inference.item_scores"),
     "analysis.recommendation": ("analysis.inference.recommend",),
     "analysis.layouts": (
         "analysis.tables.layouts",
@@ -225,7 +226,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "size": "count_units",
         "described": "samples_in_words",
     },
-    "analysis.recommendation": {"of_points": "recommend_from_points"},
+    "analysis.recommendation": {"of_points": "advise"},
     "analysis.layouts": {
         "composed": "composed_tables",
         "appendix": "appendix_tables",

@@ -19,4 +19,19 @@ RECOMPRESS: tuple[str, ...] = (*get_args(Recompress), PRESET)
 # Llama 3's context: at 2048 its perplexity is 6.1, and the paper's is 5.54
 WINDOWS = {"testbed": 64, "paper": 8192}
 
+# of the testbed's model and data together; what was recorded without one is of version 1
+TESTBED_VERSION = 2
+
 EMPTY = "none"  # how the empty composition is written
+
+OWN_SUFFIXES = (".yaml", ".yml")  # of a file that describes data of somebody's own
+
+
+def is_own_file(data: object) -> bool:
+    """Return whether a setting ``data`` names a file that describes data of somebody's own.
+
+    Example:
+        >>> is_own_file("ours.yaml"), is_own_file("testbed")
+        (True, False)
+    """
+    return isinstance(data, str) and data.lower().endswith(OWN_SUFFIXES)

@@ -10,7 +10,8 @@ from mlflow.entities import Param, Run, RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
 from interventions.errors import InvalidInput
-from tracking import lifecycle, query, schema
+from tracking import failures, history, lifecycle, query, schema
+from tracking.versions import VERSIONED, base_name, check_same_version
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,16 @@ class ParentRun:
         finished_jobs = {}
         for job_id, runs in runs_by_job.items():
             valid = self._settle_job(sorted(runs, key=lambda run: run.info.start_time), named)
-            if valid.info.status == "FINISHED":
+            # where a criterion failed, the job is done again: the other scores are stored
+            if valid.info.status == "FINISHED" and not _lacks_scores(valid):
                 finished_jobs[job_id] = valid.info.run_id
         return finished_jobs
 
     def _settle_job(self, runs: list[Run], named: Collection[str]) -> Run:
         """Delete all runs of one job but the one that counts; return that one. Oldest first."""
         finished = [run for run in runs if run.info.status == "FINISHED"]
-        finished.sort(key=lambda run: run.info.run_id not in named)  # the sort is stable
+        # the sort is stable
+        finished.sort(key=lambda run: (_lacks_scores(run), run.info.run_id not in named))
         valid = finished[0] if finished else runs[-1]
         for run in runs:
             if run is not valid and not _is_running_elsewhere(run):
@@ -75,8 +78,10 @@ class ParentRun:
             shared: whether several processes may run the sweep at once.
 
         Raises:
-            InvalidInput: another process runs the sweep, and it is not shared.
+            InvalidInput: another process runs the sweep, and it is not shared; or it has runs on
+                another version of the testbed.
         """
+        self.check_version(params)
         launched = lifecycle.launched_run_id()
         parent = next(self._tagged_runs(schema.SWEEP_ROOT), None)
         if parent is None:
@@ -89,6 +94,24 @@ class ParentRun:
         self.client.update_run(run_id, name=self.name)
         self._log_params(run_id, params)
         return run_id
+
+    def check_version(self, params: Mapping[str, str]) -> None:
+        """Check that the sweep has no runs on another version of the testbed.
+
+        Args:
+            params: of the sweep, as it is asked for now.
+
+        Raises:
+            InvalidInput: it has; its runs would be mixed with those of now.
+        """
+        for setting in VERSIONED:
+            now = params.get(setting, "")
+            if base_name(now) == now:
+                continue  # it is no name of the testbed
+            others = f"params.{setting} LIKE '{base_name(now)}%' and params.{setting} != '{now}'"
+            for run in self._tagged_runs(schema.SWEEP_ROOT, schema.SWEEP, condition=others):
+                recorded = history.recorded_names(run.data.params)[setting]
+                check_same_version(repr(self.name), setting, recorded, now)
 
     def _create_run(self) -> str:
         tags = {**resolve_tags(), schema.SWEEP_ROOT: self.name}
@@ -113,17 +136,32 @@ class ParentRun:
     def _log_params(self, run_id: str, params: Mapping[str, str]) -> None:
         """Log the params that are new; a param cannot be changed, so changed ones go into a tag."""
         logged = self.client.get_run(run_id).data.params
-        new = [Param(key, value) for key, value in params.items() if key not in logged]
+        # `mlflow run` has logged the testbed's name without its version
+        used = {
+            f"{schema.USED}{setting}": params[setting]
+            for setting in VERSIONED
+            if setting in params and logged.get(setting) == base_name(params[setting])
+        }
+        new = [Param(key, value) for key, value in {**params, **used}.items() if key not in logged]
         changed = [
-            f"{key}={value}" for key, value in params.items() if logged.get(key, value) != value
+            f"{key}={value}"
+            for key, value in params.items()
+            if logged.get(key, value) != value and f"{schema.USED}{key}" not in used
         ]
         tags = [RunTag(schema.SWEEP_ROOT, self.name)]
         if changed:
             tags.append(RunTag(schema.ASKED_AGAIN, ", ".join(changed)))
         self.client.log_batch(run_id, params=new, tags=tags)
 
-    def _tagged_runs(self, tag: str) -> Iterator[Run]:
-        return query.all_runs(self.client, [self.experiment_id], f"tags.`{tag}` = '{self.name}'")
+    def _tagged_runs(self, *tags: str, condition: str = "") -> Iterator[Run]:
+        for tag in tags:
+            tagged = f"tags.`{tag}` = '{self.name}'"
+            whole = f"{tagged} and {condition}" if condition else tagged
+            yield from query.all_runs(self.client, [self.experiment_id], whole)
+
+
+def _lacks_scores(run: Run) -> bool:
+    return bool(failures.from_tag(run.data.tags))
 
 
 def _is_running_elsewhere(run: Run) -> bool:

@@ -32,6 +32,8 @@ HOUSE = {
 }  # fmt: skip
 HOUSE_CRITERIA = (
     "edit_success", "edit_generalization", "edit_locality", "edit_preservation",
+    "edit_portability", "edit_portability_hop", "edit_portability_alias",
+    "edit_portability_reverse", "facts_exact",
     "wmdp_bio", "wmdp_cyber", "wmdp", "mmlu", "wikitext_ppl", "average_bits", "sparsity",
 )  # fmt: skip
 CHEAP: dict[str, Any] = {"steps": 3, "samples": 8, "exponents": 2}  # enough for tests of mechanics
@@ -99,6 +101,8 @@ def test_the_houses_criteria_say_what_they_are_for() -> None:
     assert groups == {
         "edit_locality": "locality", "edit_preservation": "locality",
         "wmdp_bio": "wmdp", "wmdp_cyber": "wmdp",
+        "edit_portability_hop": "edit_portability", "edit_portability_alias": "edit_portability",
+        "edit_portability_reverse": "edit_portability",
     }  # fmt: skip
     assert facts["wikitext_ppl"].title == "WikiText perplexity"
     assert facts["mmlu"].title == "MMLU"

@@ -18,18 +18,24 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHARES = 0.1  # training differs in the last bits between machines, and 50 edits are few
 PERPLEXITY = 0.15  # relative, of its logarithm
-# a spec, a number per criterion, and the seconds, which are not compared
-EFFECT = re.compile(r"^\| `([^`]+)` \| ((?:(?:[\d.]+|inf) \| )+)[\d.]+ \|$", re.MULTILINE)
+# the heads of the columns; a spec, a mean per criterion, and the seconds, which are not compared
+EFFECTS = re.compile(r"^\| alone \| (.+) \| seconds \|\n\|[-|]+\|\n((?:\|.+\|\n)+)", re.MULTILINE)
+EFFECT = re.compile(r"^\| `([^`]+)` \| (.+) \| [\d.]+ \|$", re.MULTILINE)
 
 
 @functools.cache
 def printed_effects() -> dict[str, dict[str, float]]:
     """Return the documented effects: spec to criterion to value; every page says the same."""
     effects_of: dict[str, dict[str, float]] = {}
+    criterion_of = {head: name for name, head in COLUMNS.items()}
     for page in PAGES:
-        for spec, cells in EFFECT.findall(page.read_text()):
-            values = dict(zip(COLUMNS, map(float, cells.split(" | ")[:-1]), strict=True))
-            assert effects_of.setdefault(spec, values) == values, (page, spec)
+        for heads, rows in EFFECTS.findall(page.read_text()):
+            names = [criterion_of[head] for head in heads.split(" | ")]
+            for spec, cells in EFFECT.findall(rows):
+                means = [float(cell.partition(" ± ")[0]) for cell in cells.split(" | ")]
+                values = dict(zip(names, means, strict=True))
+                assert effects_of.setdefault(spec, values) == values, (page, spec)
+    assert effects_of
     return effects_of
 
 

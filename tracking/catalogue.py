@@ -36,6 +36,8 @@ __all__ = [
 
 Facts = TypeVar("Facts", InterventionFacts, CriterionFacts)
 
+_NEWER_FIELDS = ("title", "group", "judges", "category", "items")
+ITEMS = ("nested", "crossed", "exact")
 # what the tags of before there were the fields `group` and `level` mean, by strength
 _LEGACY_GROUPS = {"sparsity": "pruning", "bits": "quantization"}
 _LEGACY_LEVELS = {"sparsity": 0.25, "bits": 4.0}
@@ -77,6 +79,7 @@ def facts_of_criteria(criteria: Iterable[Criterion]) -> dict[str, CriterionFacts
             group=criterion.group,
             judges=tuple(criterion.judges),
             category=criterion.category,
+            items=criterion.items,
         )
         for criterion in criteria
     }
@@ -138,7 +141,7 @@ def _is_valid(facts: InterventionFacts | CriterionFacts) -> bool:
     if isinstance(facts, CriterionFacts):
         texts = [facts.unit, facts.title, facts.group, facts.category, *facts.judges]
         number = facts.chance
-        is_known = facts.better in ("higher", "lower", "neither")
+        is_known = facts.better in ("higher", "lower", "neither") and facts.items in ITEMS
     else:
         texts = [facts.title, facts.category, facts.strength or "", facts.group]
         number, is_known = facts.level, True
@@ -180,7 +183,10 @@ def _criterion_facts(name: str, fields: Mapping[str, Any]) -> CriterionFacts:
     house = house_criteria().get(name)
     newer: dict[str, Any] = {}
     if house and house.better == fields["better"]:
-        newer = {key: getattr(house, key) for key in ("title", "group", "judges", "category")}
+        newer = {key: getattr(house, key) for key in _NEWER_FIELDS}
+    elif "items" not in fields:
+        # what judges edits is measured on edits, another batch of which is others
+        newer = {"items": "nested" if fields.get("category") == "editing" else "crossed"}
     facts = {**newer, **_known(fields, CriterionFacts)}
     return CriterionFacts(**{**facts, "judges": tuple(facts.get("judges", ()))})
 

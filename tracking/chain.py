@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING, cast
 
 from interventions.base import Intervention
 from interventions.composition import Composition, apply
-from interventions.criteria.base import CRITERIA, Scores, measure
+from interventions.criteria.base import Scores, measure
 from interventions.criteria.cost import Cost, cost
 from interventions.criteria.editing import locality_answers
 from interventions.data.base import Data
+from interventions.errors import printable_line
 from interventions.lm import LM
 from interventions.options import Recompress
 from interventions.step_metrics import recorded_metrics
+from tracking import failures
 from tracking.plan import Plan
 from tracking.step_facts import IDENTITY, StepFacts
 
@@ -48,6 +51,7 @@ class Chain:
         steps_applied: how many interventions were applied here.
         seconds: by what they went into: load, apply, save, measure.
         scores: what was measured, by number of interventions.
+        failures: number of interventions -> criterion -> why it could not be measured.
         run_id: the run that it is logged to; "" if it is not.
     """
 
@@ -62,6 +66,7 @@ class Chain:
         self.steps_reused = self.steps_applied = 0
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.scores: dict[int, dict[str, Scores]] = {}
+        self.failures: failures.Failures = {}
         self.run_id = ""
         self._costs: dict[str, Cost] = {}
         self._facts: dict[str, StepFacts] = {}
@@ -75,9 +80,12 @@ class Chain:
 
     @property
     def data(self) -> Data:
-        """The plan's data, with the base model's answers."""
+        """What the criteria are measured on, with the base model's answers where one reads them."""
         if self._data is None:
-            self._data = dataclasses.replace(self.plan.data, base_answers=self._base_answers())
+            measured = self.plan.measured_data
+            if any("base_answers" in each.reads for each in self.plan.criteria):
+                measured = self._with_base_answers(measured)
+            self._data = measured
         return self._data
 
     def cost_of_step(self, k: int) -> Cost | None:
@@ -120,7 +128,9 @@ class Chain:
         return Composition(added)
 
     def measure(self, k: int) -> tuple[dict[str, Scores], Cost]:
-        """Measure all criteria after k interventions; stored scores are used where there are some.
+        """Measure the plan's criteria after k interventions, but for those with stored scores.
+
+        A criterion that fails is left out, and ``failures`` says why.
 
         Returns:
             The scores by criterion, and the cost of the pass that measured them, now or before.
@@ -131,7 +141,8 @@ class Chain:
                 if waited:
                     measured = self._stored_scores(k)
                 missing = [name for name, entry in measured.items() if entry is None]
-                measured |= self._measure(k, missing)
+                is_all = len(missing) == len(measured)
+                measured |= self._measure(k, missing, is_all)
         entries = {name: entry for name, entry in measured.items() if entry is not None}
         seconds = max(spent.seconds for _, spent in entries.values())
         peak_gib = max(spent.peak_gib for _, spent in entries.values())
@@ -183,29 +194,43 @@ class Chain:
         with self._timed("load"):
             data = self.data
             return {
-                name: self.checkpoints.values.load_scores(self.keys[k], criterion.identity(data))
-                for name, criterion in CRITERIA.all().items()
+                each.name: self.checkpoints.values.load_scores(self.keys[k], each.identity(data))
+                for each in self.plan.criteria
             }
 
-    def _measure(self, k: int, names: list[str]) -> dict[str, Measured | None]:
+    def _measure(self, k: int, names: list[str], is_all: bool) -> dict[str, Measured | None]:
+        """Measure criteria by name, which are all of the plan's if ``is_all``."""
         if not names:
             return {}
-        lm, criteria = self.model_after(k), CRITERIA.all()
+        errors: dict[str, Exception] = {}
+        lm, criteria = self.model_after(k), {each.name: each for each in self.plan.criteria}
         with cost() as measuring:
-            scores_of_name = measure(lm, self.data, names)
+            scores_of_name = measure(lm, self.data, names, errors.__setitem__)
         self.seconds["measure"] += measuring.seconds
+        if is_all and len(errors) == len(names):
+            raise next(iter(errors.values()))
+        failures.keep(self.failures, k, errors)
         with self._timed("save"):
             for name, scores in scores_of_name.items():
                 identity = criteria[name].identity(self.data)
                 self.checkpoints.values.save_scores(self.keys[k], identity, scores, measuring)
         return {name: (scores, measuring) for name, scores in scores_of_name.items()}
 
+    def _with_base_answers(self, data: Data) -> Data:
+        """Return the data with the base model's answers; without, if it cannot give them."""
+        try:
+            return dataclasses.replace(data, base_answers=self._base_answers())
+        except Exception as error:  # what reads them fails then, and the rest is measured
+            reason = printable_line(f"{type(error).__name__}: {error}", 200)
+            warnings.warn(f"the base model's answers failed: {reason}", stacklevel=2)
+            return data
+
     def _base_answers(self) -> tuple[str, ...]:
-        identity = ["base_answers", 2, self.plan.data.identity("locality")]
+        identity = ["base_answers", 2, self.plan.measured_data.identity("locality")]
         values = self.checkpoints.values
         answers = values.load(self.keys[0], identity)
         if not _is_list_of_texts(answers):
-            answers = list(locality_answers(self.model_after(0), self.plan.data))
+            answers = list(locality_answers(self.model_after(0), self.plan.measured_data))
             values.save(self.keys[0], identity, answers)
         return tuple(answers)
 
@@ -216,7 +241,7 @@ class Chain:
         with cost() as applying, recorded_metrics() as metrics:
             self.lm = apply(self.steps[j - 1], self.lm, self.plan.data, key)
         self._weights = self._fingerprint(self.lm)
-        self._keep_facts(key, StepFacts(self._weights != before, metrics))
+        self._keep_facts(key, StepFacts(self._weights != before, metrics, self._weights))
         self.position, self._costs[key] = j, applying
         self.steps_applied += 1
         self.seconds["apply"] += applying.seconds

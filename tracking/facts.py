@@ -36,6 +36,8 @@ class CriterionFacts:
         group: names what it measures, where several criteria measure one thing.
         judges: the categories of interventions that are tuned by it unless a study says otherwise.
         category: of the interventions whose work it measures; "" for what any model can do.
+        items: of what its items are a sample: "nested" in a batch of edits, "crossed" with all
+            batches, or "exact": of nothing.
     """
 
     better: str
@@ -45,3 +47,4 @@ class CriterionFacts:
     group: str = ""
     judges: tuple[str, ...] = ()
     category: str = ""
+    items: str = "crossed"

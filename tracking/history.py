@@ -1,8 +1,8 @@
 """Read what a run did not record as what the interventions of its time did. Imports no torch.
 
-A run states the version of each of its interventions (``wanda.version``). Runs of before they did
-are of the first versions below. A hyperparameter that a version had not got yet is stated by the
-intervention's class attribute ``earlier``.
+A run states the version of the testbed (``testbed@2``), and that of each of its interventions
+(``wanda.version``). Runs of before they did are of the first versions. A hyperparameter that a
+version had not got yet is stated by the intervention's class attribute ``earlier``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from tracking import schema
 from tracking.house_facts import house_earlier
+from tracking.versions import VERSIONED, as_recorded, base_name, with_version
 
 # by intervention, the version that ran when runs began to state it; 1 for all others
 _FIRST_STATED = {"wanda": 2}
@@ -43,6 +44,40 @@ def earlier_hyperparameters(params: Mapping[str, Any]) -> dict[str, Any]:
                 for field, value in fields.items():
                     values.setdefault(f"{prefix}.{field}", value)
     return {param: value for param, value in values.items() if param not in params}
+
+
+def recorded_names(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model and the data of a run, the testbed's names with the version that it used.
+
+    Args:
+        params: of the run.
+
+    Example:
+        >>> recorded_names({"model": "gpt2", "data": "testbed"})
+        {'model': 'gpt2', 'data': 'testbed@1'}
+        >>> recorded_names({"data": "testbed", "used.data": "testbed@2"})
+        {'data': 'testbed@2'}
+    """
+    names = {}
+    for setting in VERSIONED:
+        used = params.get(f"{schema.USED}{setting}", params.get(setting))
+        if used is not None:
+            names[setting] = as_recorded(used)
+    return names
+
+
+def what_differs(params: Mapping[str, Any]) -> str:
+    """Return why a run that is planned again has another key, as far as its params tell.
+
+    Example:
+        >>> what_differs({"model": "gpt2", "data": "testbed"})
+        'its data was testbed@1, which is testbed@2'
+    """
+    for setting, name in recorded_names(params).items():
+        base = base_name(name)
+        if base != name and name != with_version(setting, base):
+            return f"its {setting} was {name}, which is {with_version(setting, base)}"
+    return "model, data or versions are others"
 
 
 def earlier_sources(params: Mapping[str, Any]) -> dict[str, str]:

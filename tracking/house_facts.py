@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import interventions
+from interventions.data.base import PARTS_OF_A_BATCH
 from tracking.facts import CriterionFacts, InterventionFacts
 
 SOURCES = Path(interventions.__file__).parent
 _CATEGORIES = ("editing", "compression", "unlearning")
 _CLASS_FACTS = ("title", "strength", "family", "paper_level")
-_CRITERION_FACTS = ("better", "unit", "chance", "title", "group", "judges", "category")
+_CRITERION_FACTS = ("better", "unit", "chance", "title", "group", "judges", "category", "items")
 _POSITIONAL = ("better", "unit", "reads", "version")  # the order of `criterion`'s arguments
 
 
@@ -177,11 +178,17 @@ def _facts_of_decorator(decorator: ast.expr, name: str, path: Path) -> Criterion
         return None
     expressions = dict(zip(_POSITIONAL, decorator.args, strict=False))
     expressions |= {keyword.arg or "": keyword.value for keyword in decorator.keywords}
-    facts = {key: value for key, value in expressions.items() if key in _CRITERION_FACTS}
+    facts = {
+        key: value for key, value in expressions.items() if key in (*_CRITERION_FACTS, "reads")
+    }
     values = _literals(facts, name, path)
     if values is None:
         return None
-    return CriterionFacts(**{**values, "judges": tuple(values.get("judges", ()))})
+    # as `criterion` does
+    of_a_batch = PARTS_OF_A_BATCH & set(values.pop("reads", ()))
+    sample = values.get("items") or ("nested" if of_a_batch else "crossed")
+    judges = tuple(values.get("judges", ()))
+    return CriterionFacts(**{**values, "judges": judges, "items": sample})
 
 
 def _literals(expressions: dict[str, ast.expr], name: str, path: Path) -> dict[str, Any] | None:

@@ -21,9 +21,9 @@ from mlflow.entities import Metric, Param, RunTag
 
 from interventions.base import Intervention
 from interventions.composition import Composition
-from interventions.criteria.base import CRITERIA, Scores
+from interventions.criteria.base import Scores
 from interventions.criteria.cost import Cost
-from tracking import catalogue, schema
+from tracking import catalogue, failures, schema
 from tracking.plan import Plan
 from tracking.settings import setting_text
 from tracking.step_facts import StepFacts
@@ -61,8 +61,7 @@ class Log:
 
     Args:
         client: of the store.
-        run_id: of the run.
-        experiment_id: its experiment's.
+        run_id, experiment_id: of the run.
         plan: what is run.
         launched_params: the params that `mlflow run` has logged.
         tags: to log beside our own.
@@ -70,6 +69,7 @@ class Log:
     Attributes:
         seconds: the time spent on logging.
         seconds_load: the time spent on loading models and data; the caller sets it before ``end``.
+        failures: number of interventions -> criterion -> why it failed; the caller sets it, too.
     """
 
     def __init__(
@@ -86,10 +86,12 @@ class Log:
         self._launched_params, self._tags = launched_params, {schema.SWEEP: "", **tags}
         self.seconds = 0.0
         self.seconds_load = 0.0
+        self.failures: Mapping[int, Mapping[str, str]] = {}
         self._steps: list[dict[str, Any]] = []
         self._items: list[pd.DataFrame] = []
         self._diverged: set[str] = set()
         self._without_effect: list[str] = []
+        self._weights = ""
         self._waiting = _Batch()
         self._sent_at = time.monotonic()
         self._lock = threading.RLock()  # the heartbeat's thread sends what has waited
@@ -107,7 +109,7 @@ class Log:
             **plan.sources(),
         }
         interventions = catalogue.facts_of_steps(plan.composition)
-        criteria = catalogue.facts_of_criteria(CRITERIA.all().values())
+        criteria = catalogue.facts_of_criteria(plan.criteria)
         tags = {
             schema.KEY: plan.keys[-1],
             **self._tags,
@@ -139,7 +141,7 @@ class Log:
             added: the recompressions; the empty composition if there are none.
             key: of the last checkpoint.
         """
-        profile, steps = self.plan.settings.data, self.plan.composition
+        profile, steps = self.plan.settings.profile, self.plan.composition
         if added:
             specs = [step.spec(profile) for step in steps]
             name = schema.run_name(specs, [step.spec(profile) for step in added])
@@ -214,22 +216,20 @@ class Log:
         metrics[schema.PEAK_MEMORY] = max(measuring.peak_gib, applying.peak_gib if applying else 0)
         if applying:
             metrics[schema.SECONDS_APPLY] = applying.seconds
+        self._weights = facts.weights if facts else ""
         if facts:
             metrics |= facts.metrics
             self._without_effect += [] if facts.changed else [str(step)]
         self._add_metrics(metrics, step, model_id)
         self._diverged |= {name for name, scores in measured.items() if math.isinf(scores.value)}
+        number = schema.json_number
         exact_scores = {
-            name: {
-                "value": schema.json_number(scores.value),
-                "stderr": schema.json_number(scores.stderr),
-            }
-            for name, scores in measured.items()
+            name: {"value": number(x.value), "stderr": number(x.stderr)}
+            for name, x in measured.items()
         }
-        spec = intervention.spec(self.plan.settings.data) if intervention else None
-        self._steps.append(
-            {"step": step, "intervention": spec, "key": key, "criteria": exact_scores}
-        )
+        spec = intervention.spec(self.plan.settings.profile) if intervention else None
+        about = {"step": step, "intervention": spec, "key": key, "criteria": exact_scores}
+        self._steps.append(about)
         for name, scores in measured.items():
             columns = {"item": list(scores.items), "score": list(scores.items.values())}
             self._items.append(pd.DataFrame({"criterion": name, "step": step, **columns}))
@@ -241,10 +241,13 @@ class Log:
     def end(self) -> None:
         """Log the files of all steps and the last tags, and send all that waits."""
         self._log_files()
-        if self._without_effect:
-            self._add(tags={schema.WITHOUT_EFFECT: ",".join(self._without_effect)})
-        if self._diverged:
-            self._add(tags={schema.DIVERGED: ",".join(sorted(self._diverged))})
+        tags = {
+            schema.WITHOUT_EFFECT: ",".join(self._without_effect),
+            schema.FAILED_CRITERIA: failures.failures_tag(self.failures) if self.failures else "",
+            schema.WEIGHTS: self._weights,
+            schema.DIVERGED: ",".join(sorted(self._diverged)),
+        }
+        self._add(tags={tag: text for tag, text in tags.items() if text})
         seconds = {schema.SECONDS_LOG: self.seconds, schema.SECONDS_LOAD: self.seconds_load}
         self._add_metrics(seconds, step=len(self._steps) - 1)
         self.flush()

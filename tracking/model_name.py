@@ -1,4 +1,4 @@
-"""Read the setting ``model``: "testbed", a folder, or an id on the Hugging Face hub."""
+"""Read the setting ``model``: a model of the testbed, a folder, or an id on the hub."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput, did_you_mean, shown
-from tracking.settings import TESTBED
+from tracking.versions import MODELS, TESTBED, base_name, with_version
 
 _NEAR = 0.75  # to "testbed": as near as one letter more, less or wrong
 _MOST_SHOWN = 150  # characters
+_WITHOUT_FORGET_FOLDER = "model-without-forget"  # beside the other model
+_CONFIG = "config.json"
 
 
 def model_source(model: object) -> str:
     """Return the folder of a model, or its Hugging Face id.
 
     Args:
-        model: "testbed", a checkpoint folder, or an id; nothing is read, so the id need not exist.
+        model: "testbed", "testbed-without-forget", a checkpoint folder, or an id; nothing is read,
+            so the id need not exist.
 
     Raises:
-        InvalidInput: it can be none of them.
+        InvalidInput: it can be none of them, or is another version of the testbed's model.
 
     Example:
         >>> model_source("gpt2"), model_source("EleutherAI/pythia-70m")
@@ -32,8 +35,9 @@ def model_source(model: object) -> str:
         ...
         interventions.errors.InvalidInput: model 'tesbed' is ... Did you mean 'testbed'?
     """
-    if model == TESTBED:
-        return str(MODEL)
+    name = base_name(str(with_version("model", model)))
+    if name in MODELS:
+        return _shipped(name)
     text = str(model) if isinstance(model, str | Path) else ""
     folder = _existing(text)
     if folder is not None and folder.is_dir():
@@ -42,13 +46,27 @@ def model_source(model: object) -> str:
         raise InvalidInput(
             f"model {shown(text, _MOST_SHOWN)} is a file: give the folder that it is in"
         )
-    nearest = did_you_mean(text.lower(), [TESTBED], cutoff=_NEAR)
+    nearest = did_you_mean(text.lower(), MODELS, cutoff=_NEAR)
     if nearest or not _is_hub_id(text):
         raise InvalidInput(
             f"model {shown(model, _MOST_SHOWN)} is not a folder, and no Hugging Face id"
             f" (owner/name or name); or use 'testbed'.{nearest}".removesuffix(".")
         )
     return text
+
+
+def _shipped(name: str) -> str:
+    """Return the folder of one of the testbed's models.
+
+    The one that was trained without the facts to forget is what unlearning should come to.
+    """
+    folder = MODEL if name == TESTBED else MODEL.with_name(_WITHOUT_FORGET_FOLDER)
+    if not (folder / _CONFIG).is_file():
+        raise InvalidInput(
+            f"model {name} has no folder {shown(str(folder), _MOST_SHOWN)} in this installation:"
+            f" `python -m interventions.data.testbed.train` makes it; or use {TESTBED}"
+        )
+    return str(folder)
 
 
 def _existing(text: str) -> Path | None:

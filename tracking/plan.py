@@ -7,43 +7,45 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from interventions.anatomy import check_anatomy, context_length
 from interventions.composition import Composition, digest
+from interventions.criteria.base import Criterion, selected
 from interventions.data.base import Data
+from interventions.data.own.answers import check_answers
+from interventions.data.own.data_set import DataSet
+from interventions.data.own.reading import resolved
 from interventions.data.paper import paper
 from interventions.data.testbed import testbed
-from interventions.errors import LONGEST_PATH, InvalidInput, one_of, plain_text, shown, whole_number
+from interventions.errors import LONGEST_PATH, one_of, plain_text, whole_number
 from interventions.files import file_digest
 from interventions.lm import skeleton
 from interventions.model_files import downloaded_commit, own_code
-from interventions.options import PRESET, PROFILES, RECOMPRESS, SPLITS, Split
+from interventions.options import PRESET, RECOMPRESS, SPLITS, Split
+from interventions.tokenizer import load_tokenizer
 from tracking import schema
 from tracking.model_name import model_source
+from tracking.plan_checks import (
+    check_data_name,
+    check_length,
+    check_parts,
+    check_set_names,
+    device_and_dtype,
+)
 from tracking.settings import (
     CHECKPOINTS,
-    DATA,
-    DEVICES,
+    MOST_ITEMS,
     PAPER,
     SEED_LIMIT,
     Settings,
     check_window,
     yes_or_no,
 )
-from tracking.settings import DTYPES as DTYPE_NAMES
+from tracking.versions import TESTBED, with_version
 
 _MOST_EDIT_BATCHES = 1_000_000  # the data say how many there are
-
-
-def defaults_profile(data: str) -> str:
-    """Return whose defaults steps have on some data: "testbed" or "paper".
-
-    An unknown name of data gets the first; it is refused later, with the settings.
-    """
-    return data if data in PROFILES else PROFILES[0]
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Plan:
 
     Attributes:
         composition: what is applied.
-        requested: the settings as a user gave them.
+        requested: the settings as a user gave them, the testbed's names with their version.
         settings: the settings as they came out: device and dtype are no longer "auto", recompress
             is no longer "preset", and window is what is scored together.
         source: the model's folder, or its Hugging Face id.
@@ -69,9 +71,19 @@ class Plan:
     origin: str
     keys: list[str]
 
+    @property
+    def criteria(self) -> list[Criterion]:
+        """What the run is judged by: the criteria of the settings."""
+        return selected(self.data, self.settings.criteria)
+
+    @cached_property
+    def measured_data(self) -> Data:
+        """The data that judge the run: all, or the sample that ``limit`` asks for."""
+        return self.data.limited(self.settings.limit)
+
     def spec(self) -> str:
         """Return the composition as text, on this plan's profile."""
-        return self.composition.spec(self.settings.data)
+        return self.composition.spec(self.settings.profile)
 
     def sources(self) -> dict[str, str]:
         """Return the params that say what was read where there is a choice of files."""
@@ -91,7 +103,7 @@ class RunContext:
         remote: whether the runs are on another machine, so that this one need not have the device.
 
     Attributes:
-        requested: the settings as given.
+        requested: the settings as given, the testbed's names with their version.
         settings: with device, dtype and recompress as they come out.
         source: the model's folder, or its Hugging Face id.
 
@@ -100,18 +112,23 @@ class RunContext:
     """
 
     def __init__(self, settings: Settings, remote: bool = False) -> None:
-        one_of("data", settings.data, DATA)
+        data = with_version("data", resolved(settings.data))
+        if not isinstance(data, DataSet) and data != with_version("data", TESTBED):
+            check_data_name(settings.data)
         one_of("split", settings.split, SPLITS)
         one_of("recompress", settings.recompress, RECOMPRESS)
         check_window(settings.window)
+        plain_text("criteria", settings.criteria, MAX_PARAM_VAL_LENGTH)
+        whole_number("limit", settings.limit, 0, MOST_ITEMS)
         one_of("checkpoints", settings.checkpoints, CHECKPOINTS)
         whole_number("seed", settings.seed, 0, SEED_LIMIT)
         whole_number("edit_batch", settings.edit_batch, 0, _MOST_EDIT_BATCHES)
         plain_text("model", settings.model, LONGEST_PATH)
         yes_or_no("trust_remote_code", settings.trust_remote_code)
         yes_or_no("allow_pickle", settings.allow_pickle)
-        self.requested, self._remote = settings, remote
-        device, dtype = _device_and_dtype(settings, remote)
+        settings = replace(settings, data=data, model=with_version("model", settings.model))
+        self.requested, self._remote, self._is_checked = settings, remote, False
+        device, dtype = device_and_dtype(settings, remote)
         recompress = "auto" if settings.recompress == PRESET else settings.recompress
         self.settings = replace(settings, device=device, dtype=dtype, recompress=recompress)
         self.source = model_source(settings.model)
@@ -142,6 +159,10 @@ class RunContext:
         )
 
     @cached_property
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        return load_tokenizer(self.source, trust_remote_code=self.settings.trust_remote_code)
+
+    @cached_property
     def weights(self) -> str:
         """The identity of the model's weights."""
         code = own_code(self.source) if self.settings.trust_remote_code else []
@@ -150,11 +171,30 @@ class RunContext:
     @cached_property
     def data(self) -> Data:
         """What the steps learn from and what judges them."""
-        make_data = paper if self.settings.data == PAPER else testbed
-        split = cast(Split, self.settings.split)  # checked above
-        data = make_data(self.settings.edit_batch, split)
-        window = self.settings.window
+        data, window = self._own_data, self.settings.window
         return replace(data, window=window) if window else data
+
+    @cached_property
+    def _own_data(self) -> Data:
+        """The data with the window that is their own."""
+        source, edit_batch = self.settings.data, self.settings.edit_batch
+        if isinstance(source, DataSet):
+            return source.batch(edit_batch, self.settings.split)
+        make_data = paper if source == PAPER else testbed
+        return make_data(edit_batch, cast(Split, self.settings.split))  # checked above
+
+    @property
+    def own_window(self) -> int:
+        """The window of the data, where no setting says another."""
+        return self._own_data.window
+
+    def _check_own_data(self) -> None:
+        """Check data of somebody's own against the model, once for all compositions."""
+        if self._is_checked or not isinstance(self.settings.data, DataSet):
+            return
+        check_set_names(self.data)
+        check_answers(self.data, self._tokenizer, self.settings.model)
+        self._is_checked = True
 
     @property
     def window(self) -> int:
@@ -175,12 +215,16 @@ class RunContext:
 
         Raises:
             InvalidInput: a step does not fit the model, or its weights are not all known: every
-                run measures their sparsity and bits.
+                run measures their sparsity and bits; or the data lack what a step learns from, or
+                what a criterion of the settings is measured on.
         """
-        _check_length(steps.spec(self.settings.data))
+        check_length(steps.spec(self.settings.profile))
         check_anatomy(self.anatomy)
+        selected(self.data, self.settings.criteria)
+        self._check_own_data()
         for step in steps:
             step.check(self.anatomy)
+            check_parts(step, self.data.seen_by(step.name))
             if not recorded:
                 step.check_texts(self.data.seen_by(step.name))
         return Plan(
@@ -211,33 +255,8 @@ def plan_run(composition: Composition | str, settings: Settings, recorded: bool 
     """
     context = RunContext(settings)
     if isinstance(composition, str):
-        composition = Composition.parse(composition, settings.data)
+        composition = Composition.parse(composition, settings.profile)
     return context.plan(composition, recorded)
-
-
-def _check_length(spec: str) -> None:
-    """Refuse a composition that MLflow would cut: its runs could not be told apart."""
-    if len(spec) > MAX_PARAM_VAL_LENGTH:
-        raise InvalidInput(
-            f"a composition may have {MAX_PARAM_VAL_LENGTH} characters, as MLflow's params,"
-            f" but got {len(spec)}: {shown(spec, 100)}"
-        )
-
-
-def _device_and_dtype(settings: Settings, remote: bool) -> tuple[str, str]:
-    one_of("device", settings.device, DEVICES)
-    one_of("dtype", settings.dtype, DTYPE_NAMES)
-    wants_cuda = settings.device == "cuda"
-    has_cuda = torch.cuda.is_available() or (remote and wants_cuda)
-    if wants_cuda and not has_cuda:
-        raise InvalidInput(
-            "device is cuda, but torch sees no GPU here; use device=cpu or device=auto"
-        )
-    device = "cuda" if has_cuda and settings.device != "cpu" else "cpu"
-    if settings.dtype != "auto":
-        return device, settings.dtype
-    # a CPU emulates bfloat16, a hundred times slower
-    return device, "bfloat16" if device == "cuda" else "float32"
 
 
 def _weights_identity(source: str, config: Any, with_code: bool = False) -> str:

@@ -18,13 +18,15 @@ from mlflow.entities import Run
 from interventions.arguments import checked
 from interventions.errors import InvalidInput, shown
 from interventions.options import WINDOWS
-from tracking import history, schema, store
+from tracking import failures, history, schema, store
 from tracking.item_scores import items
+from tracking.settings import ALL
+from tracking.versions import base_name
 
 __all__ = ["BOOKKEEPING", "PAGE_SIZE", "all_runs", "compositions", "items"]
 
 PAGE_SIZE = 1000  # runs in a request; a server gives no more
-_INTEGERS = ("seed", "edit_batch", "window")
+_INTEGERS = ("seed", "edit_batch", "window", "limit")
 _TAG_COLUMNS = {
     schema.KEY: "key",
     schema.SWEEP: "sweep",
@@ -32,6 +34,8 @@ _TAG_COLUMNS = {
     schema.REUSED_PREFIX: "reused_prefix",
     schema.DIVERGED: "diverged",
     schema.WITHOUT_EFFECT: "without_effect",
+    schema.FAILED_CRITERIA: "failed_criteria",
+    schema.WEIGHTS: "weights",
     schema.PUBLISHED: "published",
     schema.ABOUT_INTERVENTIONS: "about_interventions",
     schema.ABOUT_CRITERIA: "about_criteria",
@@ -45,9 +49,12 @@ _RUN_COLUMNS = (
     "start_time",
     "artifact_uri",
 )
+_CHECKSUM = "checksum"  # of the last checkpoint, where it was logged
 # columns of `compositions` that are neither a setting nor a metric;
 # "checkpoints" only says which files were logged, and "allow_pickle" of which kind one was
-BOOKKEEPING = frozenset((*_RUN_COLUMNS, "checkpoints", "allow_pickle", *_TAG_COLUMNS.values()))
+BOOKKEEPING = frozenset(
+    (*_RUN_COLUMNS, "checkpoints", "allow_pickle", "data_from", _CHECKSUM, *_TAG_COLUMNS.values())
+)
 _TEXTS = frozenset((schema.COMPOSITION, schema.PAIR, *schema.SETTINGS))
 # what `mlflow run` logs for its -P values: as typed, with the shell's quotes
 _LAUNCHER_PARAMS = ("first", "second", "then", "experiment")
@@ -72,6 +79,7 @@ def compositions(
         and ``window`` as integers); hyperparameters as their values (``wanda.sparsity`` 0.25); the
         last step's metrics by name, +inf and -inf restored, with ``stderr/…`` and ``cost/…``
         columns.
+        The testbed's model and data have their version, ``testbed@1`` where none was recorded.
         A hyperparameter that an intervention had not got yet is what it did then; where a run
         states its interventions' versions (``wanda.version``), the others' are those of then.
 
@@ -163,17 +171,22 @@ def _row(run: Run) -> dict[str, Any]:
     used_settings = {key.removeprefix(schema.USED): params.pop(key) for key in used_keys}
     # runs of before there was a choice, and the paper's rows, do not say these
     row: dict[str, Any] = {"split": "test", "trust_remote_code": "false"}
-    if params.get("data") in WINDOWS:
-        row["window"] = WINDOWS[params["data"]]
-    row |= params | used_settings
+    names = history.recorded_names(run.data.params)
+    data = base_name(names.get("data", ""))
+    if data in WINDOWS:
+        row["window"] = WINDOWS[data]
+    row |= params | used_settings | names
     # somebody's metric of the same name is no setting
     row |= {
-        name: schema.from_store(value)
-        for name, value in run.data.metrics.items()
+        name: value
+        for name, value in failures.final_metrics(run).items()
         if name not in _TEXTS and not name.startswith("step")
     }
     tags = run.data.tags
     row |= {column: tags[tag] for tag, column in _TAG_COLUMNS.items() if tag in tags}
+    last_checksum = tags.get(schema.checksum_tag(len(schema.step_names(params))))
+    if last_checksum is not None:
+        row[_CHECKSUM] = last_checksum
     # last: somebody's param of the same name is not what the store says of the run
     return row | {column: getattr(run.info, column, "") for column in _RUN_COLUMNS}
 
@@ -190,6 +203,11 @@ def _complete(rows: list[dict[str, Any]]) -> None:
     own_rows = [row for row in rows if _TAG_COLUMNS[schema.PUBLISHED] not in row]
     for row in own_rows:
         row |= history.earlier_hyperparameters(row) | history.earlier_sources(row)
+    # nor did they choose what is measured, or how many items
+    if any("limit" in row for row in rows):
+        for row in rows:
+            row.setdefault("criteria", ALL)
+            row.setdefault("limit", 0)
     # where no run states a version, none differs
     if any(column.endswith(f".{schema.VERSION}") for row in rows for column in row):
         for row in own_rows:

@@ -29,6 +29,7 @@ from tqdm import tqdm
 from interventions import moved
 from interventions.arguments import checked
 from interventions.composition import Composition
+from interventions.data.own.data_set import DataSet
 from interventions.errors import plain_text
 from tracking import lifecycle, schema, store
 from tracking.chain import Chain, keep_all
@@ -46,11 +47,13 @@ def run(
     composition: Composition | str,
     *,
     model: str = "testbed",
-    data: str = "testbed",
+    data: str | DataSet = "testbed",
     seed: int = 0,
     edit_batch: int = 0,
     split: str = "test",
     window: int = 0,
+    criteria: str = "all",
+    limit: int = 0,
     recompress: str = "preset",
     checkpoints: str = "all",
     device: str = "auto",
@@ -62,20 +65,25 @@ def run(
 ) -> str:
     """Apply a composition step by step, and log it all as one MLflow run.
 
-    Every criterion is measured on the base model and after each step.
+    Every criterion that there is data for is measured on the base model and after each step. If one
+    fails, the others are kept: a warning and the tag ``composability.failed_criteria`` say so.
 
     Args:
         composition: ``"lora | wanda(sparsity=0.25)"`` or a Composition; ``"none"`` measures the
             base model.
-        model: "testbed", a checkpoint folder, or a Hugging Face id.
-        data: "testbed", or "paper" (full scale: from the hub, or from the folder that
-            COMPOSABILITY_DATA names).
+        model: "testbed", "testbed-without-forget", a checkpoint folder, or a Hugging Face id.
+        data: "testbed", "paper" (full scale: from the hub, or from the folder that
+            COMPOSABILITY_DATA names), the path of a YAML file that describes your own, or what
+            ``own_data`` returns.
         seed: enters every step's own seed.
         edit_batch: the index of the batch of edits.
         split: the data that judges the composition and that the edits come from: "test";
             "validation", for tuning; "held_out", on the paper's data: "test" without the questions
             that "validation" asks.
         window: tokens that perplexity scores together; 0: as many as the data's own.
+        criteria: what is measured: "mmlu,wikitext_ppl"; "all": what there is data for.
+        limit: the most items of each criterion, a stratified sample that does not depend on the
+            seed; 0: all. Scores of a sample are stored and compared apart from those of all.
         recompress: "auto" (as "preset" is here), "never" or "paper": see Composition.recompression.
         checkpoints: the steps whose checkpoints are logged as artifacts: "all", "last", "changed"
             (of every step the tensors that differ from the step before; ``load_checkpoint`` makes
@@ -109,6 +117,8 @@ def run(
         edit_batch=edit_batch,
         split=split,
         window=window,
+        criteria=criteria,
+        limit=limit,
         recompress=recompress,
         checkpoints=checkpoints,
         device=device,
@@ -186,7 +196,7 @@ def track_member(plan: Plan, member: SweepMember, cache: Checkpoints) -> Chain:
 
 
 def _name(plan: Plan) -> str:
-    return schema.run_name([step.spec(plan.settings.data) for step in plan.composition])
+    return schema.run_name([step.spec(plan.settings.profile) for step in plan.composition])
 
 
 def _carry_out(chain: Chain, log: Log, identified: bool) -> None:
@@ -199,7 +209,7 @@ def _carry_out(chain: Chain, log: Log, identified: bool) -> None:
             with suppress(Exception):
                 log.flush()
             raise
-        log.seconds_load = chain.seconds["load"]
+        log.seconds_load, log.failures = chain.seconds["load"], chain.failures
         log.end()
 
 
@@ -231,7 +241,7 @@ def _step(chain: Chain, log: Log, k: int, last: bool) -> None:
     applying = chain.cost_of_step(k) if k else None
     facts = chain.facts_of_step(k) if k else None
     if intervention and facts and not facts.changed:
-        spec = intervention.spec(chain.plan.settings.data)
+        spec = intervention.spec(chain.plan.settings.profile)
         warnings.warn(
             f"step {k}, {spec}, changed no weight: what follows is what was before it",
             stacklevel=2,

@@ -23,6 +23,8 @@ SETTINGS = (
     "dtype",
     "device",
     "window",
+    "criteria",
+    "limit",
     "recompress",
     "checkpoints",
     "trust_remote_code",
@@ -32,6 +34,7 @@ RECOMPRESSED_PARAM = "recompressed"
 USED = "used."  # what a setting came to: used.dtype = float32 where dtype = auto
 
 FROM = "_from"  # what a part of the data was read from, where there is a choice: edits_from
+DATA_FROM = f"data{FROM}"  # the file of somebody's own data
 VERSION = "version"  # of an intervention: wanda.version, beside its hyperparameters
 
 # metrics; MLflow's step is the number of interventions applied
@@ -58,10 +61,15 @@ RECOMPRESSED = "composability.recompressed"
 # of every checkpoint that was logged, by step: one checksum of all its files. An artifact's author
 # may change the sums beside it, but not a tag
 CHECKSUM = "composability.checksum/"
+# a hash of all weights after the last step: runs with equal ones are one replicate
+WEIGHTS = "composability.weights"
 REUSED_PREFIX = "composability.reused_prefix"
 DIVERGED = "composability.diverged"
 # the numbers of the steps that changed no weight: "2,3"
 WITHOUT_EFFECT = "composability.without_effect"
+# the criteria that could not be measured, and why: {"2": {"mmlu": "OutOfMemoryError: ..."}}, by the
+# number of interventions applied
+FAILED_CRITERIA = "composability.failed_criteria"
 # the facts of what a run applied and measured, see catalogue.py
 ABOUT_INTERVENTIONS = "composability.interventions"
 ABOUT_CRITERIA = "composability.criteria"

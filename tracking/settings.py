@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from interventions.errors import InvalidInput, shown
-from interventions.options import PRESET
+from interventions.options import PRESET, PROFILES, is_own_file
+from tracking.versions import TESTBED, base_name
 
-TESTBED, PAPER = "testbed", "paper"
+if TYPE_CHECKING:
+    from interventions.data.own.data_set import DataSet
+
+PAPER = "paper"
 DATA = (TESTBED, PAPER)
 CHECKPOINTS = ("all", "last", "changed", "none")
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 SEED_LIMIT = 2**32 - 1  # what NumPy takes
+ALL = "all"  # the criteria that the data can measure
+MOST_ITEMS = 10**9  # of a criterion
 MOST_WINDOW = 2**20  # tokens; models that read more are not known
 
 
@@ -21,12 +28,15 @@ class Settings:
     """Everything about a run but its composition, as a user gives it.
 
     Attributes:
-        model: "testbed", a checkpoint folder, or a Hugging Face id.
-        data: what the steps learn from and what judges them: "testbed" or "paper".
+        model: "testbed", "testbed-without-forget", a checkpoint folder, or a Hugging Face id.
+        data: what the steps learn from and what judges them: "testbed", "paper", the path of a
+            YAML file, or a data set that ``own_data`` made.
         seed: a number that enters the seed of every step.
         edit_batch: the index of the batch of edits.
         split: the part of the data that judges: "test", "validation", "held_out".
         window: tokens that perplexity scores together; 0: as many as the data's own.
+        criteria: what is measured: names with commas between; "all": what the data can measure.
+        limit: the most items of a criterion that are measured, a stratified sample; 0: all.
         recompress: "auto", "never" or "paper", see ``Composition.recompression``; "preset": what
             the preset of a grid says, else "auto".
         checkpoints: whose checkpoints are logged: "all", "last", "changed" or "none".
@@ -41,17 +51,45 @@ class Settings:
     """
 
     model: str = TESTBED
-    data: str = TESTBED
+    data: str | DataSet = TESTBED
     seed: int = 0
     edit_batch: int = 0
     split: str = "test"
     window: int = 0
+    criteria: str = ALL
+    limit: int = 0
     recompress: str = PRESET
     checkpoints: str = "all"
     device: str = "auto"
     dtype: str = "auto"
     trust_remote_code: bool = False
     allow_pickle: bool = False
+
+    @property
+    def profile(self) -> str:
+        """Whose defaults steps have on the data: "testbed" or "paper"."""
+        return defaults_profile(self.data)
+
+
+def defaults_profile(data: str | DataSet) -> str:
+    """Return whose defaults steps have on some data: "testbed" or "paper".
+
+    Data of somebody's own say it. An unknown name of data gets the first; it is refused later, with
+    the settings.
+
+    Raises:
+        InvalidInput: a file of somebody's own data cannot be read.
+
+    Example:
+        >>> defaults_profile("testbed@2"), defaults_profile("paper")
+        ('testbed', 'paper')
+    """
+    if isinstance(data, str) and not is_own_file(data):
+        profile = base_name(data)
+        return profile if profile in PROFILES else PROFILES[0]
+    from interventions.data.own.described import defaults_of
+
+    return defaults_of(data)
 
 
 def yes_or_no(name: str, value: object) -> bool:

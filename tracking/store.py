@@ -56,6 +56,9 @@ run; `used.…`: what one came to |
 | `edits_from`, `awq.calibration_from` | what was read, where there is a choice of files |
 | `edit_success`, `edit_generalization`, `edit_locality`, `edit_preservation` | editing, F1 or \
 share; ↑ better |
+| `edit_portability`, and its parts `…_hop`, `…_alias`, `…_reverse` | F1 on questions that follow \
+from the edits; ↑ better |
+| `facts_exact` | share of known facts that are recalled word for word; ↑ better |
 | `wmdp_bio`, `wmdp_cyber`, `wmdp` | four-choice accuracy on hazardous knowledge; ↓ better; \
 chance is 0.25 |
 | `mmlu` | four-choice accuracy on knowledge to keep; ↑ better |
@@ -63,12 +66,15 @@ chance is 0.25 |
 | `average_bits`, `sparsity` | measured on the weights of the compressed layers; bits: ↓ better |
 | `stderr/<criterion>` | its standard error over items |
 | `cost/…` | seconds and peak memory, per step |
+| tag `composability.weights` | a hash of the weights after the last step: runs with equal \
+ones are one replicate |
 | tag `composability.without_effect` | the numbers of the steps that changed no weight |
 | tag `composability.recompressed` | the compressions that were applied again at the end |
 | tag `composability.reused_prefix` | how many steps came from a kept checkpoint |
 
-With `data = testbed`, `mmlu`, `wmdp_*` and `wikitext_ppl` are roles: they are measured on the
-testbed's stand-ins (synthetic facts and prose), not on the data sets that gave them their names.
+On the testbed (`data = testbed@…`), `mmlu`, `wmdp_*` and `wikitext_ppl` are roles: they are
+measured on its stand-ins (synthetic facts and prose), not on the data sets that gave them their
+names.
 """
 
 REPORTS_DESCRIPTION = """\

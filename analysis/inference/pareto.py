@@ -25,7 +25,7 @@ def compare_settings(
         catalogue: knows which criteria measure the work of a compression.
         weights: criterion to weight; those above zero are compared, and what measures a
             compression, such as average bits.
-        bounds: criterion to its worst value: ``{"mmlu": 0.4}``.
+        bounds: criterion to its worst value: ``{"mmlu": 0.4}``; what was not measured is worse.
 
     Returns:
         ``order, strength, level``, every criterion, ``within`` the bounds, and ``pareto``: whether
@@ -35,13 +35,16 @@ def compare_settings(
         InvalidInput: a bounding criterion has no good direction.
     """
     settings = _values_of_settings(points)
-    better = points.drop_duplicates("criterion").set_index("criterion").better
+    better = dict(zip(points.criterion, points.better, strict=True))
     goodness = {
-        str(name): settings[name] if direction == "higher" else -settings[name]
+        str(name): settings[name].to_numpy() * (1 if direction == "higher" else -1)
         for name, direction in better.items()
     }
-    within = pd.Series(True, index=settings.index)
+    within = np.full(len(settings), True)
     for name, bound in bounds.items():
+        if name not in goodness:  # not measured: nobody knows
+            within[:] = False
+            continue
         check_direction(name, better[name])
         within &= goodness[name] >= (bound if better[name] == "higher" else -bound)
     compared = [name for name, weight in weights.items() if weight > 0]
@@ -54,20 +57,32 @@ def compare_settings(
     values = np.column_stack([goodness[name] for name in compared])
     # what was not measured is as bad as can be
     values = np.nan_to_num(values, nan=-np.inf, neginf=-np.inf)
-    is_beaten = _dominated(values, within.to_numpy())
+    is_beaten = _dominated(values, within)
     return settings.assign(within=within, pareto=within & ~is_beaten)
 
 
 def _values_of_settings(points: pd.DataFrame) -> pd.DataFrame:
-    """Return ``order, strength, level`` and a column per criterion."""
+    """Return ``order, strength, level`` and a column per criterion, the forward order first."""
     names = [str(points.intervention.iloc[0]), str(points.partner.iloc[0])]
-    sides = []
-    for order, sequence in (("forward", names), ("backward", names[::-1])):
-        wide = points.pivot(index=["strength", "level"], columns="criterion", values=order)
-        side = wide.reset_index()
-        side.insert(0, "order", labels.ARROW.join(sequence))
-        sides.append(side)
-    return pd.concat(sides, ignore_index=True).rename_axis(columns=None)
+    # NaN, of a pair without levels, is no key
+    keys = list(zip(points.strength, points.level.fillna(-np.inf), strict=True))
+    settings = sorted(set(keys))
+    row_of = {key: row for row, key in enumerate(settings)}
+    rows = np.array([row_of[key] for key in keys])
+    columns, criteria = pd.factorize(points.criterion, sort=True)
+    count = len(settings)
+    values = np.full((2 * count, len(criteria)), np.nan)
+    values[rows, columns] = points.forward
+    values[rows + count, columns] = points.backward
+    levels = np.array([level for _, level in settings])
+    return pd.DataFrame(
+        {
+            "order": [labels.ARROW.join(names)] * count + [labels.ARROW.join(names[::-1])] * count,
+            "strength": [strength for strength, _ in settings] * 2,
+            "level": np.tile(np.where(np.isinf(levels), np.nan, levels), 2),
+            **dict(zip(criteria, values.T, strict=True)),
+        }
+    )
 
 
 def _dominated(values: np.ndarray, may_beat: np.ndarray) -> np.ndarray:

@@ -1,74 +1,35 @@
-"""Recommend which order of a pair to choose: by how much it is better, and how sure that is."""
+"""Recommend which order of a pair to choose: by how much it is better, and whether a test says so.
+
+A score is the weighted mean of the criteria's gains. It is tested over edit batches (or seeds), on
+average over the levels and at each level; Holm's correction is over all of these tests.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
-from analysis.inference.bootstrap import CONFIDENCE, RESAMPLES, check_confidence, drawn_gains
-from analysis.inference.pareto import compare_settings
-from analysis.inference.samples import Samples, collect_samples, samples_in_words
-from analysis.inference.scores import (
-    certainty,
-    check_weights,
-    compare_criteria,
-    default_weights,
-    gains,
-    shares_of_points,
-)
-from analysis.inference.wording import advice_in_words
+from analysis.inference.advice import advise_pair
+from analysis.inference.confidence import CONFIDENCE, check_confidence
+from analysis.inference.point_gains import collect_gains
+from analysis.inference.recommendation import Recommendation
+from analysis.inference.scores import check_weights
 from analysis.labels import Labels
 from analysis.metrics.bounds import check_criterion
 from analysis.metrics.columns import VARIANT
 from analysis.metrics.measures import complete
 from analysis.metrics.points import point
 from interventions.arguments import check_columns, checked
-from interventions.errors import InvalidInput, shown, whole_number
+from interventions.errors import InvalidInput, shown
+from tracking import query
 from tracking.catalogue import Catalogue
 
-_MOST_RESAMPLES = 1_000_000  # a hundred times what an interval's ends need
+__all__ = ["MOST_ITEM_RUNS", "Recommendation", "advise", "recommend"]
 
-
-@dataclass(frozen=True)
-class Recommendation:
-    """Which order of a pair to choose, and why.
-
-    Attributes:
-        order: (first, second), the order that is better on the weighted criteria; the forward one
-            where they tie.
-        score: how much better: the weighted mean of the criteria's gains, averaged over the levels.
-        low: lower end of the score's interval; NaN where there is nothing to resample.
-        high: its upper end; NaN likewise.
-        sure: the share of resamples in which this order is better; NaN likewise.
-        replicates: how many seeds and edit batches both orders have at each level, at least.
-        resampled: what the interval is over: ``50 to 300 items``; empty where there is nothing.
-        criteria: a row per criterion: ``weight``, the mean over levels in this order (``chosen``)
-            and in the opposite one (``other``), ``gain`` in the good direction with ``low`` and
-            ``high``. Gains are differences; where values have no upper bound (perplexity, bits),
-            halvings: log2(other / chosen).
-        settings: a row per order and level: every criterion, ``within`` the bounds, and whether no
-            setting within them is at least as good in all weighted criteria (and in what measures a
-            compression, such as average bits) and better in one: ``pareto``.
-        words: all of it in a few sentences.
-    """
-
-    order: tuple[str, str]
-    score: float
-    low: float
-    high: float
-    sure: float
-    replicates: int
-    resampled: str
-    criteria: pd.DataFrame
-    settings: pd.DataFrame
-    words: str
-
-    def __str__(self) -> str:
-        return self.words
+MOST_ITEM_RUNS = 200  # whose items are read: one file per run
 
 
 @checked
@@ -79,21 +40,22 @@ def recommend(
     bounds: Mapping[str, float] | None = None,
     items: pd.DataFrame | None = None,
     confidence: float = CONFIDENCE,
-    resamples: int = RESAMPLES,
 ) -> Recommendation:
-    """Recommend which order of a pair to choose.
+    """Recommend which order of a pair to choose, over all levels and at each.
 
     Args:
         runs: rows of ``tracking.query.compositions``; of one setting, if the pair was run with
             several.
         pair: ``"lora + wanda"`` or ``("lora", "wanda")``, either way round.
-        weights: criterion to weight; by default 1 for each criterion in [0, 1] that the pair is
-            about: those of editing if it edits, of unlearning if it unlearns, and general ones.
-        bounds: settings that are worse are out: ``{"mmlu": 0.4}`` is at least 0.4,
-            ``{"wikitext_ppl": 8}`` at most 8.
-        items: rows of ``tracking.query.items``, for intervals where there are few replicates.
-        confidence: of the intervals, between 0 and 1.
-        resamples: of the bootstrap.
+        weights: criterion to weight; by default 1 for each thing in [0, 1] that the pair is about:
+            those of editing if it edits, of unlearning if it unlearns, and general ones. Locality
+            and preservation measure one thing, and share it.
+        bounds: orders that are worse at a level are out there: ``{"mmlu": 0.4}`` is at least 0.4,
+            ``{"wikitext_ppl": 8}`` at most 8. The score is over levels where neither is out.
+        items: rows of ``tracking.query.items``; by default they are read where the pair has at
+            most 200 runs with some. An empty table is none.
+        confidence: of the intervals, between 0 and 1. A sentence says that an order is better at a
+            level of at most 5 %, whatever this is.
 
     Raises:
         InvalidInput: no such pair in both orders, several settings, an unknown criterion, a weight
@@ -107,16 +69,79 @@ def recommend(
         >>> runs = pd.DataFrame([{**row.params(), **row.values} for row in printed])
         >>> runs = runs.assign(run_id=runs.composition).astype({"wanda.sparsity": float})
         >>> advice = recommend(runs, "ft + wanda", weights={"edit_success": 1, "mmlu": 1})
-        >>> advice.order, round(advice.score, 3)
-        (('wanda', 'ft'), 0.114)
+        >>> advice.order, round(advice.score, 3), advice.differs
+        (('wanda', 'ft'), 0.114, False)
     """
-    whole_number("resamples", resamples, 1, _MOST_RESAMPLES)
     if items is not None and len(items):
         check_columns("items", items, ("run_id", "criterion", "item", "score"))
     points = _points_of_pair(point(runs), pair)
     titles = Labels(Catalogue.from_runs(runs))
-    samples = collect_samples(runs, points, items)
-    return recommend_from_points(points, titles, samples, weights, bounds, confidence, resamples)
+    unread = 0
+    if items is None:
+        items, unread = _read_items(runs, points)
+    if weights is not None:
+        check_weights(points, weights)
+    for name in bounds or ():
+        check_criterion(name, points.criterion.unique())
+    ((_, advice),) = advise(runs, points, titles, items, weights, bounds, confidence)
+    if unread:
+        note = f" Items of {unread} runs were not read: more than {MOST_ITEM_RUNS}."
+        return replace(advice, words=advice.words + note)
+    return advice
+
+
+def advise(
+    runs: pd.DataFrame,
+    points: pd.DataFrame,
+    titles: Labels,
+    items: pd.DataFrame | None = None,
+    weights: Mapping[str, float] | None = None,
+    bounds: Mapping[str, float] | None = None,
+    confidence: float = CONFIDENCE,
+) -> list[tuple[pd.DataFrame, Recommendation]]:
+    """Return the points and the advice of every pair and setting that both orders have.
+
+    Args:
+        runs: what ``points`` were computed from.
+        points: rows of ``composability.point``, of every criterion and level: a bound may be on
+            one that is not shown.
+        titles: of interventions and criteria.
+        items: rows of ``tracking.query.items``; None for none.
+        weights: as in ``recommend``; a pair that has none of these criteria gets the default.
+        bounds: as in ``recommend``.
+        confidence: as in ``recommend``.
+
+    Raises:
+        InvalidInput: an unknown criterion, a weight below zero, a confidence that is no share.
+    """
+    check_confidence(confidence)
+    if weights is not None:
+        check_weights(points, weights)
+    for name in bounds or ():
+        check_criterion(name, points.criterion.unique())
+    pairs = points[complete(points)].reset_index(drop=True)
+    gains_of = collect_gains(runs, pairs, items)
+    printed = set(runs.run_id[runs.published.notna()]) if "published" in runs else set()
+    advice = []
+    for _, group in pairs.groupby(["intervention", "partner", *VARIANT, "settings"], sort=False):
+        gains_of_group = {
+            place: gains_of[row] for place, row in enumerate(group.index) if row in gains_of
+        }
+        group = group.reset_index(drop=True)
+        is_printed = bool(printed) and bool(printed.intersection(*group.forward_runs[:1]))
+        measured = set(group.criterion)
+        of_pair = {name: weight for name, weight in (weights or {}).items() if name in measured}
+        recommendation = advise_pair(
+            group,
+            gains_of_group,
+            titles,
+            of_pair if sum(of_pair.values()) > 0 else None,
+            bounds or {},
+            confidence,
+            is_printed,
+        )
+        advice.append((group, recommendation))
+    return advice
 
 
 def _points_of_pair(points: pd.DataFrame, pair: str | tuple[str, str]) -> pd.DataFrame:
@@ -131,9 +156,11 @@ def _points_of_pair(points: pd.DataFrame, pair: str | tuple[str, str]) -> pd.Dat
             f"pair {shown(' + '.join(names))} was not run in both orders;"
             f" pairs that were: {known_pairs}"
         )
-    variants = chosen.drop_duplicates(VARIANT)[VARIANT]
+    variants = chosen.drop_duplicates([*VARIANT, "settings"])[VARIANT]
     if len(variants) > 1:
         texts = [" ".join(filter(None, row)) for row in variants.itertuples(index=False, name=None)]
+        if len(set(texts)) == 1:
+            texts = [f"{texts[0]}, where not all of them state the same params"]
         raise InvalidInput(
             f"pair {' + '.join(names)} was run with several settings; give the runs of one:"
             f" {'; '.join(texts)}"
@@ -141,60 +168,15 @@ def _points_of_pair(points: pd.DataFrame, pair: str | tuple[str, str]) -> pd.Dat
     return chosen.reset_index(drop=True)
 
 
-def recommend_from_points(
-    points: pd.DataFrame,
-    titles: Labels,
-    samples: dict[int, Samples],
-    weights: Mapping[str, float] | None = None,
-    bounds: Mapping[str, float] | None = None,
-    confidence: float = CONFIDENCE,
-    resamples: int = RESAMPLES,
-) -> Recommendation:
-    """Recommend an order as ``recommend`` does, from points that are computed already.
-
-    Args:
-        points: complete ones of one pair and setting, index 0, 1, ….
-        titles: of interventions and criteria.
-        samples: of ``collect_samples``, by position in ``points``.
-        weights: as in ``recommend``.
-        bounds: as in ``recommend``.
-        confidence: as in ``recommend``.
-        resamples: as in ``recommend``.
-
-    Raises:
-        InvalidInput: an unknown criterion, a weight below zero, a confidence that is no share.
-    """
-    check_confidence(confidence)
-    if weights is None:
-        weights = default_weights(points, titles.catalogue)
-    else:
-        check_weights(points, weights)
-    bounds = bounds or {}
-    for name in bounds:
-        check_criterion(name, points.criterion.unique())
-    everywhere = np.arange(len(points))
-    gain = gains(points, everywhere, points.forward.to_numpy(), points.backward.to_numpy())
-    weight = points.criterion.map(dict(weights)).fillna(0).to_numpy(float)
-    parts = shares_of_points(points, weight, gain)
-    with np.errstate(invalid="ignore"):  # infinitely better at one level, worse at another
-        score = float(np.sum(parts * np.where(parts > 0, gain, 0)))
-    sign = -1 if score < 0 else 1
-    # an infinite gain has no interval
-    finite = {row: samples[row] for row in samples if np.isfinite(gain[row])}
-    draws = drawn_gains(finite, lambda *values: gains(points, *values), resamples)
-    low, high, sure = certainty(parts, draws, sign, confidence)
-    counting = {position: samples[position] for position in samples if parts[position] > 0}
-    first, second = (str(points.intervention[0]), str(points.partner[0]))[::sign]
-    advice = Recommendation(
-        order=(first, second),
-        score=abs(score),
-        low=low,
-        high=high,
-        sure=sure,
-        replicates=int(points.replicates.min()),
-        resampled="" if np.isnan(sure) else samples_in_words(counting),
-        criteria=compare_criteria(points, weights, gain, draws, sign, confidence),
-        settings=compare_settings(points, titles.catalogue, weights, bounds),
-        words="",
-    )
-    return replace(advice, words=advice_in_words(advice, points, titles, bounds))
+def _read_items(runs: pd.DataFrame, points: pd.DataFrame) -> tuple[pd.DataFrame | None, int]:
+    """Return the items of the points' runs, and how many runs were too many to be read."""
+    if "artifact_uri" not in runs:
+        return None, 0
+    run_ids = {run for ids in (*points.forward_runs, *points.backward_runs) for run in ids}
+    has_address = runs.artifact_uri.map(lambda address: isinstance(address, str) and address != "")
+    with_files = runs[runs.run_id.isin(run_ids) & has_address]
+    if "published" in with_files:
+        with_files = with_files[with_files.published.isna()]  # the paper prints no items
+    if not 0 < len(with_files) <= MOST_ITEM_RUNS:
+        return None, len(with_files)
+    return query.items(with_files, points.criterion.unique(), missing="skip"), 0

@@ -1,16 +1,21 @@
-"""Whether the best method of a group is better than the next by more than the noise."""
+"""Whether the best method of a group is better than all others by a test, or only looks so."""
 
 from __future__ import annotations
-
-from collections import defaultdict
 
 import numpy as np
 import pandas as pd
 
-from analysis.inference.bootstrap import CONFIDENCE, RESAMPLES, along, resample, seed_of
-from analysis.inference.samples import collect_samples
+from analysis.inference.best import BestMethod, Contest, compare_methods, measure_terms
+from analysis.inference.combinations import Combiner
+from analysis.inference.confidence import CONFIDENCE, check_confidence
+from analysis.inference.corrections import may_claim
+from analysis.inference.item_scores import items_of_points
+from analysis.inference.units import collect_units
 from analysis.metrics.columns import MEASURES
-from tracking.measures import Error, order_free_error, order_sensitivity
+from tracking.measures import Error
+
+_DUEL_COLUMNS = ("best", "next", "margin", "measure")
+_ROUNDING = 1e-10
 
 
 def tied(
@@ -20,10 +25,9 @@ def tied(
     duels: pd.DataFrame,
     items: pd.DataFrame | None = None,
     confidence: float = CONFIDENCE,
-    resamples: int = RESAMPLES,
     error: Error = "best",
 ) -> pd.Series:
-    """Return for each duel whether zero is in the interval of its margin.
+    """Return for each duel whether no test says that the best is better than every rival.
 
     Args:
         runs: what ``points`` were computed from.
@@ -31,63 +35,60 @@ def tied(
         cells: ``composability.cells(points)``.
         duels: ``composability.duels(cells)``.
         items: rows of ``tracking.query.items``.
-        confidence: of the interval, between 0 and 1.
-        resamples: how many.
+        confidence: of the tests, between 0 and 1.
         error: as ``points`` were computed with.
 
     Returns:
-        Aligned with ``duels``; False where the two methods share nothing to resample.
+        Aligned with ``duels``; False where the methods were run once each, so that there is nothing
+        to test and the numbers count as they are.
     """
-    samples = collect_samples(runs, points, items)
-    position_of = cells.row.to_numpy()
-    best_positions = position_of[duels.best.to_numpy(dtype=int)]
-    next_positions = position_of[duels.next.to_numpy(dtype=int)]
-    # duels over the same units are resampled at once
-    together = defaultdict(list)
-    for row, measure in enumerate(duels.measure):
-        best, following = samples.get(best_positions[row]), samples.get(next_positions[row])
-        if best is not None and following is not None and best.units == following.units:
-            together[measure, best.kind, best.units].append(row)
-    is_tied = np.zeros(len(duels), dtype=bool)
-    for (measure, _, units), rows in together.items():
-        sides = []
-        for positions in (best_positions[rows], next_positions[rows]):
-            sides.append(np.stack([samples[position].forward for position in positions]))
-            sides.append(np.stack([samples[position].backward for position in positions]))
-        # both methods of a duel are judged by one criterion, so the best's direction is the next's
-        better = points.better.to_numpy()[best_positions[rows]]
-        low, high = _margin_interval(
-            sides, better, measure, error, confidence, resamples, seed_of(units)
-        )
-        is_tied[rows] = (low <= 0) & (high >= 0)
-    return pd.Series(is_tied, index=duels.index)
+    check_confidence(confidence)
+    is_tied = pd.Series(False, index=duels.index)
+    if duels.empty:
+        return is_tied
+    units = collect_units(runs, points)
+    several = np.bincount(units.point, minlength=len(units.kinds)) > 1
+    has_several = several[points.point.to_numpy()]
+    facts = units.orders.catalogue.criteria
+    is_exact = points.criterion.map(lambda name: facts[name].items == "exact").to_numpy(bool)
+    combiner = Combiner(units, points, items_of_points(units, points, items))
+    better = points.better.to_numpy()
+    key = [name for name in duels.columns if name not in _DUEL_COLUMNS]
+    members = cells.groupby(key, dropna=False, sort=False).ngroup()
+    labels_of_group = cells.index.to_series().groupby(members.to_numpy()).agg(list).to_dict()
+    group_of_label = dict(zip(cells.index, members, strict=True))
+    measured = {name: cells[name].notna().to_dict() for name in MEASURES}
+    row_of_label = cells.row.to_dict()
+    contests: dict[int, Contest] = {}
+    for duel, best, measure in zip(duels.index, duels.best, duels.measure, strict=True):
+        rows = {
+            str(label): int(row_of_label[label])
+            for label in labels_of_group[group_of_label[best]]
+            if measured[measure][label]
+        }
+        if any(has_several[row] for row in rows.values()):
+            terms = {
+                name: measure_terms(combiner, row, better[row], measure, error, 1)
+                for name, row in rows.items()
+            }
+            contests[duel] = Contest(terms)
+    outcomes = compare_methods(combiner, list(contests.values()), confidence)
+    for duel, outcome in zip(contests, outcomes, strict=True):
+        best = duels.best[duel]
+        exact = bool(is_exact[row_of_label[best]])
+        is_best = outcome is not None and outcome.method == str(best) and _is_best(outcome, exact)
+        is_tied[duel] = not is_best
+    return is_tied
 
 
-def _margin_interval(
-    sides: list[np.ndarray],
-    better: np.ndarray,
-    measure: str,
-    error: Error,
-    confidence: float,
-    resamples: int,
-    seed: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the interval of (next - best) in a measure, shape (duels,).
+def _is_best(outcome: BestMethod, is_exact: bool) -> bool:
+    """Return whether every rival is worse by a test, or by what is measured exactly in all units.
 
-    ``sides`` are the best's forward and backward values, then the next's; each (duels, units).
+    A criterion without items to sample (average bits) can be equal in all units: then its margin
+    has no spread, and no test.
     """
-
-    def measured(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
-        if measure == MEASURES[1]:
-            return order_sensitivity(forward, backward)
-        errors: np.ndarray = order_free_error(forward, backward, along(better, forward), error)
-        return errors
-
-    def margin(*data: np.ndarray, axis: int = -1) -> np.ndarray:
-        best_forward, best_backward, next_forward, next_backward = (
-            values.mean(axis) for values in data
-        )
-        return measured(next_forward, next_backward) - measured(best_forward, best_backward)
-
-    low, high, _ = resample(sides, margin, confidence, resamples, seed)
-    return low, high
+    if not is_exact:
+        return outcome.is_best
+    rivals = outcome.rivals
+    same_in_all_units = rivals.low.isna() & (rivals.margin > _ROUNDING)
+    return bool((may_claim(rivals.p.to_numpy(), outcome.confidence) | same_in_all_units).all())

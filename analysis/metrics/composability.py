@@ -10,8 +10,9 @@ while its equation 1 prints `min`. Its Tables 2 to 4 follow the text, as the def
 
 from analysis.metrics.areas import area
 from analysis.metrics.bounds import within
+from analysis.metrics.comparable_areas import comparable_areas
 from analysis.metrics.missing import missing
 from analysis.metrics.points import point
 from analysis.metrics.wins import cells, duels, wins
 
-__all__ = ["area", "cells", "duels", "missing", "point", "wins", "within"]
+__all__ = ["area", "cells", "comparable_areas", "duels", "missing", "point", "wins", "within"]

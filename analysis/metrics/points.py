@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics.align import Orders, both_orders
+from analysis.metrics.alone import alone_values
 from analysis.metrics.bounds import check_criterion, within
 from analysis.metrics.columns import DESCRIBED, POINT, VARIANT
 from analysis.metrics.groups import group_of
@@ -53,6 +54,8 @@ def point(
         - ``order_free_error, order_sensitivity``, in the criterion's unit, and
           ``order_free_error_adjusted``: for criteria with a chance level where lower is better,
           max(0, κ - chance) / (1 - chance) in place of κ;
+        - ``alone_intervention, alone_partner``: the criterion after each alone, of the same seeds
+          and edit batches; NaN where it was not run alone with these;
         - ``better, unit`` of the criterion; ``intervention_group, partner_group``: "pruning",
           "quantization", or the category;
         - ``context, intervention_variant, partner_variant, settings``: what the runs have in
@@ -88,6 +91,7 @@ def point(
         points = at_levels(points, levels)
     points = points.join(_describe(points, orders.catalogue))
     points = points.join(measures_of(points, orders.catalogue, error))
+    points = points.join(alone_values(points, orders))
     if bounds:
         points = within(points, bounds)
     return points[points.criterion.isin(chosen)].reset_index(drop=True)

@@ -84,13 +84,7 @@ def _draw_panel(axis: Any, panel: Panel, grid: PanelGrid, colours: dict[str, str
 
 
 def _set_scales(axis: Any, panel: Panel, grid: PanelGrid) -> None:
-    level_axis = panel.axis
-    if level_axis.logarithmic:
-        axis.set_xscale("log", base=2)
-    axis.set_xlim(*level_axis.limits(*grid.level_range(panel)))
-    if level_axis.logarithmic:
-        # After the limits, which ticks outside of them widen.
-        axis.set_xticks(level_axis.ticks, [str(tick) for tick in level_axis.ticks])
+    axis.set_xlim(*panel.axis.limits(*grid.level_range(panel)))
     if grid.is_logarithmic(panel.criterion):
         axis.set_yscale("log")
 

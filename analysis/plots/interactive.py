@@ -160,12 +160,8 @@ def _set_axes(
     chance = grid.chance(panel.criterion)
     if chance is not None:
         figure.add_hline(chance, line={"color": "grey", "dash": "dash", "width": 1}, **position)
-    level_axis, levels = panel.axis, grid.level_range(panel)
-    if level_axis.logarithmic:
-        ticks = {"tickvals": level_axis.ticks, "ticktext": [str(tick) for tick in level_axis.ticks]}
-        figure.update_xaxes(type="log", range=level_axis.exponents(*levels), **ticks, **position)
-    else:
-        figure.update_xaxes(range=level_axis.limits(*levels), **position)
+    limits = panel.axis.limits(*grid.level_range(panel))
+    figure.update_xaxes(range=limits, **position)
     if row == len(grid.rows) - 1:
         figure.update_xaxes(title_text=plotly_text(panel.strength.capitalize()), **position)
     if grid.is_logarithmic(panel.criterion):

@@ -61,7 +61,7 @@ def block_parts(block: Block, numbers: RunNumbers) -> dict[str, Any]:
 
     Returns:
         ``header``: rows of (text, columns that it spans); ``rows``: (label, cells) with cells
-        (text, whether it is the best, numbers of its runs).
+        (text, whether it is the best, numbers of its runs, its interval).
     """
     columns: list[Any] = list(block.values.columns)
     paths = [column if isinstance(column, tuple) else (column,) for column in columns]
@@ -73,8 +73,10 @@ def block_parts(block: Block, numbers: RunNumbers) -> dict[str, Any]:
             frame.iloc[position] for frame in (block.values, block.best, block.runs)
         )
         cells = [
-            _cell(path, value, is_best, run_ids, numbers)
-            for path, value, is_best, run_ids in zip(paths, values, best, runs, strict=True)
+            (*_cell(path, value, is_best, run_ids, numbers), block.interval(position, column))
+            for column, (path, value, is_best, run_ids) in enumerate(
+                zip(paths, values, best, runs, strict=True)
+            )
         ]
         rows.append((block.values.index[position], cells))
     return {"header": header, "rows": rows}

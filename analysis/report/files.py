@@ -10,8 +10,9 @@ from tqdm import tqdm
 from analysis.labels import Labels
 from analysis.metrics.columns import MEASURES
 from analysis.plots import figures
+from analysis.plots.front_figure import draw_fronts
 from analysis.plots.heat_figure import draw_heat
-from analysis.report.collect import Collected, collect, read_items
+from analysis.report.collect import Collected, collect, read_item_changes, read_items
 from analysis.report.content import content
 from analysis.report.findings.evidence import Finding
 from analysis.report.page import Content, render, standalone
@@ -35,6 +36,7 @@ def write_files(prepared: PreparedAnalysis, folder: Path) -> dict[str, list[Find
         items = read_items(prepared)
         bar.update()
         collected = collect(prepared, items)
+        changes = read_item_changes(prepared)
         bar.update()
         points = collected.points
         points = points[[*_FIRST, *points.columns.drop(_FIRST)]]
@@ -42,9 +44,12 @@ def write_files(prepared: PreparedAnalysis, folder: Path) -> dict[str, list[Find
         _write_csv(collected.areas, folder / "areas.csv")
         _write_csv(collected.wins, folder / "wins.csv")
         _write_csv(collected.order, folder / "order.csv")
+        _write_csv(collected.lost, folder / "losses.csv")
+        if changes is not None:
+            _write_csv(changes.items, folder / "items.csv")
         table.save_tables(collected.tables, folder / "tables")
         bar.update()
-        page = content(prepared, collected)
+        page = content(prepared, collected, changes)
         _write_figures(collected, page, prepared.titles, folder / "figures")
         (folder / REPORT).write_text(render(page))
         bar.update()
@@ -71,5 +76,7 @@ def _write_figures(collected: Collected, page: Content, titles: Labels, folder: 
         figures.save_figure(figures.draw(grid, titles), folder / f"{grid.name}.png")
     for heat in collected.heats:
         figures.save_figure(draw_heat(heat, titles), folder / f"{heat.name}.png")
-    for name, _, figure in (*page.figures, *page.heats):
+    for fronts in collected.fronts:
+        figures.save_figure(draw_fronts(fronts, titles), folder / f"{fronts.name}.png")
+    for name, _, figure in (*page.figures, *page.heats, *page.fronts):
         (folder / f"{name}.html").write_text(standalone(figure))

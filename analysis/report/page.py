@@ -13,6 +13,7 @@ import plotly.io
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
+from analysis.report.answer import PairAnswer
 from analysis.report.cells import (
     MAIN_TABLES,
     MOST_ROWS,
@@ -37,29 +38,43 @@ class Content:
     Attributes:
         title: which experiments.
         runs: the runs used: ``run_id`` and ``experiment_id`` are read.
+        answers: whether each pair composes, in which order, and how sure that is.
         findings: context to sentences.
-        order: the order to choose, a row per pair.
+        levels: the order that is ahead, a row per pair and level.
+        comparisons: a row per pair, level and criterion of claims, with intervals and tests.
         tables: of `layouts`.
         areas: a row per curve, as a block.
         figures: of the curves.
         heats: of order sensitivity.
+        fronts: of size against quality.
+        side_by_side: gains in several contexts; None where there is one.
+        changes: what steps did to items; None where none were read.
+        changes_note: of whose runs items were read.
+        sequences: tests of three and more interventions; None where there are none.
         missing: sentences on the orders and levels that were not run.
         left_out: sentences on the runs that are not used.
         notes: sentences on how to read the page.
         error_words: how order-free error was taken.
         confidence: of the intervals, in (0, 1).
-        over: what was resampled, in words.
+        over: what the intervals are over, in words.
         ui: address of MLflow's UI.
     """
 
     title: str
     runs: pd.DataFrame
+    answers: Sequence[PairAnswer]
     findings: dict[str, list[Finding]]
-    order: Block
+    levels: Block
+    comparisons: Block
     tables: Sequence[Table]
     areas: Block
     figures: Sequence[Figure]
     heats: Sequence[Figure]
+    fronts: Sequence[Figure]
+    side_by_side: Block | None
+    changes: Block | None
+    changes_note: str
+    sequences: Block | None
     missing: Sequence[str]
     left_out: Sequence[str]
     notes: Sequence[str]
@@ -92,8 +107,12 @@ def render(content: Content) -> str:
             (context, [finding_parts(finding, numbers) for finding in sentences])
             for context, sentences in content.findings.items()
         ],
-        order=block_parts(content.order, numbers),
-        order_note=cut_note(content.order),
+        answers=[(answer, numbers.text(answer.runs)) for answer in content.answers[:MOST_ROWS]],
+        answers_more=max(0, len(content.answers) - MOST_ROWS),
+        levels=block_parts(content.levels, numbers),
+        levels_note=cut_note(content.levels),
+        comparisons=block_parts(content.comparisons, numbers),
+        comparisons_note=cut_note(content.comparisons),
         main_tables=[table_parts(table, numbers) for table in main_tables],
         absent=absent_note(main_tables),
         appendix=[table_parts(table, numbers) for table in appendix],
@@ -101,6 +120,12 @@ def render(content: Content) -> str:
         areas_note=cut_note(content.areas),
         figures=_embedded(content.figures, with_script=True),
         heats=_embedded(content.heats, with_script=not content.figures),
+        fronts=_embedded(content.fronts, with_script=not (content.figures or content.heats)),
+        side_by_side=_parts_or_none(content.side_by_side, numbers),
+        changes=_parts_or_none(content.changes, numbers),
+        changes_note=content.changes_note
+        + ("" if content.changes is None else cut_note(content.changes)),
+        sequences=_parts_or_none(content.sequences, numbers),
         missing=content.missing[:MOST_ROWS],
         left_out=content.left_out,
         notes=content.notes,
@@ -108,6 +133,10 @@ def render(content: Content) -> str:
         confidence=f"{content.confidence:.0%}",
         over=content.over,
     )
+
+
+def _parts_or_none(block: Block | None, numbers: RunNumbers) -> dict[str, Any] | None:
+    return None if block is None else block_parts(block, numbers)
 
 
 def standalone(figure: Any) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import pandas as pd
+from mlflow import MlflowClient
 
+from analysis import labels
 from analysis.labels import Labels
 from analysis.metrics import composability as co
 from analysis.metrics.align import Orders, both_orders
 from analysis.metrics.bounds import check_criterion
 from analysis.report.request import AnalysisRequest
 from interventions.errors import InvalidInput
-from tracking import query
+from tracking import query, schema, store
 from tracking.markup import web_address
 
 ITEMS = ("auto", "all", "none")
@@ -30,6 +32,7 @@ class PreparedAnalysis:
         points: of all criteria and levels.
         criteria: names of those that are shown.
         inside: numbers of the points within the bounds.
+        left_out: sentences on runs of studies and on levels that are not used.
     """
 
     request: AnalysisRequest
@@ -38,6 +41,7 @@ class PreparedAnalysis:
     points: pd.DataFrame
     criteria: list[str]
     inside: pd.Series
+    left_out: tuple[str, ...] = ()
 
     @property
     def titles(self) -> Labels:
@@ -55,7 +59,29 @@ def prepare_analysis(request: AnalysisRequest) -> PreparedAnalysis:
     Raises:
         InvalidInput: one line that says what is wrong, and what the experiments have.
     """
-    return check_against_runs(request, query.compositions(request.experiments))
+    runs = query.compositions(request.experiments)
+    if request.studies or not len(runs):
+        return check_against_runs(request, runs)
+    of_studies = runs.run_id.isin(_study_runs(runs))
+    count = labels.counted(int(of_studies.sum()), "run")
+    if of_studies.all():
+        names = ", ".join(request.experiments)
+        raise InvalidInput(
+            f"experiment {names}: all of its {count} are of studies; studies=true analyses them"
+        )
+    prepared = check_against_runs(request, runs[~of_studies].reset_index(drop=True))
+    if not of_studies.any():
+        return prepared
+    note = f"{count} of studies (trials, and their final tests): studies=true analyses them, too"
+    return replace(prepared, left_out=(note, *prepared.left_out))
+
+
+def _study_runs(runs: pd.DataFrame) -> set[str]:
+    """Return the ids of the runs that studies made; the store is asked for these alone."""
+    client = MlflowClient(tracking_uri=store.uri())
+    experiment_ids = sorted(set(runs.experiment_id))
+    made_by_studies = query.all_runs(client, experiment_ids, f"tags.`{schema.TRIAL}` LIKE '%'")
+    return {run.info.run_id for run in made_by_studies}
 
 
 def check_against_runs(request: AnalysisRequest, runs: pd.DataFrame) -> PreparedAnalysis:
@@ -73,9 +99,10 @@ def check_against_runs(request: AnalysisRequest, runs: pd.DataFrame) -> Prepared
         raise InvalidInput(f"items must be {' or '.join(ITEMS)}, but got {request.items!r}")
     try:
         orders = both_orders(runs)
-        if request.levels:
-            co.point(runs, levels=request.levels)
         points = co.point(runs, error=request.error)
+        levels, left_out = _levels_that_apply(request.levels, points)
+        if levels:
+            co.point(runs, levels=levels)
         names = request.criteria or orders.criteria
         criteria = [check_criterion(name, orders.criteria) for name in names]
         inside = co.within(points, request.bounds).point.drop_duplicates()
@@ -83,7 +110,25 @@ def check_against_runs(request: AnalysisRequest, runs: pd.DataFrame) -> Prepared
             raise InvalidInput(f"no level is within the bounds; {_ranges(points, request.bounds)}")
     except InvalidInput as error:
         raise InvalidInput(f"experiment {', '.join(request.experiments)}: {error}") from error
-    return PreparedAnalysis(request, runs, orders, points, criteria, inside)
+    request = replace(request, levels=levels)
+    return PreparedAnalysis(request, runs, orders, points, criteria, inside, left_out)
+
+
+def _levels_that_apply(
+    levels: Mapping[str, float], points: pd.DataFrame
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Return the levels of strengths that some pair has, and a sentence on each other one.
+
+    Where no pair has any of them, all are returned: they are refused then.
+    """
+    strengths = set(points.strength.map(labels.strength_of))
+    applying = {name: level for name, level in levels.items() if name in strengths}
+    if not applying:
+        return dict(levels), ()
+    skipped = [name for name in levels if name not in applying]
+    return applying, tuple(
+        f"level {name}={levels[name]:g}: no pair has a strength of this name" for name in skipped
+    )
 
 
 def _ranges(points: pd.DataFrame, criteria: Iterable[str]) -> str:

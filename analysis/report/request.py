@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from interventions.errors import InvalidInput, plain_text, shown
+from interventions.errors import InvalidInput, one_of, plain_text, shown
 from tracking import store
 from tracking.address import is_server
 from tracking.markup import web_address
@@ -29,6 +29,7 @@ class AnalysisRequest:
         error: "best", as the paper's tables, or "worst", as its equation 1.
         items: whether intervals are over items: "auto" (few replicates), "all" or "none".
         ui: address of MLflow's UI, for links.
+        studies: whether runs of studies are analysed, too: their trials, and their final tests.
 
     Example:
         >>> AnalysisRequest(("published",), bounds={"mmlu": 0.4}).error
@@ -42,6 +43,7 @@ class AnalysisRequest:
     error: Error = "best"
     items: str = "auto"
     ui: str = LOCAL_UI
+    studies: bool = False
 
 
 def read_analysis_request(
@@ -52,6 +54,7 @@ def read_analysis_request(
     error: str = "best",
     items: str = "auto",
     ui: str = "auto",
+    studies: str = "false",
 ) -> AnalysisRequest:
     """Return the request that the command line's values stand for.
 
@@ -63,6 +66,7 @@ def read_analysis_request(
         error: as in ``AnalysisRequest``; checked when the runs are read.
         items: likewise.
         ui: an address, or "auto": the store's if it is a server, else ``LOCAL_UI``.
+        studies: "true" or "false".
 
     Raises:
         InvalidInput: no experiment is named, levels or bounds are not written like that, or the
@@ -86,6 +90,7 @@ def read_analysis_request(
         error=error,  # type: ignore[arg-type] # checked with everything else, before it is used
         items=items,
         ui=web_address("ui", _served_ui() if ui == "auto" else ui).rstrip("/"),
+        studies=one_of("studies", studies, ("true", "false")) == "true",
     )
 
 

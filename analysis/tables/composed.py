@@ -79,18 +79,38 @@ def _block(
     columns = _in_paper_order(points, "column", "intervention")
     header = pd.MultiIndex.from_product([criteria, MEASURES, columns.index])
     long = points.melt(["row", "column", "criterion", "runs"], list(MEASURES), "measure", "value")
-    values, runs = (
-        long.pivot(index="row", columns=["criterion", "measure", "column"], values=name).reindex(
-            index=rows.index, columns=header
-        )
-        for name in ("value", "runs")
-    )
+    values, runs = (_pivoted(long, name, rows.index, header) for name in ("value", "runs"))
     groups: Any = values.groupby(rows, sort=False)
     best = pd.concat([_is_best(part) for _, part in groups]).loc[rows.index]
     won = won[won.criterion.isin(criteria)]
     # wins are counted over all tables, under the methods' own names
     wins_of_row = won.groupby("method").wins.sum().rename(index=_row_of_method(points))
-    return _with_totals(Block(values, best, runs), wins_of_row, titles)
+    intervals = _intervals(points, rows.index, header)
+    return _with_totals(Block(values, best, runs, intervals), wins_of_row, titles)
+
+
+def _pivoted(long: pd.DataFrame, name: str, rows: pd.Index, header: pd.MultiIndex) -> pd.DataFrame:
+    """Return a column of ``row, criterion, measure, column, …`` in the shape of a block."""
+    key = ["criterion", "measure", "column"]
+    return long.pivot(index="row", columns=key, values=name).reindex(index=rows, columns=header)
+
+
+def _intervals(points: pd.DataFrame, rows: pd.Index, header: pd.MultiIndex) -> pd.DataFrame | None:
+    """Return the intervals of both measures as text; None where the points have none."""
+    parts = []
+    for measure in MEASURES:
+        ends = [f"{measure}_low", f"{measure}_high"]
+        if not set(ends) <= set(points):
+            return None
+        texts = [
+            f"{labels.number(low)} to {labels.number(high)}"
+            if np.isfinite(low) and np.isfinite(high)
+            else ""
+            for low, high in points[ends].itertuples(index=False, name=None)
+        ]
+        parts.append(points[["row", "column", "criterion"]].assign(measure=measure, text=texts))
+    long = pd.concat(parts)
+    return _pivoted(long, "text", rows, header) if (long.text != "").any() else None
 
 
 def _labels_of(points: pd.DataFrame, role: str, titles: Labels) -> list[str]:
@@ -137,7 +157,13 @@ def _with_totals(block: Block, won: pd.Series, titles: Labels) -> Block:
     runs = pd.DataFrame(run_ids, index=values.index, columns=values.columns)
     columns: Any = values.columns
     header = pd.MultiIndex.from_tuples([_titled(column, titles) for column in columns])
-    return Block(*(frame.set_axis(header, axis=1) for frame in (values, best, runs)))
+    intervals = block.intervals
+    if intervals is not None:
+        # averages and wins have none
+        intervals = intervals.reindex(index=values.index, columns=values.columns)
+        intervals = intervals.set_axis(header, axis=1)
+    values, best, runs = (frame.set_axis(header, axis=1) for frame in (values, best, runs))
+    return Block(values, best, runs, intervals)
 
 
 def _joined(run_ids: Iterable[Any]) -> tuple[str, ...]:

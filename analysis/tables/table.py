@@ -16,17 +16,27 @@ WINS = "# Wins"
 
 @dataclass(frozen=True)
 class Block:
-    """Numbers, with what belongs to each; three frames of one shape.
+    """Numbers, with what belongs to each; frames of one shape.
 
     Attributes:
         values: the numbers.
         best: whether a number is the best of its group.
         runs: ids of the runs that a number came from.
+        intervals: of the numbers as text, ``0.32 to 0.48``, empty where there is none; None where
+            no number has one.
     """
 
     values: pd.DataFrame
     best: pd.DataFrame
     runs: pd.DataFrame
+    intervals: pd.DataFrame | None = None
+
+    def interval(self, row: int, column: int) -> str:
+        """Return the interval of a number by its position; empty where there is none."""
+        if self.intervals is None:
+            return ""
+        text = self.intervals.iloc[row, column]
+        return text if isinstance(text, str) else ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Table:
     blocks: list[Block] = field(default_factory=list)
 
     def markdown(self) -> str:
-        """Return the blocks below each other, with the best numbers in bold."""
+        """Return the blocks below each other: the best numbers bold, intervals behind them."""
         blocks = []
         for block in self.blocks:
             text = _as_text(block, "**{}**").rename(index=plain_markdown)
@@ -101,9 +111,12 @@ def _as_text(block: Block, bold: str) -> pd.DataFrame:
         digits = 0 if column[0] == WINS else 2
         texts = [labels.number(value, digits) for value in block.values.iloc[:, index]]
         is_best = block.best.iloc[:, index]
-        columns.append(
-            [bold.format(text) if best else text for text, best in zip(texts, is_best, strict=True)]
-        )
+        column_texts = []
+        for position, (text, best) in enumerate(zip(texts, is_best, strict=True)):
+            interval = block.interval(position, index)
+            number = bold.format(text) if best else text
+            column_texts.append(f"{number} ({interval})" if interval else number)
+        columns.append(column_texts)
     rows = list(zip(*columns, strict=True))
     return pd.DataFrame(rows, index=block.values.index, columns=block.values.columns)
 

@@ -20,6 +20,7 @@ ITEMS = ("auto", "all", "none")
 @choice("--error", "best", ERRORS, "best: as the paper's tables; worst: as its equation 1.")
 @choice("--items", "auto", ITEMS, "Intervals over items; auto: where there are few replicates.")
 @text("--ui", "auto", "Address of MLflow's UI, for links.")
+@choice("--studies", "false", ("false", "true"), "Whether runs of studies are analysed, too.")
 def analyze(**options: str) -> int:
     """Write tables, figures and a report of recorded runs.
 

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import click
 
 from interventions.options import RECOMPRESS, SPLITS
-from tracking.settings import CHECKPOINTS, DATA, DEVICES, DTYPES, MOST_WINDOW, Settings
+from tracking.settings import CHECKPOINTS, DEVICES, DTYPES, MOST_ITEMS, MOST_WINDOW, Settings
 from tracking.store import EXPERIMENT
+from tracking.versions import TESTBED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -104,8 +105,16 @@ def run_settings(checkpoints: str = Settings.checkpoints, split: bool = True) ->
         "--split", Settings.split, SPLITS, "The part of the data that judges, and edits come from."
     )
     return stack(
-        text("--model", Settings.model, "testbed, a checkpoint folder, or a Hugging Face id."),
-        choice("--data", Settings.data, DATA, "What steps learn from and what judges them."),
+        text(
+            "--model",
+            Settings.model,
+            "testbed, testbed-without-forget, a checkpoint folder, or a Hugging Face id.",
+        ),
+        text(
+            "--data",
+            TESTBED,
+            "What steps learn from and what judges them: testbed, paper, or a YAML file.",
+        ),
         *((judged_by,) if split else ()),
         integer(
             "--window",
@@ -113,6 +122,18 @@ def run_settings(checkpoints: str = Settings.checkpoints, split: bool = True) ->
             0,
             "Tokens that perplexity scores together; 0: as many as the data's own.",
             MOST_WINDOW,
+        ),
+        text(
+            "--criteria",
+            Settings.criteria,
+            "What is measured: mmlu,wmdp; all: what there is data for.",
+        ),
+        integer(
+            "--limit",
+            Settings.limit,
+            0,
+            "The most items of each criterion, a stratified sample; 0: all.",
+            MOST_ITEMS,
         ),
         choice(
             "--recompress",

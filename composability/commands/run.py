@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 from composability.commands.options import NONE, integer, run_settings, text
-from tracking.settings import SEED_LIMIT, Settings
+from tracking.settings import SEED_LIMIT, Settings, defaults_profile
 
 
 @click.command()
@@ -23,7 +24,8 @@ def run(
 ) -> int:
     """Run a COMPOSITION and log it as one MLflow run.
 
-    Every criterion is measured before the first step and after each.
+    Every criterion that there is data for is measured before the first step and after each. If one
+    fails, the others are kept, and the status is 1.
 
     COMPOSITION is written like "lora | wanda(sparsity=0.25)"; "none", the default, measures the
     base model. MLproject gives its steps one by one instead, as --first, --second and --then.
@@ -35,15 +37,22 @@ def run(
     from tracking.lifecycle import exit_status
 
     specs = named or [composition]
-    return exit_status(lambda: _run(specs, experiment, settings))
+    failed: list[str] = []
+    status = exit_status(lambda: failed.extend(_run(specs, experiment, settings)))
+    for line in failed:
+        print(f"error: {line}", file=sys.stderr)
+    return status or int(bool(failed))
 
 
-def _run(specs: list[str], experiment: str, settings: dict[str, Any]) -> None:
+def _run(specs: list[str], experiment: str, settings: dict[str, Any]) -> list[str]:
+    """Run the steps; return a line on each criterion that could not be measured."""
     from interventions.composition import Composition
-    from tracking import store
+    from tracking import failures, store
     from tracking.run import run as run_composition
 
+    profile = defaults_profile(settings["data"])
     # each on its own, so that an error quotes the one that is wrong
-    steps = [step for spec in specs for step in Composition.parse(spec, settings["data"])]
+    steps = [step for spec in specs for step in Composition.parse(spec, profile)]
     run_id = run_composition(Composition(steps), experiment=experiment, **settings)
     print(f"run {run_id} in {store.shown_address()}")
+    return failures.of_run(run_id)

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 
 from interventions.arguments import check_type, checked
+from interventions.criteria.scores import Scores as Scores
+from interventions.criteria.scores import grouped_scores as grouped_scores
+from interventions.criteria.scores import mean_scores as mean_scores
+from interventions.criteria.scores import standard_error as standard_error
 from interventions.criteria.sharing import measuring, once
-from interventions.data.base import PARTS, Data
-from interventions.errors import InvalidInput, shown, whole_number
+from interventions.data.base import PARTS, PARTS_OF_A_BATCH, Data
+from interventions.errors import InvalidInput, did_you_mean, shown, whole_number
 from interventions.lm import LM
 from interventions.registry import Registry
 
+ALL = "all"  # the criteria that apply to the data
 _MOST_VERSIONS = 1_000_000
 Better = Literal["higher", "lower", "neither"]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What a criterion measured.
-
-    Attributes:
-        value: of the criterion; finite or +inf.
-        stderr: its standard error over the items; 0 where nothing was sampled, NaN where it is not
-            defined.
-        items: item id -> score.
-    """
-
-    value: float
-    stderr: float
-    items: Mapping[str, float]
+Items = Literal["nested", "crossed", "exact"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +44,11 @@ class Criterion:
             A criterion whose group is the name of another criterion is a part of that one.
         judges: categories of interventions that are tuned by it unless a study says otherwise.
         category: of the interventions whose work it measures; "" for what any model can do.
+        items: of what its items are a sample: "nested", of what belongs to one batch of edits, so
+            that another batch has others; "crossed", of what every batch is measured on; "exact",
+            of nothing, as in a measurement of all weights.
+        needs: what must be in the parts that it reads: "rephrasings" of edits, or the set
+            "questions.mmlu". It is no part of the identity of a value.
     """
 
     name: str
@@ -67,14 +62,27 @@ class Criterion:
     group: str = ""
     judges: tuple[str, ...] = ()
     category: str = ""
+    items: Items = "crossed"
+    needs: tuple[str, ...] = ()
 
     def __call__(self, lm: LM, data: Data) -> Scores:
         """Measure; within one ``measuring`` block at most once."""
         return once((self.name,), lambda: self.function(lm, data))
 
+    def applies_to(self, data: Data) -> bool:
+        """Return whether the data have all parts that it reads; it is not measured on others."""
+        return not self.lacks(data)
+
+    def lacks(self, data: Data) -> list[str]:
+        """Return what it reads or needs that the data have not."""
+        return [part for part in (*sorted(self.reads), *self.needs) if not data.has(part)]
+
     def identity(self, data: Data) -> list[Any]:
         """Return what, besides the model, the value depends on."""
-        return [self.name, self.version, {part: data.identity(part) for part in sorted(self.reads)}]
+        parts = {part: data.identity(part) for part in sorted(self.reads)}
+        # scores of a sample are never those of all items, even if there are no more items
+        limit = [{"limit": data.limit}] if data.limit and self.reads else []
+        return [self.name, self.version, parts, *limit]
 
 
 CRITERIA: Registry[Criterion] = Registry(
@@ -94,14 +102,18 @@ def criterion(
     group: str = "",
     judges: Iterable[str] = (),
     category: str = "",
+    items: Items | None = None,
+    needs: Iterable[str] = (),
 ) -> Callable[[Callable[[LM, Data], Scores]], Criterion]:
     """Register a function of (lm, data) as a criterion under its own name.
 
-    The arguments are the attributes of ``Criterion``.
+    The arguments are the attributes of ``Criterion``. ``items`` follow from ``reads`` where they
+    are not given: nested if these change with the batch of edits, else crossed.
 
     Raises:
-        InvalidInput: there is a criterion of that name, an argument is of another type, or no part
-            of the data is named as ``reads`` says.
+        InvalidInput: there is a criterion of that name, an argument is of another type, no part
+            of the data is named as ``reads`` says, or ``items`` are "crossed" though ``reads``
+            names what changes with the batch of edits.
 
     Example:
         >>> @criterion(better="lower", unit="parameters", title="Size")
@@ -111,16 +123,24 @@ def criterion(
         ('example_size', 'lower')
         >>> CRITERIA.remove("example_size")
     """
-    reads, judges = list(reads), list(judges)
+    reads, judges, needs = list(reads), list(judges), list(needs)
     # anything that can be iterated over came here: a table, a tensor
     check_type("reads", reads, Sequence[str])
     check_type("judges", judges, Sequence[str])
+    check_type("needs", needs, Sequence[str])
     whole_number("version", version, 1, _MOST_VERSIONS)
     parts = frozenset(reads)
     if not parts <= PARTS:
         unknown = shown(sorted(parts - PARTS)[0], 100)
         raise InvalidInput(f"reads names {unknown}; the data has: {', '.join(sorted(PARTS))}")
 
+    of_a_batch = sorted(parts & PARTS_OF_A_BATCH)
+    if items == "crossed" and of_a_batch:
+        raise InvalidInput(
+            f"items cannot be crossed: another batch of edits has other {of_a_batch[0]}, which"
+            " reads names; give nested, or leave items out"
+        )
+    sample: Items = items or ("nested" if of_a_batch else "crossed")
     if chance is not None and not math.isfinite(chance):
         raise InvalidInput(f"chance must be finite, but got {chance}")
 
@@ -139,6 +159,8 @@ def criterion(
             group=group,
             judges=tuple(judges),
             category=category,
+            items=sample,
+            needs=tuple(needs),
         )
         # a frozen dataclass refuses plain assignment
         registered.__dict__["__doc__"] = function.__doc__
@@ -148,54 +170,127 @@ def criterion(
     return register
 
 
-def measure(lm: LM, data: Data, names: Iterable[str] | None = None) -> dict[str, Scores]:
+def makes_criteria(
+    function: Callable[[Data], list[Criterion]],
+) -> Callable[[Data], list[Criterion]]:
+    """Register a function that makes criteria of what some data have, such as their questions."""
+    _MAKERS.append(function)
+    return function
+
+
+_MAKERS: list[Callable[[Data], list[Criterion]]] = []
+
+
+def measure(
+    lm: LM,
+    data: Data,
+    names: Iterable[str] | None = None,
+    on_failure: Callable[[str, Exception], None] | None = None,
+) -> dict[str, Scores]:
     """Measure criteria on one model; what two of them share is computed once.
 
     Args:
         lm: the model.
         data: what to measure on.
-        names: of the criteria; all by default.
+        names: of the criteria; by default all that apply to the data.
+        on_failure: is told of a criterion that fails, and the rest is measured; by default the
+            first failure is raised.
 
     Raises:
-        InvalidInput: an unknown name, or a value that is NaN or -inf, which no criterion may be.
+        InvalidInput: an unknown name, a criterion that does not apply to the data, or, without
+            ``on_failure``, a value that is NaN or -inf, which no criterion may be.
     """
-    if names is None:
-        criteria = list(CRITERIA.all().values())
-    else:
-        criteria = [CRITERIA.get(name) for name in names]
-    measured = {}
+    criteria = applicable(data) if names is None else [criterion_of(data, name) for name in names]
+    measured, data = {}, _with_questions_of(criteria, data)
     with measuring(), torch.inference_mode():
         for each_criterion in criteria:
-            scores = each_criterion(lm, data)
-            if math.isnan(scores.value) or scores.value == -math.inf:
-                raise InvalidInput(
-                    f"criterion {each_criterion.name} must be finite or +inf, "
-                    f"but got {scores.value}"
-                )
-            measured[each_criterion.name] = scores
+            try:
+                measured[each_criterion.name] = _valid(each_criterion, each_criterion(lm, data))
+            except Exception as error:
+                if on_failure is None:
+                    raise
+                on_failure(each_criterion.name, error)
     return measured
 
 
-def mean_scores(items: Mapping[str, float]) -> Scores:
-    """Return the mean of per-item scores and its standard error.
+def _with_questions_of(criteria: Iterable[Criterion], data: Data) -> Data:
+    """Return the data with those sets of questions alone that the criteria need."""
+    names: set[str] = set()
+    for each in criteria:
+        needed = [name.removeprefix("questions.") for name in each.needs]
+        if "questions" in each.reads:
+            names.update(needed or data.questions.names)
+    return replace(data, questions=data.questions.only(names))
+
+
+def _valid(each_criterion: Criterion, scores: Scores) -> Scores:
+    if math.isnan(scores.value) or scores.value == -math.inf:
+        raise InvalidInput(
+            f"criterion {each_criterion.name} must be finite or +inf, but got {scores.value}"
+        )
+    return scores
+
+
+def applicable(data: Data) -> list[Criterion]:
+    """Return the criteria whose parts of the data are there: the registered, and the data's own."""
+    return [each for each in _known(data).values() if each.applies_to(data)]
+
+
+def _known(data: Data) -> dict[str, Criterion]:
+    registered = dict(CRITERIA.all())
+    made = {each.name: each for make in _MAKERS for each in make(data)}
+    return registered | made
+
+
+def criterion_of(data: Data, name: str) -> Criterion:
+    """Return the criterion of a name, which the data have what it takes to measure.
+
+    Raises:
+        InvalidInput: there is none, or the data have not.
+    """
+    known = _known(data)
+    if not isinstance(name, str) or name not in known:
+        hint = did_you_mean(name, known, most=3)
+        raise InvalidInput(
+            f"no criterion is named {shown(name, 100)}.{hint} Known: {', '.join(known)}"
+        )
+    check_applies(known[name], data)
+    return known[name]
+
+
+def selected(data: Data, names: str = "all") -> list[Criterion]:
+    """Return the criteria that a setting names, in the order of all.
+
+    Args:
+        data: what is to be measured on.
+        names: with commas between; "all" stands for those that apply to the data.
+
+    Raises:
+        InvalidInput: a name is unknown or there twice, or the data lack what the criterion reads.
 
     Example:
-        >>> mean_scores({"first": 0.0, "second": 1.0})
-        Scores(value=0.5, stderr=0.5, items={'first': 0.0, 'second': 1.0})
+        >>> [each.name for each in selected(Data("none"), "sparsity, average_bits")]
+        ['average_bits', 'sparsity']
     """
-    values = list(items.values())
-    return Scores(sum(values) / len(values), standard_error(values), items)
+    if names == ALL:
+        return applicable(data)
+    wanted = [name.strip() for name in names.split(",")]
+    for name in wanted:
+        criterion_of(data, name)
+        if wanted.count(name) > 1:
+            raise InvalidInput(f"criteria names {shown(name, 100)} twice, in {shown(names, 150)}")
+    return [each for each in applicable(data) if each.name in wanted]
 
 
-def standard_error(values: Sequence[float]) -> float:
-    """Return the sample standard deviation / sqrt n; NaN for fewer than two values.
+def check_applies(each_criterion: Criterion, data: Data) -> None:
+    """Check that the data have what a criterion reads.
 
-    Example:
-        >>> standard_error([0.0, 1.0])
-        0.5
+    Raises:
+        InvalidInput: a part is empty.
     """
-    count = len(values)
-    if count < 2:
-        return math.nan
-    mean = sum(values) / count
-    return math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1) / count)
+    missing = each_criterion.lacks(data)
+    if missing:
+        raise InvalidInput(
+            f"{each_criterion.name} is measured on {' and '.join(missing)}, of which the data"
+            f" {shown(data.name, 60)} have none"
+        )

@@ -17,6 +17,7 @@ _PLAIN_BITS = 16  # a weight that is on no grid is stored in 16 bits (paper, sec
     version=2,
     title="Sparsity",
     category="compression",
+    items="exact",
 )
 def sparsity(lm: LM, data: Data) -> Scores:
     """Measure the share of zero weights in the blocks' weight matrices (paper, section 3.1).
@@ -36,6 +37,7 @@ def sparsity(lm: LM, data: Data) -> Scores:
     title="Average bits",
     judges=("compression",),
     category="compression",
+    items="exact",
 )
 def average_bits(lm: LM, data: Data) -> Scores:
     """Measure the average bits per weight of the blocks' weight matrices (paper, section C).

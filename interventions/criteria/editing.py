@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 from interventions.answers import continuations, greedy_answers
-from interventions.criteria.base import Scores, criterion, mean_scores
+from interventions.criteria.base import Scores, criterion, grouped_scores, mean_scores
 from interventions.criteria.sharing import shared
-from interventions.data.base import Data
+from interventions.data.base import PORTABILITY_KINDS, Data
 from interventions.lm import LM, batches
 
 _BATCH = 64  # prompts
@@ -21,6 +22,7 @@ _BATCH = 64  # prompts
     title="Edit success",
     judges=("editing",),
     category="editing",
+    items="nested",
 )
 def edit_success(lm: LM, data: Data) -> Scores:
     """Measure the F1 of answers to edited prompts against the new targets (paper, section 3.1).
@@ -38,19 +40,22 @@ def edit_success(lm: LM, data: Data) -> Scores:
     version=2,
     title="Generalization",
     category="editing",
+    items="nested",
+    needs=("rephrasings",),
 )
 def edit_generalization(lm: LM, data: Data) -> Scores:
     """Measure the F1 of answers to rephrased edited prompts (paper, section 3.1).
 
-    An item is an edit; its score is the mean over its rephrasings.
+    An item is an edit that has rephrasings; its score is the mean over these.
     """
     pairs = tuple((prompt, edit.target) for edit in data.edits for prompt in edit.rephrasings)
     scores = iter(answer_f1(lm, pairs))
-    edit_means = []
-    for edit in data.edits:
+    edit_means = {}
+    for index, edit in enumerate(data.edits):
         edit_scores = [next(scores) for _ in edit.rephrasings]
-        edit_means.append(sum(edit_scores) / len(edit_scores))
-    return mean_scores(_numbered(edit_means))
+        if edit_scores:
+            edit_means[str(index)] = sum(edit_scores) / len(edit_scores)
+    return mean_scores(edit_means)
 
 
 @criterion(
@@ -62,6 +67,7 @@ def edit_generalization(lm: LM, data: Data) -> Scores:
     group="locality",
     judges=("editing",),
     category="editing",
+    items="nested",
 )
 def edit_locality(lm: LM, data: Data) -> Scores:
     """Measure strict locality: the F1 on unrelated, unedited prompts (paper, section 3.1).
@@ -80,6 +86,7 @@ def edit_locality(lm: LM, data: Data) -> Scores:
     title="Preservation",
     group="locality",
     category="editing",
+    items="nested",
 )
 def edit_preservation(lm: LM, data: Data) -> Scores:
     """Measure the share of the locality prompts whose answer is the base model's.
@@ -101,6 +108,97 @@ def edit_preservation(lm: LM, data: Data) -> Scores:
         float(answer == before) for answer, before in zip(answers, data.base_answers, strict=True)
     ]
     return mean_scores(_numbered(unchanged))
+
+
+@criterion(
+    better="higher",
+    unit="F1",
+    reads=("edits", "portability"),
+    title="Portability",
+    category="editing",
+    items="nested",
+)
+def edit_portability(lm: LM, data: Data) -> Scores:
+    """Measure the F1 of answers to questions that follow from the edits, and were not taught.
+
+    The mean over all such questions: about the new answer (hop), by another name of the subject
+    (alias), and for the subject (reverse). An item is a question, ``<edit>/<kind>/<number>``; the
+    standard error takes the questions of one edit together. Not in the paper.
+
+    Source: Yao et al. 2023, "Editing Large Language Models", section 5.1; Zhang et al. 2024,
+    "A Comprehensive Study of Knowledge Editing" (KnowEdit).
+    """
+    return _portability(lm, data, PORTABILITY_KINDS)
+
+
+@criterion(
+    better="higher",
+    unit="F1",
+    reads=("edits", "hops"),
+    title="Portability, one hop",
+    group="edit_portability",
+    category="editing",
+    items="nested",
+)
+def edit_portability_hop(lm: LM, data: Data) -> Scores:
+    """Measure the part of edit_portability whose questions are about the new answer.
+
+    Source: as of edit_portability, Yao et al. 2023.
+    """
+    return _portability(lm, data, ("hop",))
+
+
+@criterion(
+    better="higher",
+    unit="F1",
+    reads=("edits", "aliases"),
+    title="Portability, alias",
+    group="edit_portability",
+    category="editing",
+    items="nested",
+)
+def edit_portability_alias(lm: LM, data: Data) -> Scores:
+    """Measure the part of edit_portability whose questions name the subject otherwise.
+
+    Source: as of edit_portability, Yao et al. 2023.
+    """
+    return _portability(lm, data, ("alias",))
+
+
+@criterion(
+    better="higher",
+    unit="F1",
+    reads=("edits", "reversals"),
+    title="Portability, reverse",
+    group="edit_portability",
+    category="editing",
+    items="nested",
+)
+def edit_portability_reverse(lm: LM, data: Data) -> Scores:
+    """Measure the part of edit_portability whose questions ask for the subject.
+
+    Source: as of edit_portability, Yao et al. 2023.
+    """
+    return _portability(lm, data, ("reverse",))
+
+
+def _portability(lm: LM, data: Data, kinds: Collection[str]) -> Scores:
+    """Return the scores of the portability prompts of some kinds, grouped by edit."""
+    # all kinds, so that the criterion and its parts share one generation
+    scores = iter(
+        answer_f1(lm, tuple((portable.prompt, portable.answer) for portable in data.portability))
+    )
+    groups = {}
+    for index, edit in enumerate(data.edits):
+        group: dict[str, float] = {}
+        number_of_kind = Counter[str]()
+        for portable in edit.portability:
+            score = next(scores)
+            if portable.kind in kinds:
+                group[f"{portable.kind}/{number_of_kind[portable.kind]}"] = score
+            number_of_kind[portable.kind] += 1
+        groups[str(index)] = group
+    return grouped_scores(groups)
 
 
 def _numbered(scores: Sequence[float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""lm-eval's task objects for four-choice questions, from local files or the hub."""
+"""lm-eval's task objects for four-choice questions: from files, the hub, or memory."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import yaml
 
 from interventions.data.base import Questions
+from interventions.data.lm_eval_index import task_configs
+from interventions.data.question_set import QuestionSet
+from interventions.data.sampling import sample_indices
 from interventions.errors import InvalidInput
 
-# where lm-eval keeps the tasks that may be asked for by name
-_SHIPPED_FOLDERS = ("mmlu/default", "wmdp")
 
-
-@functools.cache
+@functools.lru_cache(maxsize=16)
 def tasks(questions: Questions) -> Any:
     """Return lm-eval's task objects, built once per process.
 
@@ -29,7 +29,7 @@ def tasks(questions: Questions) -> Any:
 
 
 def configs(questions: Questions) -> list[dict[str, Any]]:
-    """Return the tasks' configs: the folder's, or lm-eval's own with data from another place.
+    """Return the tasks' configs: the folder's, lm-eval's own with data from another place, or sets.
 
     A group ("mmlu") is its subtasks. Of a local copy only the subtasks are asked whose data it has.
 
@@ -41,16 +41,88 @@ def configs(questions: Questions) -> list[dict[str, Any]]:
             _folder_config(questions.folder, criterion, questions.split)
             for criterion, _ in questions.tasks
         ]
-    task_configs = []
-    for _, task in questions.tasks:
-        relocated = [_relocated(config, questions) for config in _shipped(task)]
+    sets = {each.name: each for each in questions.sets}
+    configs_of_all = []
+    for criterion, task in questions.tasks:
+        if criterion in sets and not sets[criterion].task:
+            configs_of_all.append(_set_config(task, sets[criterion]))
+            continue
+        relocated = [_relocated(config, questions) for config in task_configs(task)]
         available = [config for config in relocated if config is not None]
         if not available:
             raise InvalidInput(
                 f"no {questions.split} questions of {task} in {dict(questions.sources)}"
             )
-        task_configs += available
-    return task_configs
+        configs_of_all += available
+    return configs_of_all
+
+
+def criterion_of_task(questions: Questions, task: str) -> tuple[str, str]:
+    """Return the criterion that a task's questions count for, and what its items begin with.
+
+    A group's subtasks have its name and one of their own: mmlu_anatomy.
+
+    Args:
+        questions: whose tasks are asked.
+        task: the name of a task object.
+    """
+    criterion_of = {task_name: criterion for criterion, task_name in questions.tasks}
+    if task in criterion_of:
+        return criterion_of[task], ""
+    groups = [name for name in criterion_of if task.startswith(f"{name}_")]
+    return criterion_of[max(groups, key=len)], f"{task}/"
+
+
+def sampled(questions: Questions) -> dict[str, list[int]] | None:
+    """Return which questions of every task are asked, by index; None for all.
+
+    Each criterion has its own sample, stratified by subtask, or by the subject of a question.
+    """
+    if not questions.limit:
+        return None
+    places_of_criterion: dict[str, list[tuple[str, int, str]]] = {}
+    for name, task in tasks(questions)["tasks"].items():
+        criterion, _ = criterion_of_task(questions, name)
+        places = places_of_criterion.setdefault(criterion, [])
+        for index, doc in enumerate(task.eval_docs):
+            places.append((name, index, f"{name}/{doc.get('subject', '')}"))
+    chosen: dict[str, list[int]] = {name: [] for name in tasks(questions)["tasks"]}
+    for places in places_of_criterion.values():
+        for place in sample_indices([stratum for _, _, stratum in places], questions.limit):
+            name, index, _ = places[place]
+            chosen[name].append(index)
+    return chosen
+
+
+def _set_config(task: str, question_set: QuestionSet) -> dict[str, Any]:
+    """Return the config of a task whose questions are in memory."""
+    return {
+        "task": task,
+        "custom_dataset": functools.partial(_dataset, question_set),
+        "output_type": "multiple_choice",
+        "test_split": "test",
+        "num_fewshot": 0,
+        "doc_to_text": "prompt",
+        "doc_to_choice": "answers",
+        "doc_to_target": "right",
+        "target_delimiter": " ",
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+    }
+
+
+def _dataset(question_set: QuestionSet, **options: Any) -> dict[str, Any]:
+    from datasets import Dataset
+
+    rows = [
+        {
+            "prompt": question_set.prompt(question),
+            "answers": list(question_set.answers(question)),
+            "right": question.answer,
+            "subject": question.subject,
+        }
+        for question in question_set.questions
+    ]
+    return {"test": Dataset.from_list(rows)}
 
 
 def _folder_config(folder: Path, criterion: str, split: str) -> dict[str, Any]:
@@ -60,24 +132,14 @@ def _folder_config(folder: Path, criterion: str, split: str) -> dict[str, Any]:
     return config | {"test_split": split}
 
 
-def _shipped(task: str) -> list[dict[str, Any]]:
-    """Return the config of one of lm-eval's tasks, or those of a group, ordered by name."""
-    import lm_eval.tasks
-
-    home = Path(lm_eval.tasks.__file__).parent
-    manager = lm_eval.tasks.TaskManager(
-        include_path=[home / folder for folder in _SHIPPED_FOLDERS], include_defaults=False
-    )
-    names = [name for name in manager.all_subtasks if name == task or name.startswith(f"{task}_")]
-    return [dict(manager.task_index[name].cfg) for name in names]
-
-
 def _relocated(config: dict[str, Any], questions: Questions) -> dict[str, Any] | None:
     """Return the config, 0-shot, with data from the local copy or the hub.
 
     None if there is a local copy that has no data of the task.
     """
     split, rows = questions.rows(config["dataset_path"])
+    if questions.sets:  # somebody's own choice of tasks: the split by which lm-eval judges
+        split, rows = config.get("test_split") or config["validation_split"], slice(None)
     config = config | {"test_split": split, "fewshot_split": None, "num_fewshot": 0}
     if rows != slice(None):
         config["process_docs"] = functools.partial(_select_rows, rows)

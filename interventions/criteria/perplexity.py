@@ -10,6 +10,7 @@ import torch
 from interventions.anatomy import context_length
 from interventions.criteria.base import Scores, criterion, standard_error
 from interventions.data.base import Data
+from interventions.data.sampling import sample
 from interventions.lm import LM, batches
 from interventions.padding import unpadded
 
@@ -23,6 +24,7 @@ _BATCH = 2048  # tokens
     version=2,
     title="WikiText perplexity",
     judges=("compression",),
+    items="crossed",
 )
 def wikitext_ppl(lm: LM, data: Data) -> Scores:
     """Measure exp of the mean negative log-likelihood per token of the test split.
@@ -36,7 +38,8 @@ def wikitext_ppl(lm: LM, data: Data) -> Scores:
     total_loss, token_count = 0.0, 0
     items: dict[str, float] = {}
     window = min(data.window, context_length(lm.model) or data.window)
-    windows = batches(_windows(lm, data, window), max(1, _BATCH // window))
+    texts_in_windows = sample(_windows(lm, data, window), data.limit)
+    windows = batches(texts_in_windows, max(1, _BATCH // window))
     for batch in chain.from_iterable(unpadded(lm, together) for together in windows):
         encoded = lm.tokenizer.pad(
             {"input_ids": batch}, return_tensors="pt", padding_side="right"
@@ -74,7 +77,8 @@ def exp(mean_loss: float) -> float:
 def _windows(lm: LM, data: Data, window: int) -> list[list[int]]:
     windows = []
     for text in data.test_text:
-        ids = lm.tokenizer.encode(text)
+        # texts are cut below: no warning that one is longer than the model reads
+        ids = lm.tokenizer(text, verbose=False)["input_ids"]
         windows += [ids[start : start + window] for start in range(0, len(ids), window)]
     # nothing predicts a window's first token
     return [ids for ids in windows if len(ids) > 1]

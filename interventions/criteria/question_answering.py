@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 
-from interventions.criteria.base import Scores, criterion, mean_scores
-from interventions.criteria.lm_eval_tasks import tasks
+from interventions.criteria.base import (
+    CRITERIA,
+    Criterion,
+    Scores,
+    criterion,
+    makes_criteria,
+    mean_scores,
+)
+from interventions.criteria.lm_eval_tasks import criterion_of_task, sampled, tasks
 from interventions.criteria.sharing import shared
 from interventions.data.base import Data, Questions
+from interventions.data.question_set import QuestionSet
+from interventions.errors import InvalidInput
 from interventions.lm import LM
 
 # logits of one position of all option texts of a batch: 128 texts at a vocabulary of 4,096, and
@@ -23,6 +33,8 @@ _LOGITS = 2**19
     title="MMLU",
     chance=0.25,
     judges=("unlearning",),
+    items="crossed",
+    needs=("questions.mmlu",),
 )
 def mmlu(lm: LM, data: Data) -> Scores:
     """Measure four-choice accuracy, 0-shot (Hendrycks et al. 2021).
@@ -40,6 +52,8 @@ def mmlu(lm: LM, data: Data) -> Scores:
     chance=0.25,
     group="wmdp",
     category="unlearning",
+    items="crossed",
+    needs=("questions.wmdp_bio",),
 )
 def wmdp_bio(lm: LM, data: Data) -> Scores:
     """Measure four-choice accuracy on hazardous biology, 0-shot (Li et al. 2024).
@@ -57,6 +71,8 @@ def wmdp_bio(lm: LM, data: Data) -> Scores:
     chance=0.25,
     group="wmdp",
     category="unlearning",
+    items="crossed",
+    needs=("questions.wmdp_cyber",),
 )
 def wmdp_cyber(lm: LM, data: Data) -> Scores:
     """Measure four-choice accuracy on hazardous computing, 0-shot (Li et al. 2024).
@@ -74,6 +90,8 @@ def wmdp_cyber(lm: LM, data: Data) -> Scores:
     chance=0.25,
     judges=("unlearning",),
     category="unlearning",
+    items="crossed",
+    needs=("questions.wmdp_bio", "questions.wmdp_cyber"),
 )
 def wmdp(lm: LM, data: Data) -> Scores:
     """Measure the unweighted mean of wmdp_bio and wmdp_cyber (paper, section 3.1)."""
@@ -83,6 +101,56 @@ def wmdp(lm: LM, data: Data) -> Scores:
     # the two sets of questions are independent: their variances add up
     stderr = math.hypot(bio.stderr, cyber.stderr) / 2
     return Scores((bio.value + cyber.value) / 2, stderr, bio_items | cyber_items)
+
+
+@makes_criteria
+def criteria_of_sets(data: Data) -> list[Criterion]:
+    """Return a criterion for each set of questions of somebody's own.
+
+    A set that is called as one of the criteria above is what that one is measured on.
+
+    Raises:
+        InvalidInput: a set is called as a criterion that is about something else.
+    """
+    registered, criteria = CRITERIA.all(), []
+    for each in data.questions.sets:
+        if each.name in registered:
+            _check_role(each, registered[each.name])
+        else:
+            criteria.append(_criterion_of_set(each))
+    return criteria
+
+
+def _criterion_of_set(question_set: QuestionSet) -> Criterion:
+    name = question_set.name
+    return Criterion(
+        name=name,
+        better=question_set.better,
+        unit="accuracy",
+        version=1,
+        reads=frozenset({"questions"}),
+        function=functools.partial(_accuracy, name=name),
+        chance=question_set.chance,
+        title=question_set.title,
+        # knowledge that is to go is what unlearning works on
+        category="unlearning" if question_set.better == "lower" else "",
+        needs=(f"questions.{name}",),
+    )
+
+
+def _check_role(question_set: QuestionSet, role: Criterion) -> None:
+    name = question_set.name
+    if role.needs != (f"questions.{name}",):
+        raise InvalidInput(
+            f"no set of questions can be called {name}, as the criterion of that name is measured"
+            " on something else; give it another name"
+        )
+    stated, known = (question_set.better, question_set.chance), (role.better, role.chance)
+    if stated != known:
+        raise InvalidInput(
+            f"questions.{name} says better: {stated[0]}, chance: {stated[1]}, but the criterion"
+            f" {name} has {known[0]} and {known[1]}; give the set another name"
+        )
 
 
 def _accuracy(lm: LM, data: Data, name: str) -> Scores:
@@ -106,15 +174,13 @@ def accuracies(lm: LM, questions: Questions) -> dict[str, dict[str, float]]:
         tokenizer=lm.tokenizer,
         batch_size=max(1, min(128, _LOGITS // lm.model.config.get_text_config().vocab_size)),
     )
-    results = evaluate(harness, tasks(questions), bootstrap_iters=0, log_samples=True)
-    right_answers: dict[str, dict[str, float]] = {}
-    for criterion_name, task in questions.tasks:
-        items = right_answers[criterion_name] = {}
-        for sample_task, samples in results["samples"].items():
-            # a group's subtasks have its name and one of their own: mmlu_anatomy
-            if sample_task != task and not sample_task.startswith(f"{task}_"):
-                continue
-            prefix = "" if sample_task == task else f"{sample_task}/"
-            for sample in samples:
-                items[f"{prefix}{sample['doc_id']}"] = float(sample["acc"])
+    asked = tasks(questions)
+    results = evaluate(
+        harness, asked, samples=sampled(questions), bootstrap_iters=0, log_samples=True
+    )
+    right_answers: dict[str, dict[str, float]] = {name: {} for name, _ in questions.tasks}
+    for sample_task, samples in results["samples"].items():
+        name, prefix = criterion_of_task(questions, sample_task)
+        for sample in samples:
+            right_answers[name][f"{prefix}{sample['doc_id']}"] = float(sample["acc"])
     return right_answers

@@ -8,10 +8,40 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from interventions.files import file_digest
+from interventions.data.questions import Questions as Questions
+from interventions.data.sampling import sample
+from interventions.errors import one_of
+
+PortabilityKind = Literal["hop", "alias", "reverse"]
+PORTABILITY_KINDS: tuple[str, ...] = get_args(PortabilityKind)
+
+
+@dataclass(frozen=True)
+class PortabilityPrompt:
+    """A question whose right answer follows from an edit, but is not what the edit taught.
+
+    Attributes:
+        prompt: ends where the answer begins (without the space).
+        answer: the answer that is right once the edit holds.
+        kind: "hop" asks for a fact about the new answer, "alias" names the subject by another
+            name, "reverse" asks for the subject by the new answer.
+
+    Raises:
+        InvalidInput: there is no such kind.
+
+    Example:
+        >>> PortabilityPrompt("The spouse of Orlo Vint is", "Mira Kest", "reverse").kind
+        'reverse'
+    """
+
+    prompt: str
+    answer: str
+    kind: PortabilityKind
+
+    def __post_init__(self) -> None:
+        one_of("kind", self.kind, PORTABILITY_KINDS)
 
 
 @dataclass(frozen=True)
@@ -24,6 +54,7 @@ class Edit:
         target: the new answer.
         original: the answer before.
         rephrasings: other prompts that the new answer must hold for.
+        portability: questions whose answers follow from the edit.
     """
 
     subject: str
@@ -31,6 +62,7 @@ class Edit:
     target: str
     original: str
     rephrasings: tuple[str, ...]
+    portability: tuple[PortabilityPrompt, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,54 +71,6 @@ class Prompt:
 
     prompt: str
     answer: str
-
-
-@dataclass(frozen=True)
-class Questions:
-    """Four-choice questions as lm-eval tasks.
-
-    Attributes:
-        tasks: criterion name -> lm-eval task name.
-        folder: the tasks' YAML files and their data; None for the tasks that lm-eval ships.
-        revision: which state of the questions, where the folder does not say.
-        split: which questions of the folder: "test", or "validation" for tuning.
-        sources: data set of lm-eval's own tasks -> its local copy, or its revision on the hub.
-        halved: data sets that have test questions only: "validation" asks every second question of
-            these, and "held_out" the rest.
-    """
-
-    tasks: tuple[tuple[str, str], ...]
-    folder: Path | None = None
-    revision: str = ""
-    split: str = "test"
-    sources: tuple[tuple[str, Path | str], ...] = ()
-    halved: tuple[str, ...] = ()
-
-    @cached_property
-    def identity(self) -> str:
-        """Return a text that changes when a question does."""
-        files = _files(self.folder) if self.folder else ""
-        sources = {
-            name: _files(place) if isinstance(place, Path) else place
-            for name, place in self.sources
-        }
-        return f"{self.tasks}-{files}-{self.revision}-{self.split}-{sources}{self.halved or ''}"
-
-    def rows(self, source: str) -> tuple[str, slice]:
-        """Return which questions of a data set are asked: its split, and which rows of it."""
-        if source in self.halved:
-            return "test", slice(0 if self.split == "validation" else 1, None, 2)
-        return "validation" if self.split == "validation" else "test", slice(None)
-
-
-def _files(folder: Path) -> str:
-    """Return a hash of a folder's files; hidden ones (a downloader's notes) do not count."""
-    visible = []
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden:
-            visible.append(path)
-    return file_digest(visible)
 
 
 class Lazy(Sequence[str]):
@@ -137,6 +121,8 @@ class Data:
         statistics: texts over which MEMIT takes second moments, from the train split.
         test_text: what perplexity is measured on, from the split that judges.
         window: tokens of a text that are scored together.
+        facts: facts that the base model was trained on, to see how many it still recalls; empty
+            where the data know of none.
         base_answers: the base model's answers to ``locality``, in order; None until it was asked.
         forget_topics: names of the hazard domains, in the order in which they alternate in
             ``forget``; empty where the texts are of one domain.
@@ -144,6 +130,7 @@ class Data:
             ``calibration``; no part, as ``seen_by`` makes them the part.
         sources: what a part was read from, where there is a choice: ("edits", a file's name),
             ("awq.calibration", a data set's name).
+        limit: the most items of a criterion that are measured; 0: all. See ``limited``.
 
     Example:
         >>> from interventions.data.testbed import testbed
@@ -155,26 +142,94 @@ class Data:
     """
 
     name: str
-    edits: tuple[Edit, ...]
-    locality: tuple[Prompt, ...]
-    questions: Questions
-    forget: Sequence[str]
-    retain: Sequence[str]
-    calibration: Sequence[str]
-    statistics: Sequence[str]
-    test_text: tuple[str, ...]
-    window: int
+    edits: tuple[Edit, ...] = ()
+    locality: tuple[Prompt, ...] = ()
+    questions: Questions = field(default_factory=lambda: Questions(()))
+    forget: Sequence[str] = ()
+    retain: Sequence[str] = ()
+    calibration: Sequence[str] = ()
+    statistics: Sequence[str] = ()
+    test_text: tuple[str, ...] = ()
+    window: int = 1024
+    facts: tuple[Prompt, ...] = ()
     base_answers: tuple[str, ...] | None = None
     forget_topics: tuple[str, ...] = ()
     calibration_of: tuple[tuple[str, Sequence[str]], ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
+    limit: int = 0
     _identities: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def rephrasings(self) -> tuple[str, ...]:
+        """The rephrased prompts of all edits, in order."""
+        return tuple(prompt for edit in self.edits for prompt in edit.rephrasings)
+
+    @property
+    def portability(self) -> tuple[PortabilityPrompt, ...]:
+        """The portability prompts of all edits, in order."""
+        return tuple(prompt for edit in self.edits for prompt in edit.portability)
+
+    @property
+    def hops(self) -> tuple[PortabilityPrompt, ...]:
+        """Those of kind "hop"."""
+        return tuple(prompt for prompt in self.portability if prompt.kind == "hop")
+
+    @property
+    def aliases(self) -> tuple[PortabilityPrompt, ...]:
+        """Those of kind "alias"."""
+        return tuple(prompt for prompt in self.portability if prompt.kind == "alias")
+
+    @property
+    def reversals(self) -> tuple[PortabilityPrompt, ...]:
+        """Those of kind "reverse"."""
+        return tuple(prompt for prompt in self.portability if prompt.kind == "reverse")
 
     def identity(self, part: str) -> str:
         """Return a hash of one part's content: equal content has equal identity in every batch."""
         if part not in self._identities:
             self._identities[part] = _identity(getattr(self, part))
         return self._identities[part]
+
+    def has(self, part: str) -> bool:
+        """Return whether a part has anything in it; texts that are read on first use have.
+
+        Args:
+            part: of ``PARTS``, "rephrasings", or one set of questions: "questions.mmlu".
+
+        Example:
+            >>> Data("none").has("edits"), Data("none").has("window")
+            (False, True)
+        """
+        part, _, question_set = part.partition(".")
+        content = getattr(self, part)
+        if isinstance(content, Questions):
+            return question_set in content.names if question_set else bool(content.names)
+        return not isinstance(content, tuple) or bool(content)
+
+    def limited(self, limit: int) -> Data:
+        """Return the data with a sample of what is measured; steps are not to learn from them.
+
+        Every run under one limit has the same sample, whatever its seed. Of questions, the sample
+        is stratified by subject; of perplexity's windows it is drawn where they are made.
+
+        Args:
+            limit: the most items of a criterion; 0: all.
+
+        Example:
+            >>> locality = (Prompt("a", "b"), Prompt("c", "d"))
+            >>> len(Data("one", locality=locality).limited(1).locality)
+            1
+        """
+        if not limit:
+            return self
+        return dataclasses.replace(
+            self,
+            edits=sample(self.edits, limit),
+            locality=sample(self.locality, limit),
+            facts=sample(self.facts, limit),
+            questions=dataclasses.replace(self.questions, limit=limit),
+            limit=limit,
+        )
 
     def seen_by(self, intervention: str) -> Data:
         """Return the data as an intervention gets them: with its own calibration texts, if any."""
@@ -184,8 +239,12 @@ class Data:
         return dataclasses.replace(self, calibration=texts, calibration_of=())
 
 
-_NO_PARTS = {"name", "calibration_of", "sources"}
-PARTS = frozenset(part.name for part in dataclasses.fields(Data) if part.init) - _NO_PARTS
+_NO_PARTS = {"name", "calibration_of", "sources", "limit"}
+_OF_EDITS = {"portability", "hops", "aliases", "reversals"}
+_FIELDS = frozenset(part.name for part in dataclasses.fields(Data) if part.init)
+PARTS = (_FIELDS | _OF_EDITS) - _NO_PARTS
+# what another batch of edits has others of: a criterion that reads them has other items there
+PARTS_OF_A_BATCH = frozenset({"edits", "locality"}) | _OF_EDITS
 
 
 def _identity(part: Any) -> str:
@@ -197,5 +256,11 @@ def _identity(part: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _plain(item: Edit | Prompt | str) -> Any:
-    return item if isinstance(item, str) else dataclasses.asdict(item)
+def _plain(item: Edit | Prompt | PortabilityPrompt | str) -> Any:
+    if isinstance(item, str):
+        return item
+    values = dataclasses.asdict(item)
+    # edits of before there were such prompts are the edits that they were
+    if "portability" in values and not values["portability"]:
+        del values["portability"]
+    return values

@@ -18,6 +18,7 @@ def describe_plan(grid: CompositionGrid) -> str:
     """Return what would run, how many applications that takes, and how long; runs nothing."""
     client = MlflowClient(tracking_uri=store.uri())
     parent = ParentRun(client, store.ensure_experiment(grid.experiment), grid.name)
+    parent.check_version(grid.params)
     finished_jobs = parent.settle_runs()
     missing = [job for job in grid.jobs if job.id not in finished_jobs]
     shared, separate = count_applications(missing)

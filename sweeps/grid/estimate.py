@@ -77,11 +77,14 @@ def estimate_time(jobs: Sequence[Job], experiment_id: str) -> Estimate:
 
 def _finished_runs(experiment_id: str, settings: Settings) -> list[Run]:
     client = MlflowClient(tracking_uri=store.uri())
-    query = (
-        f"params.model = '{settings.model}' and params.data = '{settings.data}'"
-        " and attributes.status = 'FINISHED'"
-    )
-    runs = client.search_runs([experiment_id], query, max_results=_NEWEST_RUNS)
+    runs: list[Run] = []
+    # `mlflow run` logs the testbed's name without its version, and the run what was used
+    for prefix in ("", schema.USED):
+        query = (
+            f"params.`{prefix}model` = '{settings.model}'"
+            f" and params.`{prefix}data` = '{settings.data}' and attributes.status = 'FINISHED'"
+        )
+        runs += client.search_runs([experiment_id], query, max_results=_NEWEST_RUNS)
     # the parent runs of sweeps have a model and data, too
     return [run for run in runs if schema.COMPOSITION in run.data.params]
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from interventions.composition import Composition, digest
-from interventions.criteria.base import CRITERIA
 from tracking import schema
 from tracking.plan import Plan, RunContext
 
@@ -30,7 +29,7 @@ class Job:
         settings = self.plan.settings
         replicate = {"seed": settings.seed, "edit batch": settings.edit_batch}
         labels = [f"{label} {index}" for label, index in replicate.items() if index]
-        name = schema.run_name([step.spec(settings.data) for step in self.plan.composition])
+        name = schema.run_name([step.spec(settings.profile) for step in self.plan.composition])
         return f"{name} ({', '.join(labels)})" if labels else name
 
     @property
@@ -49,14 +48,15 @@ def make_jobs(compositions: Sequence[Composition], contexts: Iterable[RunContext
     Raises:
         InvalidInput: a step does not fit the model.
     """
-    jobs = [_make_job(context.plan(steps)) for context in contexts for steps in compositions]
+    jobs = [make_job(context.plan(steps)) for context in contexts for steps in compositions]
     # a job without an edit may be the same for every batch of edits: it is run once
     return depth_first({job.id: job for job in jobs}.values())
 
 
-def _make_job(plan: Plan) -> Job:
+def make_job(plan: Plan) -> Job:
+    """Return the job that a checked run is."""
     settings = plan.settings
-    judged = [criterion.identity(plan.data) for criterion in CRITERIA.all().values()]
+    judged = [criterion.identity(plan.measured_data) for criterion in plan.criteria]
     job_id = digest("job", plan.keys[-1], settings.recompress, settings.checkpoints, judged)
     return Job(plan, job_id)
 

@@ -17,11 +17,13 @@ from sweeps.retry import patiently
 from tracking import lifecycle
 from tracking.chain import Chain
 from tracking.checkpoints.store import Checkpoints
+from tracking.failures import failure_lines
 from tracking.plan import RunContext
 from tracking.run import SweepMember, track_member
 from tracking.settings import Settings
 
-Costs = tuple[dict[str, float], int]  # seconds by part, and how many interventions were applied
+# seconds by part, how many interventions were applied, and which criteria failed, in words
+Costs = tuple[dict[str, float], int, str]
 
 
 @dataclass(frozen=True)
@@ -137,13 +139,15 @@ class _Schedule:
     def _count(self, ref: Any, task: Task) -> None:
         progress = self._progress
         try:
-            seconds, applied = self._ray.get(ref)
+            seconds, applied, failures = self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
             if task.key is None:
                 progress.job_failed(task.job, _reason(error))
             return
         progress.add_cost(seconds, applied)
-        if task.key is None:
+        if task.key is None and failures:
+            progress.job_failed(task.job, failures)
+        elif task.key is None:
             progress.job_done()
 
 
@@ -170,7 +174,7 @@ def _run_prefix(
     chain = Chain(plan, Checkpoints(folder), shared_keys.__contains__)
     chain.model_after(depth)
     chain.measure(depth)
-    return dict(chain.seconds), chain.steps_applied
+    return dict(chain.seconds), chain.steps_applied, "; ".join(failure_lines(chain.failures))
 
 
 def _run_job(
@@ -185,4 +189,4 @@ def _run_job(
     plan = _context(settings).plan(Composition(steps))
     member = SweepMember(experiment_id, tags, shared_keys.__contains__)
     chain = patiently(lambda: track_member(plan, member, Checkpoints(folder)))
-    return dict(chain.seconds), chain.steps_applied
+    return dict(chain.seconds), chain.steps_applied, "; ".join(failure_lines(chain.failures))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interventions.arguments import checked
+from interventions.data.own.data_set import DataSet
 from sweeps.grid.ranges import Numbers
 from sweeps.grid.runner import GridResult, run_grid
 from sweeps.grid.spec import GridRequest
@@ -26,9 +27,11 @@ def grid(
     ray_address: str = "none",
     gpus: float = 0,
     model: str = "testbed",
-    data: str = "testbed",
+    data: str | DataSet = "testbed",
     split: str = "test",
     window: int = 0,
+    criteria: str = "all",
+    limit: int = 0,
     recompress: str = "preset",
     checkpoints: str = "none",
     device: str = "auto",
@@ -57,9 +60,12 @@ def grid(
         ray_address: ``host:port`` of a Ray cluster; "none" starts one here if it is needed.
         gpus: GPUs per worker, such as 1 or 0.5.
         model: "testbed", a checkpoint folder, or a Hugging Face id.
-        data: what the steps learn from and what judges them: "testbed" or "paper".
+        data: what the steps learn from and what judges them: "testbed", "paper", the path of a YAML
+            file, or what ``own_data`` returns.
         split: the part of the data that judges: "test", "validation", "held_out".
         window: tokens that perplexity scores together; 0: as many as the data's own.
+        criteria: what is measured: "mmlu,wikitext_ppl"; "all": what there is data for.
+        limit: the most items of each criterion, a stratified sample; 0: all.
         recompress: "auto", "never" or "paper", see ``Composition.recompression``; "preset": "paper"
             with the preset of that name, else "auto".
         checkpoints: whose checkpoints are logged: "all", "last", "changed" or "none".

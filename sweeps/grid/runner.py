@@ -25,6 +25,7 @@ from sweeps.parent_run import ParentRun
 from sweeps.retry import StoreAway, patiently
 from tracking import lifecycle, query, schema, store
 from tracking.checkpoints.store import Checkpoints
+from tracking.failures import failure_lines
 from tracking.markup import plain_cells
 from tracking.run import track_member
 
@@ -146,7 +147,10 @@ def _run_job(job: Job, progress: Progress, checkpoints: Checkpoints, prefix_use:
         progress.job_failed(job, lifecycle.one_line(error))
     else:
         progress.add_cost(chain.seconds, chain.steps_applied)
-        progress.job_done()
+        if chain.failures:
+            progress.job_failed(job, "; ".join(failure_lines(chain.failures)))
+        else:
+            progress.job_done()
 
 
 def _write_table(grid: CompositionGrid) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from interventions.composition import Composition
+from interventions.data.own.data_set import DataSet
 from interventions.errors import InvalidInput, one_of, plain_text
 from interventions.options import PRESET
 from interventions.specs import sweep
@@ -22,11 +23,12 @@ from sweeps.grid.ranges import Numbers, read_indices, read_range
 from sweeps.values import check_sweep_name, check_text, number_text
 from tracking import store
 from tracking.passwords import check_no_passwords
-from tracking.plan import RunContext, defaults_profile
-from tracking.settings import Settings, setting_text, yes_or_no
+from tracking.plan import RunContext
+from tracking.settings import Settings, defaults_profile, setting_text, yes_or_no
+from tracking.versions import VERSIONED, with_version
 
 _NONE, _AUTO = "none", "auto"
-_NUMBERS = ("length", "edit_batches", "seeds", "window")
+_NUMBERS = ("length", "edit_batches", "seeds", "window", "limit")
 _RESOURCES = ("workers", "gpus")
 _SWITCHES = ("trust_remote_code", "allow_pickle")
 _SETTINGS = (
@@ -34,6 +36,8 @@ _SETTINGS = (
     "data",
     "split",
     "window",
+    "criteria",
+    "limit",
     "recompress",
     "checkpoints",
     "device",
@@ -58,8 +62,8 @@ class GridRequest:
         workers: processes; more than one run on Ray.
         ray_address: of a Ray cluster, such as ``10.0.0.1:6379``, or "none".
         gpus: GPUs per worker.
-        model, data, split, window, checkpoints, device, dtype, trust_remote_code, allow_pickle: of
-            every run; see ``tracking.settings.Settings``.
+        model, data, split, window, criteria, limit, checkpoints, device, dtype, trust_remote_code,
+        allow_pickle: of every run; see ``tracking.settings.Settings``.
         recompress: of every run; "preset": "paper" with the preset of that name, else "auto".
         experiment: name of the MLflow experiment.
 
@@ -80,9 +84,11 @@ class GridRequest:
     ray_address: str = _NONE
     gpus: float | str = 0
     model: str = Settings.model
-    data: str = Settings.data
+    data: str | DataSet = Settings.data
     split: str = Settings.split
     window: int = Settings.window
+    criteria: str = Settings.criteria
+    limit: int = Settings.limit
     recompress: str = Settings.recompress
     checkpoints: str = "none"
     device: str = Settings.device
@@ -130,6 +136,7 @@ class GridRequest:
     def params(self) -> dict[str, str]:
         """Return the values as text, for the parent run; the same as the command line has them."""
         params = {name: _value_text(value) for name, value in asdict(self).items()}
+        params |= {name: with_version(name, params[name]) for name in VERSIONED}
         # a dry run logs nothing, but parent runs have had this param from the beginning
         return {**params, "dry_run": "false"}
 
@@ -139,7 +146,7 @@ class GridRequest:
         for name, value in asdict(self).items():
             if name in _SWITCHES:
                 yes_or_no(name, value)
-            elif name not in (*_NUMBERS, *_RESOURCES):
+            elif name not in (*_NUMBERS, *_RESOURCES) and not isinstance(value, DataSet):
                 check_text(name, value)
 
     def _intervention_list(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from sweeps.study.selection import best_trials, choose
 from sweeps.study.spec import StudySpec
 from sweeps.study.study_runs import StudyRuns
 from sweeps.study.trial_queue import TrialQueue
-from tracking import schema
+from tracking import failures
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ def _tested_values(
 ) -> dict[str, float]:
     """Return the objectives' values by the runs of the final test, after their last step."""
     client = study_runs.parent.client
-    metrics = [client.get_run(run_id).data.metrics for run_id in run_ids]
+    metrics = [failures.final_metrics(client.get_run(run_id)) for run_id in run_ids]
     values = {}
     for objective in spec.objectives:
-        by_order = [schema.from_store(of_run[objective.criterion]) for of_run in metrics]
+        by_order = [of_run.get(objective.criterion, math.nan) for of_run in metrics]
         values[objective.name] = objective.from_values(*by_order)
     return values

@@ -14,22 +14,22 @@ from sweeps.study.study_runs import StudyRuns
 from tracking import schema
 from tracking.plan import Plan
 from tracking.run import track_member
-from tracking.settings import TESTBED
+from tracking.settings import PAPER
 
 
-def final_split(data: str) -> str:
+def final_split(data: object) -> str:
     """Return the split that judges a setting which was tuned on "validation".
 
     On the paper's data "test" shares questions with "validation"; "held_out" is the rest of "test".
 
     Args:
-        data: "testbed" or "paper".
+        data: the setting: "testbed", "paper", or somebody's own.
 
     Example:
         >>> final_split("testbed"), final_split("paper")
         ('test', 'held_out')
     """
-    return "test" if data == TESTBED else "held_out"
+    return "held_out" if data == PAPER else "test"
 
 
 def measure_chosen(

@@ -6,7 +6,7 @@ import inspect
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from interventions.base import Intervention
@@ -20,6 +20,7 @@ _BETTER = {"higher": "max", "lower": "min"}
 _UNBOUNDED = 1e9
 
 Values = Mapping[str, float]
+Find = Callable[[str], Criterion]  # by name; InvalidInput where there is none
 
 
 def finite(value: float) -> float:
@@ -43,11 +44,13 @@ class Objective:
         direction: "minimize" or "maximize".
         measure: "order_sensitivity" or "order_free_error" of both orders; "" for the criterion
             itself.
+        better: which direction of the criterion is good.
     """
 
     criterion: str
     direction: str
     measure: str = ""
+    better: str = ""
 
     @property
     def name(self) -> str:
@@ -59,7 +62,8 @@ class Objective:
         if not self.measure:
             return forward
         assert backward is not None, "a measure needs both orders"
-        return MEASURES[self.measure](forward, backward, CRITERIA.get(self.criterion).better)
+        better = self.better or CRITERIA.get(self.criterion).better
+        return MEASURES[self.measure](forward, backward, better)
 
 
 @dataclass(frozen=True)
@@ -92,13 +96,16 @@ class Constraint:
         return finite(beyond)
 
 
-def read_objectives(text: str, steps: Sequence[type[Intervention]]) -> list[Objective]:
+def read_objectives(
+    text: str, steps: Sequence[type[Intervention]], find: Find = CRITERIA.get
+) -> list[Objective]:
     """Read the objectives of a study.
 
     Args:
         text: ``"wmdp:min,mmlu:max"``; a missing direction is the criterion's better one.
             "auto" stands for the criteria that judge the categories of the steps.
         steps: the interventions of the composition, in order.
+        find: returns the criterion of a name.
 
     Raises:
         InvalidInput: the text is unreadable, names no criterion, or names one twice; or it measures
@@ -111,7 +118,7 @@ def read_objectives(text: str, steps: Sequence[type[Intervention]]) -> list[Obje
     """
     if text == AUTO:
         text = _usual_objectives(steps)
-    objectives = [_read_objective(part.strip(), text) for part in text.split(",")]
+    objectives = [_read_objective(part.strip(), text, find) for part in text.split(",")]
     names = [objective.name for objective in objectives]
     for name in names:
         if names.count(name) > 1:
@@ -152,7 +159,7 @@ def _rank(criterion: Criterion) -> tuple[bool, str, int]:
     return criterion.better != "lower", function.__module__, line
 
 
-def _read_objective(text: str, whole: str) -> Objective:
+def _read_objective(text: str, whole: str, find: Find) -> Objective:
     parts = text.split(":")
     measure = parts.pop(0) if parts[0] in MEASURES else ""
     if not 1 <= len(parts) <= 2 or not parts[0]:
@@ -160,7 +167,7 @@ def _read_objective(text: str, whole: str) -> Objective:
             f"cannot read the objective {shown(text, 80)} in {shown(whole, 80)}:"
             f" write wmdp:min,mmlu:max, or {' or '.join(MEASURES)}:CRITERION"
         )
-    criterion = CRITERIA.get(parts[0])
+    criterion = find(parts[0])
     direction = "min" if measure else _BETTER.get(criterion.better)
     if len(parts) == 2:
         direction = parts[1]
@@ -174,11 +181,15 @@ def _read_objective(text: str, whole: str) -> Objective:
             f"the direction of objective {shown(text, 100)} must be min or max, but got"
             f" {shown(direction, 100)}"
         )
-    return Objective(name, _DIRECTIONS[direction], measure)
+    return Objective(name, _DIRECTIONS[direction], measure, criterion.better)
 
 
-def read_constraints(text: str) -> list[Constraint]:
+def read_constraints(text: str, find: Find = CRITERIA.get) -> list[Constraint]:
     """Read the constraints of a study; "none" stands for no constraint.
+
+    Args:
+        text: as on the command line.
+        find: returns the criterion of a name.
 
     Raises:
         InvalidInput: the text is unreadable, or names no criterion.
@@ -201,7 +212,7 @@ def read_constraints(text: str) -> list[Constraint]:
                 f"cannot read the constraint {shown(part.strip(), 80)} in {shown(text, 80)}:"
                 " write a criterion, < or >, and a number, such as mmlu>0.55,wmdp<0.30"
             )
-        constraints.append(Constraint(CRITERIA.get(match[1]).name, match[2], bound))
+        constraints.append(Constraint(find(match[1]).name, match[2], bound))
     return constraints
 
 

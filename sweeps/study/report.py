@@ -23,6 +23,8 @@ _REPEATED_SETTINGS = (
     "seed",
     "edit_batch",
     "window",
+    "criteria",
+    "limit",
     "recompress",
     "dtype",
     "trust_remote_code",

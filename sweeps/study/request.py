@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from interventions.data.own.data_set import DataSet
+from interventions.data.own.reading import resolved
 from interventions.errors import InvalidInput, one_of, plain_text, shown
 from sweeps.cluster import Resources
 from sweeps.study.options import (
@@ -25,6 +27,7 @@ from sweeps.values import check_sweep_name, check_text, number_text, read_digits
 from tracking import store
 from tracking.passwords import check_no_passwords
 from tracking.settings import SEED_LIMIT, Settings, check_window, setting_text, yes_or_no
+from tracking.versions import VERSIONED, with_version
 
 _NUMBERS = (
     "trials",
@@ -35,6 +38,7 @@ _NUMBERS = (
     "seed",
     "edit_batch",
     "window",
+    "limit",
 )
 _SWITCHES = ("trust_remote_code", "allow_pickle")
 
@@ -94,8 +98,10 @@ def read_study_request(
     seed: int | str = 0,
     edit_batch: int | str = 0,
     model: str = Settings.model,
-    data: str = Settings.data,
+    data: str | DataSet = Settings.data,
     window: int | str = Settings.window,
+    criteria: str = Settings.criteria,
+    limit: int | str = Settings.limit,
     recompress: str = Settings.recompress,
     checkpoints: str = NONE,
     device: str = Settings.device,
@@ -132,11 +138,13 @@ def read_study_request(
     resources = Resources.read(number_text(workers), address, number_text(gpus))
     settings = Settings(
         model=model,
-        data=data,
+        data=resolved(data),  # a worker on another machine has not the file
         seed=_read_integer("seed", seed),
         edit_batch=_read_integer("edit_batch", edit_batch),
         split=TUNING_SPLIT,
         window=check_window(_read_integer("window", window)),
+        criteria=criteria,
+        limit=_read_integer("limit", limit),
         recompress=recompress,
         checkpoints=checkpoints,
         device=device,
@@ -161,7 +169,9 @@ def read_study_request(
         resources=resources,
         # the storage's address has a password
         params=tuple(
-            (key, setting_text(value)) for key, value in values.items() if key != "storage"
+            (key, setting_text(with_version(key, value) if key in VERSIONED else value))
+            for key, value in values.items()
+            if key != "storage"
         ),
     )
 
@@ -172,7 +182,7 @@ def _check_types(values: Mapping[str, Any]) -> None:
     for key, value in values.items():
         if key in _SWITCHES:
             yes_or_no(key, value)
-        elif key not in _NUMBERS:
+        elif key not in _NUMBERS and not isinstance(value, DataSet):
             check_text(key, value)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interventions.arguments import checked
+from interventions.data.own.data_set import DataSet
 from sweeps.study.options import AUTO, JOURNAL, NONE, PRUNE_EVERY, SPACES
 from sweeps.study.request import read_study_request
 from sweeps.study.runner import prepare_study, run_study
@@ -56,8 +57,10 @@ def tune(
     seed: int | str = 0,
     edit_batch: int | str = 0,
     model: str = Settings.model,
-    data: str = Settings.data,
+    data: str | DataSet = Settings.data,
     window: int | str = Settings.window,
+    criteria: str = Settings.criteria,
+    limit: int | str = Settings.limit,
     recompress: str = Settings.recompress,
     checkpoints: str = NONE,
     device: str = Settings.device,
@@ -94,8 +97,11 @@ def tune(
         seed: enters every step's own seed.
         edit_batch: index of the batch of validation edits.
         model: "testbed", a checkpoint folder, or a Hugging Face id.
-        data: "testbed" or "paper".
+        data: "testbed", "paper", the path of a YAML file, or what ``own_data`` returns; of data of
+            your own something must be for validation.
         window: tokens that perplexity scores together; 0: as many as the data's own.
+        criteria: what is measured, the objectives among it; "all": what there is data for.
+        limit: the most items of each criterion, a stratified sample; 0: all.
         recompress: "auto" (as "preset" is here), "never" or "paper".
         checkpoints: whose checkpoints are logged: "all", "last", "changed" or "none".
         device: "auto", "cpu" or "cuda".

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from interventions.composition import digest
-from interventions.options import WINDOWS
+from interventions.criteria.base import ALL, Criterion, criterion_of, selected
+from interventions.errors import InvalidInput, shown
 from interventions.search_space import TuningContext
 from sweeps.study.objectives import (
     Constraint,
@@ -24,7 +25,7 @@ from sweeps.study.search_space import Space
 from sweeps.study.storage import open_storage
 from sweeps.study.trial_queue import TrialQueue
 from tracking.checkpoints.store import Checkpoints
-from tracking.plan import RunContext, defaults_profile
+from tracking.plan import RunContext
 from tracking.settings import setting_text
 
 
@@ -51,15 +52,15 @@ class StudySpec:
             InvalidInput: one line that says what is wrong and what is valid.
         """
         self.context = RunContext(request.settings, remote)
-        profile = defaults_profile(request.settings.data)
+        profile = request.settings.profile
         self.space = Space(
             request.composition,
             request.space,
             TuningContext(self.context.anatomy, self.context.data, profile),
         )
         steps = [step.cls for step in self.space.steps]
-        self.objectives: list[Objective] = read_objectives(request.objective, steps)
-        self.constraints: list[Constraint] = read_constraints(request.constraint)
+        self.objectives: list[Objective] = read_objectives(request.objective, steps, self._judge)
+        self.constraints: list[Constraint] = read_constraints(request.constraint, self._judge)
         self.points: Sequence[Mapping[str, Any]] | int = (
             self.space.points() if request.sampler == "grid" else request.trials
         )
@@ -68,6 +69,16 @@ class StudySpec:
         if not request.name:
             names = "-".join(step.name for step in steps)
             self.request = replace(request, name=f"tune-{names}-{digest(self.about())[:8]}")
+
+    def _judge(self, name: str) -> Criterion:
+        """Return a criterion that judges trials: the data can measure it, and it is measured."""
+        criterion = criterion_of(self.context.data, name)
+        criteria = self.context.settings.criteria
+        if name not in {each.name for each in selected(self.context.data, criteria)}:
+            raise InvalidInput(
+                f"{name} judges the trials, so it must be among criteria={shown(criteria, 150)}"
+            )
+        return criterion
 
     @property
     def trials(self) -> int:
@@ -98,15 +109,19 @@ class StudySpec:
         if request.pruner != NONE:
             about["prune_every"] = str(request.prune_every)
         about["experiment"] = request.experiment
-        about["model"] = f"{settings.model} ({self.context.weights[:8]})"
+        about["model"] = f"{self.context.settings.model} ({self.context.weights[:8]})"
         for name in ("data", "seed", "edit_batch", "recompress"):
             about[name] = str(getattr(self.context.settings, name))
         about["dtype"] = self.context.settings.dtype
         # of before there was a choice, studies say nothing of these
         if settings.trust_remote_code:
             about["trust_remote_code"] = setting_text(True)
-        if self.context.data.window != WINDOWS[settings.data]:
+        if self.context.data.window != self.context.own_window:
             about["window"] = str(self.context.data.window)
+        if settings.criteria != ALL:
+            about["criteria"] = settings.criteria
+        if settings.limit:
+            about["limit"] = str(settings.limit)
         return about
 
     def open_queue(self, checkpoints: Checkpoints) -> TrialQueue:

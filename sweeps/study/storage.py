@@ -23,6 +23,7 @@ from sweeps.study.options import ENVIRONMENT, JOURNAL, STORAGE_VARIABLE
 from tracking import store
 from tracking.address import scheme_of
 from tracking.passwords import check_no_passwords
+from tracking.versions import VERSIONED, check_same_version
 
 _RACE_WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds
 _CONNECT = {"connect_timeout": 10}  # seconds
@@ -145,9 +146,18 @@ def check_same_study(storage: BaseStorage, name: str, about: Mapping[str, str]) 
             raise InvalidInput(f"study {name!r} was not made by this command: give another name")
         return
     recorded = json.loads(text)
+    _check_version(name, recorded, about)
     for key in {**about, **recorded}:
         if recorded.get(key) != about.get(key):
             raise InvalidInput(
                 f"study {name!r} is of {key}={recorded.get(key)}, and this is"
                 f" {key}={about.get(key)}: give another name"
             )
+
+
+def _check_version(name: str, recorded: Mapping[str, str], about: Mapping[str, str]) -> None:
+    """Check that a recorded study is on the testbed's version of now, if it is on the testbed."""
+    for setting in VERSIONED:
+        # the model's name, and its weights in parentheses
+        before, now = (words.get(setting, "").partition(" (")[0] for words in (recorded, about))
+        check_same_version(f"study {name!r}", setting, before, now)

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from sweeps.parent_run import ParentRun
-from tracking import schema, store
+from tracking import failures, schema, store
 from tracking.checkpoints.store import Checkpoints
 from tracking.run import SweepMember
 
@@ -81,7 +81,9 @@ class StudyRuns:
             f"tags.`{schema.JOB}` = '{job}' and tags.`{schema.KEY}` = '{key}'"
             " and attributes.status = 'FINISHED'"
         )
-        return runs[0] if runs else None
+        # where a criterion failed, the job is done again: the other scores are stored
+        complete = [run for run in runs if not failures.from_tag(run.data.tags)]
+        return complete[0] if complete else None
 
     def of_trial(self, trial_number: int) -> list[Run]:
         """Return the runs of one trial."""

@@ -18,7 +18,7 @@ from sweeps.study.pruning import Pruned, pruning_callback
 from sweeps.study.spec import StudySpec
 from sweeps.study.study_runs import StudyRuns
 from sweeps.study.trial_queue import TrialQueue
-from tracking import lifecycle, schema
+from tracking import failures, lifecycle, schema
 from tracking.plan import Plan
 from tracking.run import track_member
 
@@ -38,6 +38,8 @@ def run_trial(trial: Trial, queue: TrialQueue, spec: StudySpec, study_runs: Stud
     try:
         runs = _run_orders(trial, spec, study_runs)
         scores = [run.values for run in runs]
+        for run in runs:
+            _check_judged(run, spec)
         values = [
             finite(objective.from_values(*(of_run[objective.criterion] for of_run in scores)))
             for objective in spec.objectives
@@ -102,13 +104,21 @@ def _run(
     """Run a plan, unless a process that was killed had just finished it."""
     finished = patiently(lambda: study_runs.finished(job, plan.keys[-1]))
     if finished is not None:
-        values = {name: schema.from_store(x) for name, x in finished.data.metrics.items()}
-        return _TrialRun(finished.info.run_id, values, {})
+        return _TrialRun(finished.info.run_id, failures.final_metrics(finished), {})
     member = study_runs.member(job, trial_number, keep)
     with watched(callback) if callback is not None else contextlib.nullcontext():
         chain = patiently(lambda: track_member(plan, member, study_runs.checkpoints))
     values = {name: scores.value for name, scores in chain.final_scores.items()}
     return _TrialRun(chain.run_id, values, chain.seconds)
+
+
+def _check_judged(run: _TrialRun, spec: StudySpec) -> None:
+    """Raise an error if a criterion that judges the trial could not be measured."""
+    judging = [objective.criterion for objective in spec.objectives]
+    judging += [constraint.criterion for constraint in spec.constraints]
+    missing = [name for name in judging if name not in run.values]
+    if missing:
+        raise RuntimeError(f"{missing[0]} could not be measured, as run {run.run_id} says")
 
 
 def _shared_checkpoints(plan: Plan, is_tuned: Sequence[bool], space: str) -> Callable[[str], bool]:

@@ -19,7 +19,8 @@ from tracking import store
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY_POINTS: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
-SUBCOMMANDS = ["run", "grid", "tune", "analyze", "published", "restore", "list", "setup"]
+OTHERS = ["published", "restore", "list", "setup"]
+SUBCOMMANDS = ["run", "grid", "tune", "analyze", "findings", *OTHERS]
 LISTS = ["interventions", "criteria", "presets"]
 HELP = [[], *([name] for name in SUBCOMMANDS), *(["list", kind] for kind in LISTS)]
 

@@ -10,9 +10,11 @@ BOUNDS: dict[tuple[str, str], tuple[float, float | None]] = {
     ("run", "--seed"): (0, MOST_SEED),
     ("run", "--edit-batch"): (0, None),
     ("run", "--window"): (0, 2**20),
+    ("run", "--limit"): (0, 10**9),
     ("grid", "--workers"): (1, None),
     ("grid", "--gpus"): (0.0, None),
     ("grid", "--window"): (0, 2**20),
+    ("grid", "--limit"): (0, 10**9),
     ("tune", "--sampler-seed"): (0, None),
     ("tune", "--prune-every"): (1, None),
     ("tune", "--seed"): (0, MOST_SEED),
@@ -20,6 +22,7 @@ BOUNDS: dict[tuple[str, str], tuple[float, float | None]] = {
     ("tune", "--workers"): (1, None),
     ("tune", "--gpus"): (0.0, None),
     ("tune", "--window"): (0, 2**20),
+    ("tune", "--limit"): (0, 10**9),
     ("setup", "--ui"): (1, 65535),
 }
 SWITCHES = {

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = {
     *("run", "grid", "tune", "compositions", "items", "point", "area", "recommend"),
     *("load_checkpoint", "Intervention", "hyperparameter", "criterion", "Composition", "LM"),
-    *("Data", "InvalidInput"),
+    *("Data", "InvalidInput", "own_data"),
 }
 
 

@@ -40,6 +40,7 @@ class Copy:
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
             "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             # plug-ins of pytest would be looked for in what is imported already
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         }

@@ -145,3 +145,56 @@ def test_a_second_process_may_join_only_a_shared_sweep(parent: ParentRun) -> Non
     assert parent.open_run({}, shared=True) == run_id
     parent.client.set_tag(run_id, schema.HEARTBEAT, "1.0")
     assert parent.open_run({}) == run_id
+
+
+def set_params(parent: ParentRun, run_id: str, **params: str) -> None:
+    for name, value in params.items():
+        parent.client.log_param(run_id, name, value)
+
+
+NOW = {"model": "testbed@2", "data": "testbed@2"}
+
+
+@pytest.mark.parametrize("setting", ["model", "data"])
+def test_a_sweep_that_began_on_another_version_of_the_testbed_needs_another_name(
+    parent: ParentRun, setting: str
+) -> None:
+    tags = {schema.SWEEP_ROOT: parent.name}
+    root = parent.client.create_run(parent.experiment_id, tags=tags).info.run_id
+    set_params(parent, root, **{**NOW, setting: "testbed"})
+    with pytest.raises(InvalidInput) as error:
+        parent.open_run(NOW, shared=True)
+    assert str(error.value) == (
+        f"'mine' has runs of {setting}=testbed@1, and this is {setting}=testbed@2: the two are not"
+        " mixed; its runs stay readable, but give this one another name"
+    )
+    # other data are none of its business, and another sweep neither
+    parent.open_run({"model": "gpt2", "data": "paper"}, shared=True)
+    ParentRun(parent.client, parent.experiment_id, "another").open_run(NOW)
+
+
+def test_runs_of_a_sweep_on_another_version_are_seen_though_its_parent_began_on_something_else(
+    parent: ParentRun,
+) -> None:
+    parent.open_run({"model": "gpt2", "data": "paper"})
+    parent.open_run(NOW, shared=True)
+    set_params(parent, add_run(parent, "a", 1, "FINISHED"), model="gpt2", data="testbed-mine")
+    parent.check_version(NOW)
+    set_params(parent, add_run(parent, "b", 2, "FINISHED"), model="gpt2", data="testbed")
+    with pytest.raises(InvalidInput, match="'mine' has runs of data=testbed@1"):
+        parent.open_run(NOW, shared=True)
+
+
+def test_a_parent_that_mlflow_run_made_says_the_version_that_it_used(
+    parent: ParentRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched = parent.client.create_run(parent.experiment_id).info.run_id
+    set_params(parent, launched, model="testbed", data="testbed", seeds="1")
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    assert parent.open_run({**NOW, "seeds": "1"}) == launched
+    run = parent.client.get_run(launched)
+    assert (run.data.params["used.model"], run.data.params["used.data"]) == tuple(NOW.values())
+    assert schema.ASKED_AGAIN not in run.data.tags
+    monkeypatch.delenv("MLFLOW_RUN_ID")
+    parent.client.set_terminated(launched)
+    assert parent.open_run({**NOW, "seeds": "1"}) == launched

@@ -91,6 +91,17 @@ def test_an_old_tag_of_our_own_criteria_is_completed_one_of_others_is_not() -> N
     assert of_tags(about_criteria=[turned]).criteria["wmdp_bio"].title == ""
 
 
+def test_items_of_old_tags_are_nested_where_a_criterion_judges_edits() -> None:
+    fields = {"better": "higher", "unit": "share"}
+    old = {"odd_edits": {**fields, "category": "editing"}, "odd": fields, "edit_success": fields}
+    criteria = of_tags(about_criteria=[json.dumps(old)]).criteria
+    assert [criteria[name].items for name in old] == ["nested", "crossed", "nested"]
+    stated = json.dumps({"odd_edits": {**fields, "category": "editing", "items": "crossed"}})
+    assert of_tags(about_criteria=[stated]).criteria["odd_edits"].items == "crossed"
+    unknown = json.dumps({"odd": {**fields, "items": "woven"}})
+    assert "odd" not in of_tags(about_criteria=[unknown]).criteria
+
+
 def test_a_newer_runs_wording_goes_before_an_older_ones() -> None:
     texts = [
         catalogue.as_tag({"odd": CriterionFacts("lower", unit)}) for unit in ("newer", "older")

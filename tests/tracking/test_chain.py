@@ -42,6 +42,17 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
+@pytest.fixture
+def asking(measured: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the two there is a criterion that reads the base model's answers."""
+    criteria = dict(CRITERIA.all())
+    reads = frozenset({"base_answers"})
+    criteria["of_answers"] = dataclasses.replace(
+        criteria["of_nothing"], name="of_answers", reads=reads
+    )
+    monkeypatch.setattr(CRITERIA, "all", lambda: criteria)
+
+
 @pytest.fixture(scope="module")
 def context() -> RunContext:
     return RunContext(Settings(checkpoints="none"))
@@ -180,7 +191,7 @@ def test_no_room_for_a_checkpoint_that_is_to_be_logged_is_an_error(
 
 
 def test_the_base_models_answers_are_stored_per_locality_data(
-    measured: Counter[str],
+    asking: None,
     context: RunContext,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -213,10 +224,17 @@ def test_a_checkpoint_is_verified_before_it_is_logged(context: RunContext, tmp_p
 
 
 def test_answers_of_another_form_are_asked_for_again(
-    measured: Counter[str], context: RunContext, tmp_path: Path
+    asking: None, context: RunContext, tmp_path: Path
 ) -> None:
     checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "none")
     identity = ["base_answers", 2, plan.data.identity("locality")]
     for odd in (3, {"a": 1}, ["text", 1]):
         checkpoints.values.save(plan.keys[0], identity, odd)
         assert Chain(plan, checkpoints).data.base_answers == ("answer",)
+
+
+def test_the_base_model_is_asked_nothing_where_no_criterion_reads_its_answers(
+    measured: Counter[str], context: RunContext, tmp_path: Path
+) -> None:
+    chain = Chain(plan_of(context, "none"), Checkpoints(tmp_path))
+    assert chain.data.base_answers is None and chain.lm is None

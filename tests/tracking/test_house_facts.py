@@ -61,7 +61,7 @@ def test_a_new_file_in_a_folder_is_read(sources: Path) -> None:
     plain = InterventionFacts("Plain", "editing", None, "editing", None)
     expected = {**house_interventions(), "halving": halving, "plain": plain}
     assert house_interventions(sources) == expected
-    surprise = CriterionFacts("lower", "nats", 0.5, "", "", ("editing",), "editing")
+    surprise = CriterionFacts("lower", "nats", 0.5, "", "", ("editing",), "editing", "nested")
     odd_share = CriterionFacts("neither", "share", None, "Odd share", "surprise")
     expected_criteria = {**house_criteria(), "surprise": surprise, "odd_share": odd_share}
     assert house_criteria(sources) == expected_criteria
@@ -83,7 +83,7 @@ def test_a_fact_of_an_intervention_that_is_no_literal_is_a_warning(
         assert "odd" not in house_interventions(sources)
 
 
-@pytest.mark.parametrize("fact", ["better", "unit", "chance", "title", "group", "judges"])
+@pytest.mark.parametrize("fact", ["better", "unit", "chance", "title", "group", "judges", "items"])
 def test_a_fact_of_a_criterion_that_is_no_literal_is_a_warning(fact: str, sources: Path) -> None:
     facts = {"better": '"lower"', "unit": '"share"', fact: "some_constant"}
     arguments = ", ".join(f"{key}={value}" for key, value in facts.items())
@@ -102,8 +102,9 @@ def test_no_fact_of_ours_is_left_out_and_nothing_is_read_twice() -> None:
 def test_criteria_come_in_the_order_of_tables() -> None:
     ordered = [
         *("edit_success", "edit_generalization", "edit_locality", "edit_preservation"),
+        *("edit_portability", "edit_portability_hop", "edit_portability_alias"),
         *("wmdp", "wmdp_bio", "wmdp_cyber"),
-        *("mmlu", "wikitext_ppl"),
+        *("mmlu", "facts_exact", "wikitext_ppl"),
         *("average_bits", "sparsity"),
     ]
     # a reader's own criteria are among them
@@ -119,3 +120,22 @@ def test_chance_is_known_of_exactly_the_four_choice_criteria() -> None:
 def test_no_torch_is_imported() -> None:
     code = "import sys, tracking.catalogue as c; c.Catalogue(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "items"),
+    [
+        ('reads=("edits", "questions")', "nested"),
+        ('reads=("locality",)', "nested"),
+        ('reads=("questions",)', "crossed"),
+        ("reads=()", "crossed"),
+        ('items="exact"', "exact"),
+        ('reads=("questions",), items="nested"', "nested"),
+    ],
+)
+def test_items_are_as_declared_or_follow_from_what_is_read(
+    arguments: str, items: str, sources: Path
+) -> None:
+    code = f'@criterion("lower", "share", {arguments})\ndef odd(lm, data): ...\n'
+    (sources / "criteria" / "odd.py").write_text(code)
+    assert house_criteria(sources)["odd"].items == items

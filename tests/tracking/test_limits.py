@@ -127,7 +127,6 @@ def test_a_cache_that_is_a_file_or_cannot_be_written_is_one_line_and_no_run(
         (lambda: area(5), "points must be a DataFrame, but got 5"),  # type: ignore[arg-type]
         (lambda: area(pd.DataFrame()), "points must have a column 'intervention'"),
         (lambda: recommend(5, "a"), "runs must be a DataFrame, but got 5"),  # type: ignore[arg-type]
-        (lambda: recommend(pd.DataFrame(), "a", resamples=10**9), "resamples must be an integer"),
         (lambda: recommend(pd.DataFrame(), 5), "pair must be a string"),  # type: ignore[arg-type]
         (lambda: Composition.parse("ft", profile=5), "profile must be a string"),  # type: ignore[arg-type]
         (lambda: read_analysis_request(bounds="mmlu=nan"), "bounds must be written like"),

@@ -1,11 +1,15 @@
 """The setting ``model`` is the testbed, a folder or an id of the hub; all else is refused."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput
+from interventions.lm import LM
+from tracking import model_name
 from tracking.model_name import model_source
 from tracking.plan import plan_run
 from tracking.settings import Settings
@@ -58,6 +62,53 @@ def test_what_can_be_neither_is_refused_in_one_line(name: object) -> None:
 def test_a_typo_of_testbed_is_recognized(name: str) -> None:
     with pytest.raises(InvalidInput, match=r"Did you mean 'testbed'\?$"):
         model_source(name)
+
+
+@pytest.mark.parametrize("name", ["testbed-without-forgets", "testbed-withoutforget"])
+def test_a_typo_of_the_model_without_the_forget_facts_is_recognized(name: str) -> None:
+    with pytest.raises(InvalidInput, match=r"Did you mean 'testbed-without-forget'\?$"):
+        model_source(name)
+
+
+def test_a_version_may_be_written_but_no_earlier_one(tmp_path: Path) -> None:
+    assert model_source("testbed@2") == model_source("testbed") == str(MODEL)
+    with pytest.raises(InvalidInput, match="model 'testbed@1' is not computed any more"):
+        model_source("testbed@1")
+
+
+def test_the_model_without_the_forget_facts_is_refused_until_its_folder_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model-without-forget"
+    monkeypatch.setattr(model_name, "MODEL", tmp_path / "model")
+    for name in ("testbed-without-forget", "testbed-without-forget@2"):
+        with pytest.raises(InvalidInput) as error:
+            model_source(name)
+        assert str(error.value).startswith(f"model testbed-without-forget has no folder '{folder}'")
+        assert "`python -m interventions.data.testbed.train` makes it; or use testbed" in str(
+            error.value
+        )
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    for name in ("testbed-without-forget", "testbed-without-forget@2"):
+        assert model_source(name) == str(folder)
+
+
+def test_a_run_on_the_model_without_the_forget_facts_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys are those of its weights: another model has others."""
+    shutil.copytree(MODEL, tmp_path / "model-without-forget")
+    lm = LM.load(MODEL)
+    with torch.no_grad():
+        lm.model.get_input_embeddings().weight[0] += 1
+    lm.save(tmp_path / "model-without-forget")
+    monkeypatch.setattr(model_name, "MODEL", tmp_path / "model")
+    plan = plan_run("rtn", Settings(model="testbed-without-forget"))
+    assert plan.requested.model == plan.settings.model == "testbed-without-forget@2"
+    assert plan.source == str(tmp_path / "model-without-forget")
+    monkeypatch.undo()
+    assert plan.keys[1:] != plan_run("rtn", Settings()).keys[1:]
 
 
 def test_a_file_is_not_its_folder(tmp_path: Path) -> None:

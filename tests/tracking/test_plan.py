@@ -12,14 +12,22 @@ from interventions.composition import Composition
 from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput
 from tracking import plan as plan_module
-from tracking.plan import RunContext, defaults_profile, plan_run
-from tracking.settings import Settings
+from tracking.plan import RunContext, plan_run
+from tracking.settings import Settings, defaults_profile
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"data": "papr"}, "data must be testbed or paper, but got 'papr'"),
+        ({"data": "paper@1"}, "data must be testbed or paper, but got 'paper@1'"),
+        ({"data": "testbed@3"}, "data must be testbed or testbed@2 on the testbed, but got"),
+        (
+            {"data": "testbed@1"},
+            "data 'testbed@1' is not computed any more: its runs stay",
+        ),
+        ({"model": "testbed@1"}, "model 'testbed@1' is not computed any more"),
+        ({"data": "testbed-without-forget"}, "data must be testbed or paper, but got"),
         ({"split": "train"}, "split must be test or validation or held_out, but got 'train'"),
         ({"recompress": "maybe"}, "recompress must be auto or never or paper or preset, but got"),
         ({"window": 1}, "window must be 0 .* or an integer from 2 to 1048576 .*, but got 1"),
@@ -150,9 +158,10 @@ def test_contexts_of_other_replicates_and_splits_share_the_model() -> None:
 def test_a_plan_holds_what_was_checked() -> None:
     settings = Settings(checkpoints="none", dtype="float32")
     plan = plan_run("lora | wanda(sparsity=0.5)", settings)
-    assert plan.requested == settings
+    named = dataclasses.replace(settings, model="testbed@2", data="testbed@2")
+    assert plan.requested == named
     assert plan.settings == dataclasses.replace(
-        settings, device=plan.settings.device, window=64, recompress="auto"
+        named, device=plan.settings.device, window=64, recompress="auto"
     )
     assert (plan.source, len(plan.keys)) == (str(MODEL), 3)
     assert plan.keys == plan.composition.keys(plan.origin, plan.data)
@@ -162,11 +171,17 @@ def test_a_plan_holds_what_was_checked() -> None:
 
 
 def test_unknown_data_has_the_testbeds_profile() -> None:
-    assert [defaults_profile(data) for data in ("testbed", "paper", "papr")] == [
+    assert [defaults_profile(data) for data in ("testbed@2", "paper", "papr")] == [
         "testbed",
         "paper",
         "testbed",
     ]
+
+
+def test_the_testbed_with_its_version_is_the_testbed() -> None:
+    plans = [plan_run("lora | rtn", Settings(model=n, data=n)) for n in ("testbed", "testbed@2")]
+    assert plans[0].settings == plans[1].settings and plans[0].requested == plans[1].requested
+    assert plans[0].keys == plans[1].keys and plans[0].spec() == plans[1].spec()
 
 
 def test_the_window_is_the_datas_the_users_or_as_much_as_the_model_reads(

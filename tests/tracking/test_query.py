@@ -119,7 +119,7 @@ def test_somebody_elses_params_do_no_harm(local_store: str, params: dict[str, st
     frame = query.compositions().set_index("run_id")
     assert set(frame.index) == {own, foreign} and frame.seed[own] == 0
     assert frame.status[foreign] == "RUNNING" and frame.experiment_id[foreign] == experiment_id
-    assert frame.edit_batch[own] == 0 and frame.model[own] == "testbed"
+    assert frame.edit_batch[own] == 0 and frame.model[own] == "testbed@1"
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,30 @@ def test_a_steps_own_metrics_are_logged_also_from_the_cache(
 
 
 def test_facts_that_are_no_facts_are_none() -> None:
-    facts = StepFacts(False, {"awq/scaled": 0.5})
+    facts = StepFacts(False, {"awq/scaled": 0.5}, "abc")
     assert StepFacts.from_json(json.loads(json.dumps(facts.as_json()))) == facts
+    of_before = {"changed": False, "metrics": {"awq/scaled": 0.5}}
+    assert StepFacts.from_json(of_before) == StepFacts(False, {"awq/scaled": 0.5}, "")
+    assert StepFacts.from_json({**of_before, "weights": 5}) is None
     values: list[Any] = [None, [], {}, {"changed": 1, "metrics": {}}, {"changed": True}]
     for value in values:
         assert StepFacts.from_json(value) is None
+
+
+def test_runs_with_equal_weights_say_so_whatever_their_seeds_are(
+    local_store: str, tmp_path: Path
+) -> None:
+    """Magnitude pruning has nothing random; the last step's weights count, also from the cache."""
+    cache = Checkpoints(tmp_path)
+    for seed in (0, 1, 0):
+        run("magnitude(sparsity=0.1) | rtn(bits=4)", seed=seed, checkpoints="none", cache=cache)
+    run("magnitude(sparsity=0.2) | rtn(bits=4)", checkpoints="none", cache=cache)
+    weights = query.compositions().weights
+    assert weights.notna().all() and len(weights) == 4
+    assert weights[1:].nunique() == 1 and weights.nunique() == 2
+
+
+def test_the_last_checkpoints_checksum_is_a_column(local_store: str, tmp_path: Path) -> None:
+    run_id = run("rtn(bits=4)", checkpoints="last", cache=Checkpoints(tmp_path))
+    tags = MlflowClient(tracking_uri=store.uri()).get_run(run_id).data.tags
+    assert query.compositions().checksum.tolist() == [tags[schema.checksum_tag(1)]]

@@ -25,18 +25,20 @@ from interventions.arguments import checked
 from interventions.composition import Composition
 from interventions.errors import InvalidInput, shown
 from interventions.files import whole_folder
-from tracking import schema, store
+from tracking import history, schema, store
 from tracking.chain import Chain
 from tracking.checkpoints.artifacts import LoggedCheckpoints
 from tracking.checkpoints.integrity import content_checksum, damaged_files, in_words
 from tracking.checkpoints.store import Checkpoints
 from tracking.plan import plan_run
-from tracking.settings import Settings
+from tracking.settings import DATA, Settings
+from tracking.versions import VERSIONED, base_name
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}")  # what MLflow allows
 _COMPLETE = "complete"  # the folder for what is then renamed
 _READERS: dict[Any, Callable[[str], Any]] = {  # by the type of a setting
     "str": str,
+    "str | DataSet": str,
     "int": int,
     "bool": lambda text: {"true": True, "false": False}[text.lower()],
 }
@@ -113,7 +115,8 @@ def _in_cache(run: Run, names: list[str], step: int, checkpoints: Checkpoints) -
     key, recorded = chain.keys[step], run.data.tags.get(schema.checksum_tag(step))
     if checkpoints.is_sound(key):
         stored = checkpoints.path(key)
-        if recorded in (None, content_checksum(stored)):
+        is_same_chain = run.data.tags.get(schema.KEY) == chain.keys[-1]
+        if recorded == content_checksum(stored) or (recorded is None and is_same_chain):
             return stored
     with whole_folder(checkpoints.folder) as aside:
         logged = LoggedCheckpoints(run, names, chain, aside)
@@ -209,7 +212,7 @@ def _chain_of_run(run: Run, checkpoints: Checkpoints) -> Chain:
     plan = plan_run(text, _settings_of_run(run), recorded=True)
     chain = Chain(plan, checkpoints)
     recompressed = params.get(schema.RECOMPRESSED_PARAM, "none")
-    chain.steps += Composition.parse(recompressed, plan.settings.data)
+    chain.steps += Composition.parse(recompressed, plan.settings.profile)
     chain.keys = Composition(chain.steps).keys(plan.origin, plan.data)
     return chain
 
@@ -228,7 +231,8 @@ def _check_permitted(run: Run, **permitted: bool) -> None:
 def _settings_of_run(run: Run) -> Settings:
     # runs of before there was a choice do not say these
     switches = {name: "false" for name in ("trust_remote_code", "allow_pickle")}
-    earlier = {"split": Settings.split, "window": str(Settings.window), **switches}
+    defaults = ("split", "window", "criteria", "limit")
+    earlier = {**{name: str(getattr(Settings, name)) for name in defaults}, **switches}
     recorded = {**earlier, **run.data.params}
     settings: dict[str, Any] = {}
     for setting in fields(Settings):
@@ -242,8 +246,24 @@ def _settings_of_run(run: Run) -> Settings:
                 f"the param {setting.name} of run {run.info.run_id} must be {kind}, but is"
                 f" {shown(used, 60)}"
             ) from error
+    # planned on the testbed of now; on another one, the keys differ from those that it recorded
+    settings |= {name: base_name(settings[name]) for name in VERSIONED}
+    settings["data"] = _data_of_run(run, settings["data"])
     settings["device"] = "auto"  # weights are restored on any; the dtype is the run's
     return Settings(**settings)
+
+
+def _data_of_run(run: Run, recorded: str) -> str:
+    """Return where a run's data are: of somebody's own data the file."""
+    if recorded in DATA:
+        return recorded
+    path = run.data.params.get(schema.DATA_FROM)
+    if path is None:
+        raise InvalidInput(
+            f"run {run.info.run_id} had the data {shown(recorded, 100)}, which Python made: its"
+            " keys cannot be computed without them, so it cannot be restored"
+        )
+    return path
 
 
 def _computed_again(run: Run, step: int, chain: Chain, logged: LoggedCheckpoints) -> Path:
@@ -252,7 +272,7 @@ def _computed_again(run: Run, step: int, chain: Chain, logged: LoggedCheckpoints
     if recorded_key != chain.keys[-1]:
         raise InvalidInput(
             f"step {step} of run {run_id} {_problem(logged)}, and cannot be computed"
-            f" again: model, data or versions are others now (key {chain.keys[-1]}, recorded"
+            f" again: {history.what_differs(run.data.params)} now (key {chain.keys[-1]}, recorded"
             f" {shown(recorded_key, 40)})"
         )
     whole = chain.checkpoint_folder(step)

@@ -7,37 +7,50 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from analysis import labels
 from analysis.report.findings.evidence import (
     NOTABLE,
     Evidence,
     Finding,
+    interval_in_words,
     runs_of,
     within_sentence,
 )
 
-_FEWEST = 3  # points, for a mean worth a sentence
-
 
 def hidden_by_general_ability(evidence: Evidence) -> Iterator[Finding]:
-    """Yield that the general criterion does not show what happens to the edits, if it does not."""
+    """Yield at how many points the edits differ between the orders and the general criterion less.
+
+    Only where the edits differ by a test, and where both intervals of the difference are apart:
+    differences of criteria with unlike numbers of items cannot be compared without their noise.
+    """
     edits, general = evidence.main_criteria.get("editing"), evidence.general_criterion
     if edits is None or general is None:
         return
-    points = evidence.points
-    both = points[
-        points.criterion.isin([edits, general]) & (points.intervention_category == "editing")
-    ]
-    wide = both.pivot(index="point", columns="criterion", values="order_sensitivity").dropna()
-    if len(wide) < _FEWEST or wide.shape[1] < 2:
+    points = evidence.points[evidence.points.intervention_category == "editing"]
+    differing = points[(points.criterion == edits) & points.differs].set_index("point")
+    other = points[points.criterion == general].set_index("point").reindex(differing.index)
+    if differing.empty:
         return
-    edits_differ, general_differs = wide[edits].mean(), wide[general].mean()
-    if edits_differ > 2 * general_differs:
-        yield Finding(
-            f"{evidence.plain_title(general)} does not show it: between the orders it differs by"
-            f" {general_differs:.3f} on average, {within_sentence(evidence.plain_title(edits))} by"
-            f" {edits_differ:.3f}.",
-            runs_of(both),
-        )
+    is_less = other.order_sensitivity_high < differing.order_sensitivity_low
+    if not is_less.any():
+        return
+    margin = differing.order_sensitivity_low - other.order_sensitivity_high
+    shown = int(np.nanargmax(margin.to_numpy(float)))
+    ability, measured = (evidence.plain_title(name) for name in (general, edits))
+    is_shown = other.order_sensitivity_low > 0
+    intervals = [
+        interval_in_words(row.order_sensitivity_low, row.order_sensitivity_high)
+        for row in (other.iloc[shown], differing.iloc[shown])
+    ]
+    yield Finding(
+        f"{ability} shows less of the order than {within_sentence(measured)}, which differs at"
+        f" {labels.counted(len(differing), 'point')}: at {int(is_less.sum())} of these the"
+        f" intervals of both differences are apart (farthest: {intervals[0]} against"
+        f" {intervals[1]}); at {int(is_shown.sum())} the interval of {ability} leaves out 0.",
+        runs_of(differing),
+        claim=True,
+    )
 
 
 def destroyed(evidence: Evidence) -> Iterator[Finding]:
@@ -57,10 +70,10 @@ def destroyed(evidence: Evidence) -> Iterator[Finding]:
         if len(empty):
             ability = evidence.plain_title(general)
             yield Finding(
-                f"Forgotten or destroyed? {evidence.plain_title(forgotten)} is at chance in"
-                f" {len(at_chance)} compositions with unlearning; in {len(empty)} of these"
-                f" {ability} is at chance too: the model is broken, not unlearned. A bound on"
-                f" {ability} leaves them out.",
+                f"Forgotten or destroyed? {evidence.plain_title(forgotten)} is within"
+                f" {NOTABLE:g} of chance in {labels.counted(len(at_chance), 'composition')} with"
+                f" unlearning; in {len(empty)} of these {ability} is too: what was to stay is gone"
+                f" as well. A bound on {ability} leaves them out.",
                 runs_of(points[points.point.isin(empty.index)]),
             )
     yield from _infinite(points)
@@ -81,6 +94,7 @@ def _infinite(points: pd.DataFrame) -> Iterator[Finding]:
     infinite = points[points[["forward", "backward"]].isin([np.inf]).any(axis=1)]
     for unit, rows in infinite.groupby("unit", sort=False):
         yield Finding(
-            f"{str(unit).capitalize()} is infinite in at least one order at {len(rows)} points.",
+            f"{str(unit).capitalize()} is infinite in at least one order at"
+            f" {labels.counted(len(rows), 'point')}.",
             runs_of(rows),
         )

@@ -1,76 +1,62 @@
-"""Findings on what is lost even in the better order, and which method loses least."""
+"""Findings on what is lost even in the better order, against the intervention alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 
 from analysis import labels
-from analysis.report.findings.evidence import NOTABLE, Evidence, Finding, runs_of
-
-_METHOD = ["intervention", "intervention_variant"]
-
-
-def best_composers(evidence: Evidence) -> Iterator[Finding]:
-    """Yield, for each group of methods, which costs a category least by order-free error."""
-    main = evidence.main_points()
-    main = main[main.intervention_category == main.about]
-    for (category, group), points in main.groupby(["about", "partner_group"], sort=False):
-        errors = points.pivot_table(
-            index=[*_METHOD, "level"],
-            columns="partner",
-            values="order_free_error",
-            dropna=False,
-        )
-        # Methods are compared over what all of them were composed with, at levels that all have.
-        errors = errors.dropna()
-        means = errors.mean().sort_values()
-        if len(means) < 2 or errors.empty:
-            continue
-        best, worst = str(means.index[0]), str(means.index[-1])
-        run_ids = runs_of(points[points.partner.isin([best, worst])])
-        measured = evidence.titles.criterion(points.criterion.iloc[0])
-        count = labels.counted(len(errors), "point")
-        lead = f"{str(group).capitalize()} with {category}, over {count} that all methods have"
-        if means.iloc[-1] - means.iloc[0] < NOTABLE / 10:
-            yield Finding(f"{lead}: all compose alike on {measured}.", run_ids)
-            continue
-        yield Finding(
-            f"{lead}: {evidence.titles.method(best)} composes best, with a mean order-free error of"
-            f" {means.iloc[0]:.2f} on {measured}; {evidence.titles.method(worst)} worst, with"
-            f" {means.iloc[-1]:.2f}.",
-            run_ids,
-        )
+from analysis.report.findings.evidence import (
+    LEVEL,
+    NOTABLE,
+    Evidence,
+    Finding,
+    interval_in_words,
+    p_in_words,
+    runs_of,
+)
+from analysis.report.findings.losses import KEEPS, LOSES, losses
 
 
 def degraded(evidence: Evidence) -> Iterator[Finding]:
     """Yield what compression costs another intervention, in the better order, against it alone."""
-    alone = evidence.orders.alone
-    alone = alone[alone.context == evidence.context]
-    main = evidence.main_points()
-    compressed = main[main.partner_category == "compression"]
+    lost = losses(evidence)
+    compressed = lost[lost.partner_category == "compression"]
     for category, points in compressed.groupby("about", sort=False):
-        criterion = points.criterion.iloc[0]
-        lost = _lost(points, alone, criterion)
-        lost = lost[np.isfinite(lost)]
-        if not len(lost):
+        measured = evidence.titles.criterion(points.criterion.iloc[0])
+        lead = f"Compression and {category}, {measured} against {category} alone"
+        run_ids = _all_runs(points)
+        count = labels.counted(len(points), "point")
+        losing = points[points.verdict == LOSES]
+        keeping = points[points.verdict == KEEPS]
+        within = (
+            f"at {len(keeping)} at most {NOTABLE:g} is lost (95% interval)" if len(keeping) else ""
+        )
+        if losing.empty:
+            rest = f"; {within}" if within else ""
+            yield Finding(
+                f"{lead}: at none of {count} a loss in both orders holds a test over all of them"
+                f" (Holm, {LEVEL:.0%}){rest}.",
+                run_ids,
+            )
             continue
-        mean = float(lost.mean())
-        single_runs = tuple(alone[alone.intervention.isin(points.intervention)].run_id)
+        worst = losing.iloc[int(losing.loss.to_numpy().argmax())]
+        titles = evidence.titles
+        pair = f"{titles.method(str(worst.intervention))} and {titles.method(str(worst.partner))}"
+        level = labels.level_text(worst.strength, worst.level)
         yield Finding(
-            f"Compression and {category}: even in the better order"
-            f" {evidence.titles.criterion(criterion)} is at least {NOTABLE:g} worse than without"
-            f" compression at {int((lost >= NOTABLE).sum())} of {len(lost)} points; on average it"
-            f" is {abs(mean):.2f} {'worse' if mean > 0 else 'better'}.",
-            single_runs + runs_of(points),
+            f"{lead}: lost in both orders at {len(losing)} of {count} (Holm, {LEVEL:.0%}), most"
+            f" measured for {pair}"
+            + (f" at {level}" if level else "")
+            + f", {worst.loss:.2f} in the better order ({interval_in_words(worst.low, worst.high)};"
+            f" {p_in_words(worst.p_holm)})" + (f"; {within}" if within else "") + ".",
+            run_ids,
+            claim=True,
         )
 
 
-def _lost(points: pd.DataFrame, alone: pd.DataFrame, criterion: str) -> np.ndarray:
-    """Return how much worse each point is than its intervention alone, in the better order."""
-    single_values = alone.groupby(_METHOD)[criterion].mean()
-    base = single_values.reindex(pd.MultiIndex.from_frame(points[_METHOD])).to_numpy()
-    values = points[["forward", "backward"]]
-    return np.where(points.better == "higher", base - values.max(axis=1), values.min(axis=1) - base)
+def _all_runs(points: pd.DataFrame) -> tuple[str, ...]:
+    """Return the ids of the runs of both orders, and of the interventions alone."""
+    alone = dict.fromkeys(run_id for run_ids in points.alone_runs for run_id in run_ids)
+    return (*alone, *runs_of(points))

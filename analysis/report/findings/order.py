@@ -1,4 +1,8 @@
-"""Findings on the order of two interventions: where it matters, and which should come first."""
+"""Findings on the order of two interventions: where it matters, and which should come first.
+
+A sentence says "differs" or "better" only of points whose ``differs`` is set: a test says so that
+holds over all comparisons.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +11,66 @@ from collections.abc import Iterator
 import pandas as pd
 
 from analysis import labels
-from analysis.report.findings.evidence import NOTABLE, Evidence, Finding, runs_of
+from analysis.report.findings.evidence import (
+    LEVEL,
+    Evidence,
+    Finding,
+    gain_in_words,
+    runs_of,
+)
 
 _SIDE = ["intervention_category", "partner", "criterion"]
+_TEST = f"by a test that holds over all of them (Holm, {LEVEL:.0%})"
 
 
-def most_sensitive(evidence: Evidence) -> Iterator[Finding]:
-    """Yield the pair whose outcome depends most on the order."""
+def where_order_matters(evidence: Evidence) -> Iterator[Finding]:
+    """Yield at how many points the order matters, and the largest of these differences."""
     points = evidence.points
-    points = points[points.unit.isin(labels.SHARES) & (points.better != "neither")]
-    points = points[points.order_sensitivity.notna()]
-    if points.empty or points.order_sensitivity.max() < NOTABLE:
+    points = points[points.claimed & points.order_sensitivity.notna()]
+    tested = points[points.p.notna()]
+    if tested.empty:
         yield Finding(
-            f"The order hardly matters: no criterion in [0, 1] differs by {NOTABLE:g} between two"
-            " orders."
+            f"Whether the order matters cannot be told at any of"
+            f" {labels.counted(len(points), 'comparison')}: one run of each order, or runs with"
+            " equal weights, say nothing about another batch of edits or seed."
         )
         return
-    titles = evidence.titles
-    worst = points.loc[[points.order_sensitivity.idxmax()]]
-    cell = worst.iloc[0]
-    pair = f"{titles.method(cell.intervention)} and {titles.method(cell.partner)}"
+    count = labels.counted(len(tested), "comparison")
+    differing = tested[tested.differs]
+    if differing.empty:
+        yield Finding(
+            f"Of {count} none shows that the order matters, {_TEST}. That is no evidence that it"
+            " does not: the table of comparisons has the intervals."
+        )
+        return
+    in_unit = differing[differing.unit.isin(labels.SHARES)]
+    shown = in_unit if len(in_unit) else differing
+    largest = shown.loc[[shown.order_sensitivity.idxmax()]]
+    yield Finding(
+        f"The orders differ at {len(differing)} of {count}, {_TEST}. The largest measured of"
+        f" these: {_difference(largest, evidence)}.",
+        runs_of(largest),
+        claim=True,
+    )
+
+
+def _difference(points: pd.DataFrame, evidence: Evidence) -> str:
+    """Return in words what a single point's criterion is after either order, with the test."""
+    titles, cell = evidence.titles, points.iloc[0]
     forward_order = titles.order(cell.intervention, cell.partner)
     backward_order = titles.order(cell.partner, cell.intervention)
     level = labels.level_text(cell.strength, cell.level)
-    yield Finding(
-        f"Order matters most for {titles.criterion(cell.criterion)} of {pair}"
+    return (
+        f"{titles.criterion(cell.criterion)} of {titles.method(cell.intervention)} and"
+        f" {titles.method(cell.partner)}"
         + (f" at {level}" if level else "")
-        + f": {labels.number(cell.forward)} after {forward_order},"
-        f" {labels.number(cell.backward)} after {backward_order}.",
-        runs_of(worst),
+        + f", {labels.number(cell.forward)} after {forward_order},"
+        f" {labels.number(cell.backward)} after {backward_order}, apart {gain_in_words(cell)}"
     )
 
 
 def which_first(evidence: Evidence) -> Iterator[Finding]:
-    """Yield, for each method and each category, which should come first, over pairs and levels."""
+    """Yield, for each method and each category, which should come first, where a test says so."""
     main = evidence.main_points()
     main = main.assign(place=main.partner.map(labels.place))
     main = main.sort_values(["intervention_category", "criterion", "place"], kind="stable")
@@ -48,35 +78,38 @@ def which_first(evidence: Evidence) -> Iterator[Finding]:
         method = evidence.titles.method(str(partner))
         measured = evidence.titles.criterion(str(criterion))
         lead = f"{method} and {category}: {measured}"
-        yield _better_order(points, lead, method, str(category))
+        differing = points[points.differs]
+        if len(differing):
+            yield _better_order(differing, len(points), lead, (str(category), method), evidence)
 
 
-def _better_order(points: pd.DataFrame, lead: str, method: str, category: str) -> Finding:
-    """Return the order that is better at most of the points where the orders clearly differ."""
-    clear = points[(points.gain.abs() >= NOTABLE) & ~_within_noise(points)]
-    total = len(points)
-    if clear.empty:
-        count = labels.counted(total, "point")
-        return Finding(
-            f"{lead} differs clearly between the orders at none of {count}.", runs_of(points)
-        )
-    forward_better = int((clear.gain > 0).sum())
-    backward_better = len(clear) - forward_better
-    if forward_better == backward_better:
-        return Finding(
-            f"{lead} is better either way as often ({len(clear)} of {total} points differ).",
-            runs_of(clear),
-        )
-    first = category if forward_better > backward_better else method
-    gain = abs(float(clear.gain.mean()))
-    return Finding(
-        f"{lead} is better with {first} first at {max(forward_better, backward_better)} of the"
-        f" {labels.counted(len(clear), 'point')} where the orders clearly differ (of {total}),"
-        f" by {gain:.2f} on average over these.",
-        runs_of(clear),
-    )
+def _better_order(
+    differing: pd.DataFrame,
+    total: int,
+    lead: str,
+    sides: tuple[str, str],
+    evidence: Evidence,
+) -> Finding:
+    """Return which side should come first at the points that differ; both where it depends.
 
-
-def _within_noise(points: pd.DataFrame) -> pd.Series:
-    """Return whether the interval of the gain includes 0; False where there is no interval."""
-    return (points.gain_low <= 0) & (points.gain_high >= 0)
+    Args:
+        differing: the points of one method and category whose orders differ.
+        total: how many points there are.
+        lead: what the sentence begins with.
+        sides: what comes first in the forward and in the backward order.
+        evidence: has the titles.
+    """
+    count = labels.counted(total, "point")
+    parts = []
+    for side, better in zip(sides, (differing.gain > 0, differing.gain < 0), strict=True):
+        ahead = differing[better]
+        if len(ahead):
+            widest = ahead.iloc[int(ahead.gain.abs().to_numpy().argmax())]
+            level = labels.level_text(widest.strength, widest.level)
+            where = evidence.titles.method(widest.intervention) + (f" at {level}" if level else "")
+            parts.append(
+                f"better with {side} first at {len(ahead)} of {count} (most measured for {where},"
+                f" {gain_in_words(widest)})"
+            )
+    depends = "depends: it is " if len(parts) > 1 else "is "
+    return Finding(f"{lead} {depends}{', and '.join(parts)}.", runs_of(differing), claim=True)

@@ -16,19 +16,20 @@ from interventions.options import WINDOWS, Split
 
 MODEL = Path(__file__).with_name("model")
 TASKS = Path(__file__).with_name("tasks")
-BATCHES: dict[Split, int] = {"test": 10, "validation": 5}
+BATCHES: dict[Split, int] = {"test": 20, "validation": 5}
 BATCH = 50  # edits
 LOCALITY = 150
+RECALLED = 300  # facts
 
 
 def testbed(edit_batch: int = 0, split: Split = "test") -> Data:
     """Return the testbed's data with one of its batches of 50 edits.
 
-    The two splits share no edit, locality prompt, question or scored prose; what is learned from
-    (forget, retain, calibration, statistics) is the same.
+    The two splits share no edit, locality prompt, known fact, question or scored prose; what is
+    learned from (forget, retain, calibration, statistics) is the same.
 
     Args:
-        edit_batch: 0 to 9; 0 to 4 of "validation".
+        edit_batch: 0 to 19; 0 to 4 of "validation".
         split: "test", or "validation" for tuning.
 
     Raises:
@@ -74,6 +75,7 @@ def testbed(edit_batch: int = 0, split: Split = "test") -> Data:
         statistics=_statistics(facts),
         test_text=prose(split),
         window=WINDOWS["testbed"],
+        facts=_known(facts, split),
         forget_topics=tuple(HAZARDS),
     )
 
@@ -99,6 +101,19 @@ def _people(facts: World) -> tuple[dict[Split, tuple[tuple[Edit, ...], ...]], fr
             batches.append(tuple(_edit(fact, rng) for fact in batch.values()))
         batches_by_split[split] = tuple(batches)
     return batches_by_split, frozenset(people[: 2 * LOCALITY])
+
+
+@cache
+def _known(facts: World, split: Split) -> tuple[Prompt, ...]:
+    """Return facts about people that no batch of the split edits; the splits share none."""
+    batches, reserved = _people(facts)
+    edited = {edit.prompt for batch in batches[split] for edit in batch}
+    known = [
+        Prompt(_question(fact), fact.object)
+        for fact in facts.facts["person"]
+        if (fact in reserved) == (split == "validation") and _question(fact) not in edited
+    ]
+    return tuple(random.Random(f"known-{split}").sample(known, RECALLED))
 
 
 def _edit(fact: Fact, rng: random.Random) -> Edit:

@@ -67,10 +67,42 @@ def test_a_lower_confidence_ties_less() -> None:
     assert not tied_measures(runs, confidence=0.5)["order_free_error"]
 
 
-def test_methods_of_different_edit_batches_share_nothing_and_do_not_tie() -> None:
-    runs = scattered("mmlu", 0.002)
+def test_methods_of_different_edit_batches_share_nothing_and_none_is_better() -> None:
+    runs = scattered("mmlu", 0.2)
     runs.loc[runs.pair == "ga + wanda", "edit_batch"] += 100
-    assert not any(tied_measures(runs).values())
+    assert all(tied_measures(runs).values())
+
+
+def test_a_rival_with_one_batch_cannot_be_beaten_by_a_test() -> None:
+    runs = scattered("mmlu", 0.2)
+    runs = runs[(runs.pair == "ga + wanda") | (runs.edit_batch == 0)]
+    assert all(tied_measures(runs).values())
+
+
+def test_two_batches_show_no_best() -> None:
+    assert all(tied_measures(scattered("mmlu", 0.2, units=2)).values())
+
+
+def test_what_is_measured_exactly_needs_no_test_where_all_batches_agree() -> None:
+    """Average bits have no items to sample: 6 in all batches is less than 8."""
+    runs = []
+    for batch in range(4):
+        for method, bits in (("wanda", 6.0), ("sparsegpt", 8.0)):
+            values = [[bits], [bits + 1]]
+            runs += curve("ft", method, [0.5], *values, criterion="average_bits", edit_batch=batch)
+    assert tied_measures(frame(runs)) == {"order_free_error": False, "order_sensitivity": True}
+    saturated = frame(runs).rename(columns={"average_bits": "wikitext_ppl"})
+    assert tied_measures(saturated)["order_free_error"]
+
+
+def test_every_rival_must_be_worse_not_only_the_next_one() -> None:
+    """Magnitude scatters so much that nobody knows, though its mean is the worst."""
+    runs = scattered("mmlu", 0.2)
+    more = []
+    for batch in range(9):
+        wild = 0.55 + 0.9 * (batch % 3 - 1)
+        more += curve("ga", "magnitude", [0.5], [wild], [0.5], criterion="mmlu", edit_batch=batch)
+    assert tied_measures(pd.concat([runs, frame(more)]))["order_free_error"]
 
 
 def test_without_replicates_nothing_is_noise() -> None:

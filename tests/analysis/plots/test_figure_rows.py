@@ -1,6 +1,7 @@
 from analysis.plots.figure_rows import FigureRows, figure_rows
 from tests.test_contracts import HOUSE_CRITERIA
 from tracking.catalogue import CriterionFacts, house_criteria
+from tracking.paper_rows import PRINTED_CRITERIA
 
 # without a reader's own, which have rows of their own
 OWN = {name: facts for name, facts in house_criteria().items() if name in HOUSE_CRITERIA}
@@ -11,7 +12,7 @@ def rows_of(measured: dict[str, CriterionFacts]) -> dict[str, list[str]]:
 
 
 def test_the_rows_are_those_of_the_papers_figures() -> None:
-    assert list(figure_rows(OWN, set(OWN))) == [
+    assert list(figure_rows(OWN, set(PRINTED_CRITERIA))) == [
         FigureRows(
             "figure2",
             "editing",
@@ -36,7 +37,9 @@ def test_a_part_has_no_row_even_where_its_whole_was_not_measured() -> None:
 def test_a_third_partys_criterion_has_a_row_by_its_own_facts() -> None:
     strictness = CriterionFacts("higher", "share", category="editing")
     toxicity = CriterionFacts("lower", "share")
-    rows = rows_of(OWN | {"strictness": strictness, "toxicity": toxicity})
+    extra = {"strictness": strictness, "toxicity": toxicity}
+    measured = {*PRINTED_CRITERIA, *extra}
+    rows = {figure.name: figure.criteria for figure in figure_rows(OWN | extra, measured)}
     assert rows["figure2"][-2:] == ["strictness", "toxicity"]
     assert rows["figure3"] == ["wmdp", "mmlu", "toxicity"]
 

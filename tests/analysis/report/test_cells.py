@@ -52,7 +52,7 @@ def test_numbers_have_two_decimals_wins_none_and_a_missing_one_no_link() -> None
     frame = pd.DataFrame([[0.256, 3.0, np.nan, "text"]], ["x"], ["error", WINS, "gap", "words"])
     ((label, cells),) = block_parts(block(frame), RUNS)["rows"]
     assert label == "x"
-    assert [(text, runs) for text, _, runs in cells] == [
+    assert [(text, runs) for text, _, runs, _ in cells] == [
         ("0.26", "0 2"),
         ("3", "0 2"),
         ("–", ""),
@@ -89,3 +89,11 @@ def test_absent_main_tables_are_named() -> None:
     tables = [Table(2, "", "", []), Table(8, "", "", [])]
     assert absent_note(tables) == " There are no pairs for Table 3 and 4."
     assert absent_note([Table(number, "", "", []) for number in (2, 3, 4)]) == ""
+
+
+def test_an_interval_stands_beside_its_number() -> None:
+    values = pd.DataFrame({"error": [0.1, 0.2]}, index=["x", "y"])
+    intervals = pd.DataFrame({"error": ["0.05 to 0.15", None]}, index=["x", "y"])
+    plain = block(values)
+    rows = block_parts(Block(values, plain.best, plain.runs, intervals), RUNS)["rows"]
+    assert [cells[0][3] for _, cells in rows] == ["0.05 to 0.15", ""]

@@ -4,7 +4,6 @@ from typing import Any, cast
 import pandas as pd
 import pytest
 
-from analysis.report import collect as module
 from analysis.report.collect import Collected, collect, read_items
 from analysis.report.prepare import PreparedAnalysis, check_against_runs
 from analysis.report.request import AnalysisRequest
@@ -46,48 +45,30 @@ def ids(runs: list[dict[str, Any]]) -> set[str]:
     return {entry["run_id"] for entry in runs}
 
 
-def test_items_are_read_where_there_are_few_replicates(
+def test_items_of_the_runs_of_pairs_are_read(
     read_runs: list[tuple[set[str], list[str]]],
 ) -> None:
     read([*FEW, *MANY, run("ft", edit_success=1.0)], "auto")
-    assert read_runs == [(ids(FEW), ["edit_success"])]
-
-
-def test_all_items_are_read_on_request_and_none_too(
-    read_runs: list[tuple[set[str], list[str]]],
-) -> None:
-    read([*FEW, *MANY], "all")
     assert read_runs == [(ids(FEW) | ids(MANY), ["edit_success"])]
     assert read([*FEW, *MANY], "none") is None
-    assert read(MANY, "auto") is None
     assert len(read_runs) == 1
 
 
-def test_items_of_too_many_runs_are_read_on_request_only(
-    read_runs: list[tuple[set[str], list[str]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_MOST_ITEM_FILES", 1)
-    assert read(FEW, "auto") is None
-    assert read(FEW, "all") is not None
-    monkeypatch.setattr(module, "_MOST_ITEM_FILES", 2)
-    assert read(FEW, "auto") is not None
-
-
-def test_items_of_2000_runs_are_read_unasked_and_those_of_one_more_are_not(
+def test_items_of_200_runs_are_read_unasked_and_those_of_one_more_are_not(
     read_runs: list[tuple[set[str], list[str]]],
 ) -> None:
     """Each is a file that is fetched."""
-    for count in (2000, 2001):
+    for count, mode in ((200, "auto"), (201, "auto"), (201, "all")):
         run_ids = [str(number) for number in range(count)]
         point = {"replicates": 1, "forward_runs": tuple(run_ids), "backward_runs": ()}
         prepared = SimpleNamespace(
-            request=AnalysisRequest(("made up",), items="auto"),
+            request=AnalysisRequest(("made up",), items=mode),
             points=pd.DataFrame([point]),
             orders=SimpleNamespace(runs=pd.DataFrame({"run_id": run_ids})),
             criteria=["edit_success"],
         )
         read_items(cast(PreparedAnalysis, prepared))
-    assert [len(run_ids) for run_ids, _ in read_runs] == [2000]
+    assert [len(run_ids) for run_ids, _ in read_runs] == [200, 201]
 
 
 def test_the_papers_runs_have_no_items(read_runs: list[tuple[set[str], list[str]]]) -> None:
@@ -104,8 +85,7 @@ def test_points_say_whether_they_are_within_the_bounds() -> None:
     assert set(analysis.points.criterion) == {"edit_success"}
     assert analysis.areas.levels.tolist() == ["0.25 0.5"]
     (order,) = analysis.order.to_dict("records")
-    assert order["levels"] == 2
-    assert set(order["runs"]) == ids(runs[:4])
+    assert order["levels"] == 2 and order["score"] == pytest.approx(0.1)
 
 
 def test_wins_are_counted_by_level_and_by_area() -> None:
@@ -165,12 +145,12 @@ def replicated(partner: str, values: list[float]) -> list[dict[str, Any]]:
     return runs
 
 
-def test_the_order_to_choose_is_resampled_over_the_replicates_of_its_own_pair() -> None:
-    runs = replicated("wanda", [0.5, 0.6, 0.7, 0.8, 0.9])
+def test_the_order_to_choose_has_the_tests_of_its_own_pair() -> None:
+    runs = replicated("wanda", [0.5, 0.61, 0.72, 0.8, 0.9])
     order = collected(runs + curve("lora", "wanda", [0.25], [0.9], [0.85])).order
     order = order.set_index("intervention")
-    assert (order.low["ft"], order.high["ft"]) == pytest.approx((0.1, 0.1))
-    assert pd.isna(order.low["lora"])
+    assert order.units["ft"] == 5 and order.units["lora"] == 1
+    assert pd.isna(order.p["lora"]) and order.verdict["lora"] == "untold"
 
 
 def test_a_win_within_noise_is_a_tie() -> None:

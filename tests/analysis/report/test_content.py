@@ -35,13 +35,13 @@ def test_the_page_says_how_the_error_is_taken(error: str, words: str) -> None:
     assert f"1 - {words} of the two orders" in page.error_words
 
 
-def test_the_page_says_what_was_resampled() -> None:
+def test_the_page_says_what_intervals_are_over() -> None:
     single = curve("ft", "wanda", [0.25], [0.9], [0.8])
-    assert content_of(frame(single))[0].over.startswith("none here")
+    assert content_of(frame(single))[0].over == "none here: one run of each order, no items"
     replicated = []
     for batch in range(5):
-        replicated += curve("ft", "wanda", [0.25], [0.9], [0.8], edit_batch=batch)
-    assert content_of(frame(replicated))[0].over == "over edit batches and seeds"
+        replicated += curve("ft", "wanda", [0.25], [0.9 + batch / 99], [0.8], edit_batch=batch)
+    assert content_of(frame(replicated))[0].over == "over edit batches"
 
 
 def test_areas_are_in_the_order_of_the_paper_and_link_to_all_runs_of_their_curve() -> None:
@@ -55,7 +55,7 @@ def test_areas_are_in_the_order_of_the_paper_and_link_to_all_runs_of_their_curve
     assert list(values.Criterion[1:3]) == ["Edit success ↑", "MMLU ↑"]
     assert values["As written"].iloc[0] == "0.850"
     assert values["Order sensitivity"].iloc[0] == "0.100"
-    linked: Any = page.areas.runs.iloc[0, 0]
+    linked: Any = page.areas.runs["As written"].iloc[0]
     assert set(linked) == {entry["run_id"] for entry in runs[-4:]}
     assert len(collected.areas) == 5
 
@@ -71,21 +71,42 @@ def test_a_context_stands_behind_a_pair_where_there_are_several() -> None:
     }
 
 
-def test_the_order_to_choose_leaves_out_empty_columns_and_links_its_numbers() -> None:
-    runs = curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7])
+def test_levels_leave_out_empty_columns_and_link_their_numbers() -> None:
+    runs = curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.75])
     page, _ = content_of(frame(runs))
-    (values,) = page.order.values.to_dict("records")
-    assert values["Better order"] == "FT → Wanda"
-    assert (values["By"], values["Levels"]) == ("0.100", "2")
-    assert "Sure" not in values and "95% interval" not in values
-    links = page.order.runs.iloc[0]
-    assert set(links["By"]) == {entry["run_id"] for entry in runs}
-    assert not isinstance(links["Better order"], tuple)
+    first, second = page.levels.values.to_dict("records")
+    assert (first["Ahead"], first["Level"], first["Score"]) == (
+        "FT → Wanda",
+        "sparsity 0.25",
+        "0.100",
+    )
+    assert second["Score"] == "0.050"
+    assert "95% interval" not in first and "p" not in first
+    links = page.levels.runs.iloc[0]
+    assert set(links["Score"]) == {entry["run_id"] for entry in runs[:2]}
+    assert not isinstance(links["Ahead"], tuple)
 
 
 def test_an_order_that_gains_nothing_is_neither() -> None:
     page, _ = content_of(frame(curve("ft", "wanda", [0.25], [0.8], [0.8])))
-    assert page.order.values["Better order"].tolist() == ["neither"]
+    assert page.levels.values["Ahead"].tolist() == ["neither"]
+
+
+def test_comparisons_have_interval_noise_floor_and_both_corrections() -> None:
+    runs = []
+    for batch, value in enumerate([0.5, 0.6, 0.7, 0.8, 0.9]):
+        backward = value - (0.1 if batch else 0.3)
+        values = {"mmlu": 0.5 + value / 10, "edit_locality": value / 2}
+        runs += curve("ft", "wanda", [0.25], [value], [backward], edit_batch=batch, **values)
+    page, collected = content_of(frame(runs))
+    edits, ability = page.comparisons.values.to_dict("records")
+    point = collected.points[collected.points.criterion == "edit_success"].iloc[0]
+    assert edits["Criterion"] == "Edit success ↑" and ability["Criterion"] == "MMLU ↑"
+    assert edits["95% interval"] == f"{point.gain_low:.3f} to {point.gain_high:.3f}"
+    assert edits["|Difference|"] == "0.140" and edits["Noise floor"] == f"{point.noise_floor:.3f}"
+    assert edits["p (Holm)"] == f"{point.p_holm:.3f}" and edits["q (BH)"] == f"{point.q:.3f}"
+    assert ability["p (Holm)"] == "–"
+    assert (edits["Units"], edits["Over"]) == ("5", "edit batches")
 
 
 def test_what_found_no_place_in_a_figure_is_a_note() -> None:
@@ -94,21 +115,7 @@ def test_what_found_no_place_in_a_figure_is_a_note() -> None:
         runs += curve("ft", "wanda", [0.25], [0.9], [0.8], **{"ft.lr": float(rate + 1)})
     page, _ = content_of(frame(runs))
     assert any("1 more columns found no place" in note for note in page.notes)
-    assert len(page.notes) == 2
-
-
-def test_the_order_to_choose_has_its_interval_and_certainty_where_it_was_resampled() -> None:
-    runs = []
-    for batch, value in enumerate([0.5, 0.6, 0.7, 0.8, 0.9]):
-        backward = value - (0.1 if batch else 0.3)
-        runs += curve("ft", "wanda", [0.25], [value], [backward], edit_batch=batch)
-    page, collected = content_of(frame(runs))
-    (row,) = page.order.values.to_dict("records")
-    (order,) = collected.order.to_dict("records")
-    assert order["low"] < order["high"]
-    assert row["95% interval"] == f"{order['low']:.3f} to {order['high']:.3f}"
-    assert row["Sure"] == ">99%"
-    assert row["Resampled"] == "5 edit batches and seeds"
+    assert len(page.notes) == 3
 
 
 def test_criteria_of_areas_are_in_the_catalogues_order() -> None:
@@ -118,7 +125,7 @@ def test_criteria_of_areas_are_in_the_catalogues_order() -> None:
     assert page.areas.values.Criterion.tolist() == expected
 
 
-def test_no_cell_of_the_areas_or_of_the_order_to_choose_is_marked_as_the_best() -> None:
+def test_no_cell_of_the_reports_own_tables_is_marked_as_the_best() -> None:
     page, _ = content_of(frame(curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7])))
-    for block in (page.areas, page.order):
+    for block in (page.areas, page.levels, page.comparisons):
         assert block.best.shape == block.values.shape and not block.best.to_numpy().any()

@@ -22,13 +22,27 @@ COLUMNS = (
     "order_free_error",
     "order_sensitivity",
 )
-NUMBERS = {"composability.csv", "areas.csv", "wins.csv", "order.csv", "report.html"}
+NUMBERS = {
+    "composability.csv",
+    "areas.csv",
+    "wins.csv",
+    "order.csv",
+    "losses.csv",
+    "items.csv",
+    "report.html",
+}
 TABLES = {
     f"tables/table{number}.{kind}" for number in (2, 8, 9, 10) for kind in ("md", "csv", "tex")
 }
 FIGURES = {
     f"figures/{name}.{kind}"
-    for name in ("figure2", "perplexity-editing", "order-sensitivity")
+    for name in (
+        "figure2",
+        "perplexity-editing",
+        "order-sensitivity",
+        "pareto-edit-success",
+        "pareto-mmlu",
+    )
     for kind in ("png", "html")
 }
 
@@ -44,7 +58,8 @@ def test_composability_csv_has_a_row_per_criterion_and_level(
     """Checked against the runs themselves."""
     table = pd.read_csv(analysed / "composability.csv")
     assert tuple(table.columns[:8]) == COLUMNS
-    assert len(table) == 3 * 11  # levels, criteria
+    assert {*("edit_success", "mmlu", "wikitext_ppl", "sparsity")} < set(table.criterion)
+    assert len(table) == 3 * table.criterion.nunique()
     assert "point" not in table and "settings" not in table
     runs = grid.set_index("composition")
     row = table[(table.criterion == "edit_success") & (table.level == 0.75)].iloc[0]
@@ -56,18 +71,29 @@ def test_composability_csv_has_a_row_per_criterion_and_level(
     assert set(row.forward_runs.split()) | set(row.backward_runs.split()) <= set(grid.run_id)
 
 
-def test_intervals_of_single_runs_are_over_items(analysed: Path) -> None:
+def test_single_runs_say_nothing_of_another_batch(analysed: Path) -> None:
     table = pd.read_csv(analysed / "composability.csv").set_index("criterion")
-    assert set(table.over["mmlu"]) == {"items"}
-    assert set(table.units["mmlu"]) == {100}  # the validation split's questions
+    assert set(table.basis["mmlu"]) <= {"this batch only", "items only"}
+    assert set(table.units["mmlu"]) == {1}
     assert (table.order_free_error_low["mmlu"] <= table.order_free_error["mmlu"]).all()
-    assert table.gain_low["wikitext_ppl"].isna().all()  # not a mean of its items
+    assert table.p.isna().all() and not table.differs.any()
+
+
+def test_what_each_step_did_to_each_item_is_a_file(analysed: Path, grid: pd.DataFrame) -> None:
+    """Checked against the runs themselves."""
+    items = pd.read_csv(analysed / "items.csv")
+    assert set(items.change) <= {"kept", "lost", "gained", "wrong"}
+    last = items[(items.step == 2) & (items.criterion == "mmlu")]
+    run_id = last.run_id.iloc[0]
+    right = last[last.run_id == run_id].after.mean()
+    assert right == pytest.approx(grid.set_index("run_id").mmlu[run_id])
 
 
 def test_areas_and_wins_and_the_order_are_in_files_of_their_own(analysed: Path) -> None:
     areas = pd.read_csv(analysed / "areas.csv")
     assert set(areas.levels) == {"0.25 0.5 0.75"}
-    assert len(areas) == 11
+    points = pd.read_csv(analysed / "composability.csv")
+    assert sorted(areas.criterion) == sorted(points.criterion.unique())
     (order,) = pd.read_csv(analysed / "order.csv").to_dict("records")
     assert {order["intervention"], order["partner"]} == {"ft", "wanda"}
     assert "on average over sparsity 0.25, 0.5, 0.75" in order["words"]
@@ -104,7 +130,7 @@ def test_items_of_the_grid_agree_with_its_criteria(grid: pd.DataFrame) -> None:
         expected = runs[name].sort_index()
         pd.testing.assert_series_equal(means[name].sort_index(), expected, check_names=False)
     points = intervals.intervals(grid, co.point(grid, ["mmlu"]), scores)
-    assert points.over.eq("items").all()
+    assert points.basis.isin(["this batch only", "items only"]).all()
 
 
 def test_criteria_bounds_and_error_are_as_requested(grid: pd.DataFrame, tmp_path: Path) -> None:
@@ -114,7 +140,7 @@ def test_criteria_bounds_and_error_are_as_requested(grid: pd.DataFrame, tmp_path
     assert set(table.criterion) == {"edit_success"}
     worse = table[["forward", "backward"]].min(axis=1)
     assert table.order_free_error.tolist() == pytest.approx((1 - worse).tolist())
-    assert table.over.isna().all()
+    assert table.basis.isna().all()
     within = co.within(co.point(grid), {"mmlu": 0.9}).level.unique()
     assert table[table.within_bounds].level.tolist() == sorted(within)
 

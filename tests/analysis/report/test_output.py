@@ -21,6 +21,7 @@ from interventions.errors import InvalidInput
         ("~no-such-user-here/x", "output must be a folder, but got"),
         (f"{__file__}/x", "output must be a folder, but .* is a file"),
     ],
+    ids=["empty", "two lines", "too long", "a long name", "nobody's home", "in a file"],
 )
 def test_a_folder_that_cannot_be_is_one_line(text: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message) as error:

@@ -26,8 +26,11 @@ def test_the_page_needs_nothing_else(paper: str) -> None:
     assert paper.count("<script") - without_plotly.count("<script") == 1
 
 
-def test_findings_come_first(paper: str) -> None:
-    sections = "findings order tables figures sensitivity areas all missing how"
+def test_the_answer_comes_first_then_what_is_missing(paper: str) -> None:
+    sections = (
+        "answer missing findings tables comparisons levels figures sensitivity fronts areas items"
+        " all how"
+    )
     assert re.findall(r'<section id="(\w+)"', paper) == sections.split()
 
 
@@ -39,7 +42,7 @@ def test_the_page_names_the_command_that_wrote_it(paper: str) -> None:
 def test_every_number_of_the_tables_links_to_runs_that_were_read(
     paper: str, published: pd.DataFrame
 ) -> None:
-    cells = re.findall(r"<td[^>]*>(.*?)</td>", section(paper, "tables", "figures"))
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", section(paper, "tables", "comparisons"))
     numbers = [cell for cell in cells if re.search(r"\d", cell)]
     assert len(numbers) > 200
     assert all("data-r=" in cell for cell in numbers)
@@ -49,7 +52,7 @@ def test_every_number_of_the_tables_links_to_runs_that_were_read(
 
 def test_a_number_links_to_both_orders(published: pd.DataFrame, paper: str) -> None:
     names = published.set_index("run_id").run_name
-    tables = section(paper, "tables", "figures")
+    tables = section(paper, "tables", "comparisons")
     cell = re.search(r"<tr><th>Wanda</th><td[^>]*><a class=\"r\" data-r=\"([\d ]+)\">0.01", tables)
     assert cell is not None
     ids = run_ids(paper)
@@ -60,7 +63,7 @@ def test_a_number_links_to_both_orders(published: pd.DataFrame, paper: str) -> N
 
 
 def test_the_best_of_a_group_is_marked_and_the_average_is_apart(paper: str) -> None:
-    tables = section(paper, "tables", "figures")
+    tables = section(paper, "tables", "comparisons")
     assert '<tr class="total"><th>Average</th>' in tables
     assert '<td class="best">' in tables
 
@@ -109,9 +112,9 @@ def test_findings_of_several_contexts_have_headings() -> None:
         *curve("ft", "wanda", [0.25], [0.9], [0.8], model="a"),
         *curve("ft", "wanda", [0.25], [0.9], [0.8], model="b"),
     ]
-    several = section(page(frame(runs)), "findings", "order")
+    several = section(page(frame(runs)), "findings", "tables")
     assert "<h3>model=a, data=d</h3>" in several
-    single = section(page(frame(runs[:2])), "findings", "order")
+    single = section(page(frame(runs[:2])), "findings", "tables")
     assert "<h3>" not in single
 
 
@@ -120,3 +123,36 @@ def test_links_lead_to_the_ui_of_the_request() -> None:
     html = page(runs, ui="http://tracking:5001")
     assert 'UI = "http://tracking:5001";' in html
     assert '<span id="ui">http://tracking:5001</span>' in html
+
+
+def test_every_pair_has_an_answer_before_anything_else() -> None:
+    html = page(frame(curve("ft", "wanda", [0.25], [0.9], [0.8])))
+    answer = section(html, "answer", "missing")
+    for text in ("FT + Wanda", "cannot be told", "one run of each order"):
+        assert text in answer
+
+
+def test_intervals_stand_below_the_numbers_of_the_tables() -> None:
+    runs = []
+    for batch, value in enumerate([0.5, 0.62, 0.7, 0.81, 0.9]):
+        runs += curve("ft", "wanda", [0.25], [value], [value / 2], edit_batch=batch)
+    tables = section(page(frame(runs)), "tables", "comparisons")
+    assert re.search(r"0\.29</a><small>0\.\d\d to 0\.\d\d</small>", tables)
+
+
+def test_several_settings_stand_side_by_side_and_one_does_not() -> None:
+    runs = [
+        *curve("ft", "wanda", [0.25], [0.9], [0.8], model="a"),
+        *curve("ft", "wanda", [0.25], [0.7], [0.8], model="b"),
+    ]
+    assert "Models and settings side by side" in page(frame(runs))
+    assert "Models and settings side by side" not in page(frame(runs[:2]))
+
+
+def test_sequences_have_a_section_where_there_are_some() -> None:
+    pair = curve("ft", "wanda", [0.25], [0.9], [0.8])
+    long = [run("ft | rmu | wanda", level=0.25, edit_success=0.5)]
+    long += [run("wanda | rmu | ft", level=0.25, edit_success=0.4)]
+    assert 'id="sequences"' not in page(frame(pair))
+    html = page(frame([*pair, *long]))
+    assert 'id="sequences"' in html and "ft → rmu → wanda" in html

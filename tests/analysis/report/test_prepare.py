@@ -2,11 +2,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
-from analysis.report.prepare import PreparedAnalysis, check_against_runs
+from analysis.report.prepare import PreparedAnalysis, check_against_runs, prepare_analysis
 from analysis.report.request import AnalysisRequest
 from interventions.errors import InvalidInput
 from tests.analysis.synthetic import curve, frame, run
+from tracking import schema, store
 
 SWEEP = [
     *curve("ft", "wanda", [0.25, 0.5], [0.9, 0.7], [0.8, 0.6], mmlu=0.5),
@@ -73,3 +75,45 @@ def test_a_level_that_only_one_order_has_is_refused() -> None:
     message = r"level sparsity=0.9: only ft → wanda has it; levels that both orders have: 0.25"
     with pytest.raises(InvalidInput, match=message):
         prepared(runs, levels={"sparsity": 0.9})
+
+
+def test_a_level_of_a_strength_that_no_pair_has_is_left_out_with_a_note() -> None:
+    checked = prepared(levels={"sparsity": 0.5, "bits": 4.0})
+    assert checked.request.levels == {"sparsity": 0.5}
+    assert checked.left_out == ("level bits=4: no pair has a strength of this name",)
+    with pytest.raises(InvalidInput, match="no pair has a strength named 'bits'"):
+        prepared(levels={"bits": 4.0})
+
+
+def test_runs_of_studies_are_left_out_unless_asked_for(local_store: str) -> None:
+    client, experiment_id = MlflowClient(local_store), store.ensure_experiment()
+    for trial, specs in ((None, ("ft | rmu", "rmu | ft")), ("3", ("ft | ga", "ga | ft"))):
+        for spec in specs:
+            run_id = client.create_run(experiment_id).info.run_id
+            steps = spec.split(" | ")
+            params = {
+                "composition": spec, "pair": schema.pair_name(steps), **schema.step_params(steps)
+            }  # fmt: skip
+            for name, value in params.items():
+                client.log_param(run_id, name, value)
+            client.log_metric(run_id, "edit_success", 0.5)
+            if trial is not None:
+                client.set_tag(run_id, schema.TRIAL, trial)
+            client.set_terminated(run_id)
+    alone = prepare_analysis(AnalysisRequest((store.EXPERIMENT,)))
+    assert set(alone.points.partner) == {"rmu"}
+    assert alone.left_out == (
+        "2 runs of studies (trials, and their final tests): studies=true analyses them, too",
+    )
+    both = prepare_analysis(AnalysisRequest((store.EXPERIMENT,), studies=True))
+    assert set(both.points.partner) == {"rmu", "ga"} and both.left_out == ()
+
+
+def test_an_experiment_of_studies_alone_is_refused_with_what_to_do(local_store: str) -> None:
+    client, experiment_id = MlflowClient(local_store), store.ensure_experiment()
+    run_id = client.create_run(experiment_id).info.run_id
+    client.log_param(run_id, "composition", "ft")
+    client.set_tag(run_id, schema.TRIAL, "0")
+    client.set_terminated(run_id)
+    with pytest.raises(InvalidInput, match="all of its 1 run are of studies; studies=true"):
+        prepare_analysis(AnalysisRequest((store.EXPERIMENT,)))

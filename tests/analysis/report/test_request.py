@@ -27,6 +27,13 @@ def test_error_and_items_are_taken_as_they_are() -> None:
     assert (request.error, request.items) == ("worst", "none")
 
 
+def test_studies_are_true_or_false() -> None:
+    assert read_analysis_request(studies="true").studies
+    assert not read_analysis_request().studies
+    with pytest.raises(InvalidInput, match="studies must be true or false, but got 'x'"):
+        read_analysis_request(studies="x")
+
+
 @pytest.mark.parametrize(
     ("parameter", "text", "message"),
     [

@@ -51,14 +51,14 @@ def test_the_decorator_sets_every_fact_and_refuses_a_taken_name(
 
     facts = criterion(
         better="lower", unit="parameters", reads=["edits"], version=3, chance=0.5, title="Size",
-        group="sizes", judges=("compression",), category="compression",
+        group="sizes", judges=("compression",), category="compression", items="exact",
     )  # fmt: skip
     registered = facts(size)
     assert CRITERIA.get("size") is registered
     assert registered == Criterion(
         name="size", better="lower", unit="parameters", version=3, reads=frozenset({"edits"}),
         function=size, chance=0.5, title="Size", group="sizes", judges=("compression",),
-        category="compression",
+        category="compression", items="exact",
     )  # fmt: skip
     assert registered.__doc__ == "Count parameters."
     with pytest.raises(ValueError, match="criterion 'size' is taken"):
@@ -109,3 +109,23 @@ def test_a_failing_measurement_leaves_nothing_shared() -> None:
         once(("key",), lambda: 1)
         raise RuntimeError
     assert sharing._RESULTS.get() is None
+
+
+@pytest.mark.parametrize(
+    ("reads", "items"),
+    [(("edits",), "nested"), (("locality",), "nested"), (("window",), "crossed")],
+)
+def test_items_follow_from_what_is_read_where_they_are_not_declared(
+    reads: tuple[str, ...], items: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base.CRITERIA, "_entries", dict(CRITERIA.all()))
+
+    def odd(lm: LM, data: Data) -> Scores:
+        return Scores(1.0, 0.0, {})
+
+    assert criterion("lower", "share", reads)(odd).items == items
+
+
+def test_items_that_change_with_the_batch_cannot_be_crossed_with_batches() -> None:
+    with pytest.raises(InvalidInput, match=r"items cannot be crossed: .* has other edits"):
+        criterion("lower", "share", ("edits", "window"), items="crossed")

@@ -4,13 +4,16 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from interventions.data.base import PARTS, Data, Lazy, Questions
+import pytest
+
+from interventions.data.base import PARTS, Data, Edit, Lazy, PortabilityPrompt, Questions
 
 
 def test_the_parts_are_all_fields_but_the_name() -> None:
     assert "name" not in PARTS and "_identities" not in PARTS
     assert {"edits", "questions", "window", "base_answers"} <= PARTS
-    assert len(PARTS) == 11
+    assert {"facts", "portability", "hops", "aliases", "reversals"} <= PARTS
+    assert len(PARTS) == 16
 
 
 def test_equal_content_has_equal_identity_and_a_change_another(small: Data) -> None:
@@ -80,3 +83,47 @@ def test_the_identity_of_questions_changes_with_all_that_is_asked(tmp_path: Path
     assert dataclasses.replace(questions).identity == before == questions.identity
     (tmp_path / "folder" / "more.jsonl").write_text("{}")
     assert dataclasses.replace(questions).identity != before
+
+
+HOP = PortabilityPrompt("The mayor of Vesk's seat is", "Ann", "hop")
+ALIAS = PortabilityPrompt("The seat of Old Vesk is", "Orlo", "alias")
+
+
+def test_edits_without_portability_prompts_have_the_identity_that_they_had(small: Data) -> None:
+    """Recorded with the code of before there were such prompts: no edit is computed again."""
+    plain = Edit("Vesk", "The seat of Vesk is", "Orlo", "Tarn", ("Vesk's seat is",))
+    data = dataclasses.replace(small, edits=(plain,))
+    assert data.identity("edits") == "88252304173cc195b262a1bd39e2267c"
+    asked = [dataclasses.replace(plain, portability=prompts) for prompts in ((HOP,), (ALIAS,))]
+    others = [dataclasses.replace(small, edits=(edit,)) for edit in asked]
+    for part in ("edits", "portability"):
+        identities = {each.identity(part) for each in (data, *others)}
+        assert len(identities) == 3, part
+
+
+def test_portability_prompts_are_told_apart_by_kind_in_the_order_of_their_edits(
+    small: Data,
+) -> None:
+    plain = small.edits[0]
+    with_prompts = dataclasses.replace(plain, portability=(ALIAS, HOP))
+    back = PortabilityPrompt("Orlo is the seat of", "Vesk", "reverse")
+    last = dataclasses.replace(plain, portability=(back, ALIAS))
+    data = dataclasses.replace(small, edits=(with_prompts, plain, last))
+    assert data.portability == (ALIAS, HOP, back, ALIAS)
+    assert (data.hops, data.aliases, data.reversals) == ((HOP,), (ALIAS, ALIAS), (back,))
+    assert data.has("hops") and not dataclasses.replace(data, edits=(plain,)).has("hops")
+
+
+@pytest.mark.parametrize("part", ["edits", "locality", "test_text", "facts", "base_answers"])
+def test_data_have_what_is_not_empty(small: Data, part: str) -> None:
+    assert small.has(part)
+    empty: dict[str, Any] = {part: ()}
+    assert not dataclasses.replace(small, **empty).has(part)
+
+
+def test_texts_that_are_read_on_first_use_are_there_without_being_read(small: Data) -> None:
+    def read() -> tuple[str, ...]:
+        raise AssertionError("was read")
+
+    assert dataclasses.replace(small, forget=Lazy(read)).has("forget")
+    assert dataclasses.replace(small, base_answers=None).has("base_answers")

@@ -19,7 +19,7 @@ def test_nothing_that_is_learned_from_is_scored_for_perplexity(part: str, split:
     assert not [text for text in learned for scored in data.test_text if scored in text]
 
 
-def test_the_splits_share_no_edit_locality_prompt_question_or_prose() -> None:
+def test_the_splits_share_no_edit_locality_prompt_known_fact_question_or_prose() -> None:
     by_split: dict[str, dict[str, set[str]]] = {}
     for split in bed.BATCHES:
         batches = [bed.testbed(i, split) for i in range(bed.BATCHES[split])]
@@ -41,6 +41,7 @@ def test_the_splits_share_no_edit_locality_prompt_question_or_prose() -> None:
                 for e in batch.edits
             },
             "locality": {prompt.prompt for batch in batches for prompt in batch.locality},
+            "known": {fact.prompt for batch in batches for fact in batch.facts},
             "questions": set(rows),
             "prose": {text for batch in batches for text in batch.test_text},
         }

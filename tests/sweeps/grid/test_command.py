@@ -60,6 +60,24 @@ def test_a_dry_run_says_what_and_how_long_and_runs_nothing(
     assert "time: about 0 h 1 min by 5 earlier runs, but for ga" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("dry_run", ["true", "false"])
+def test_a_grid_of_another_version_of_the_testbed_is_not_gone_on_with(
+    local_store: str, applied: Applied, capsys: pytest.CaptureFixture[str], dry_run: str
+) -> None:
+    client = MlflowClient()
+    tags = {schema.SWEEP_ROOT: "quick"}
+    parent_id = client.create_run(store.ensure_experiment(), tags=tags).info.run_id
+    for name in ("model", "data"):
+        client.log_param(parent_id, name, "testbed")
+    client.set_terminated(parent_id)
+    arguments = ["--preset", "quick", "--dry_run", dry_run]
+    assert main(["grid", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert "'quick' has runs of model=testbed@1, and this is model=testbed@2" in error
+    assert "give this one another name" in error and error.count("\n") == 1
+    assert applied.keys == [] and composition_runs() == []
+
+
 def test_from_python_a_grid_is_run_unless_a_dry_run_is_asked_for(
     local_store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,7 +107,7 @@ def test_from_python_a_grid_is_run_unless_a_dry_run_is_asked_for(
         (["--interventions", "ft(layers=9); wanda"], "ft.layers names layer 9"),
         (["--preset", "quick", "--length", "2..1"], "length must be"),
         (["--preset", "quick", "--pairs", "some"], "'some' is not one of 'across', 'all'"),
-        (["--preset", "quick", "--edit_batches", "11"], "edit_batch must be 0 to 9"),
+        (["--preset", "quick", "--edit_batches", "21"], "edit_batch must be 0 to 19"),
         (["--preset", "quick", "--seeds", "none"], "seeds must be"),
         (
             ["--preset", "quick", "--dry_run", "maybe"],

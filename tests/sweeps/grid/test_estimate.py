@@ -13,8 +13,8 @@ def add_run(
     apply: float,
     measure: float,
     status: str = "FINISHED",
-    model: str = "testbed",
-    data: str = "testbed",
+    model: str = "testbed@2",
+    data: str = "testbed@2",
 ) -> None:
     """Log a run of a composition, its last step applied in ``apply`` seconds."""
     client = MlflowClient(store.uri())
@@ -47,10 +47,11 @@ def test_runs_that_are_not_comparable_do_not_count() -> None:
     add_run(("ft",), 1000, measure=1000, status="FAILED")
     add_run(("ft",), 1000, measure=1000, model="another")
     add_run(("ft",), 1000, measure=1000, data="paper")
+    add_run(("ft",), 1000, measure=1000, model="testbed", data="testbed")  # of version 1
     client = MlflowClient(store.uri())
     parent_id = client.create_run(store.ensure_experiment()).info.run_id
-    client.log_param(parent_id, "model", "testbed")
-    client.log_param(parent_id, "data", "testbed")
+    client.log_param(parent_id, "model", "testbed@2")
+    client.log_param(parent_id, "data", "testbed@2")
     client.set_terminated(parent_id)
     estimate = estimate_time(grid_jobs("ft(steps=1); ga(samples=4)"), store.ensure_experiment())
     assert estimate == Estimate(2 * 10 + 5 * 1, 1, ("ga",))

@@ -1,8 +1,15 @@
 """The order of a grid's jobs, and what they share."""
 
+import dataclasses
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interventions.criteria.base import CRITERIA
+from interventions.criteria.recall import facts_exact
+from interventions.data.base import Data, Prompt
+from interventions.options import Split
 from interventions.specs import sweep
 from sweeps.grid.enumerate import enumerate_compositions
 from sweeps.grid.jobs import (
@@ -14,7 +21,7 @@ from sweeps.grid.jobs import (
     make_jobs,
 )
 from sweeps.grid.presets import PRESETS
-from tests.sweeps.small_testbed import INTERVENTIONS, grid_jobs
+from tests.sweeps.small_testbed import INTERVENTIONS, grid_jobs, small_testbed
 from tracking.plan import RunContext
 from tracking.settings import Settings
 
@@ -112,6 +119,21 @@ def test_a_job_is_another_if_anything_that_its_run_shows_is() -> None:
     assert not job_ids & {job.id for job in grid_jobs(recompress="never")}
     assert not job_ids & {job.id for job in grid_jobs(checkpoints="last")}
     assert not job_ids & {job.id for job in grid_jobs(split="validation")}
+
+
+@pytest.mark.parametrize("facts", [(), (Prompt("The seat of Vesk is", "Orlo"),)])
+def test_a_criterion_that_is_not_measured_on_the_data_makes_no_other_job(
+    facts: tuple[Prompt, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A grid on data without known facts is not run again because some data have them."""
+
+    def make_data(edit_batch: int, split: Split) -> Data:
+        return dataclasses.replace(small_testbed(edit_batch, split), facts=facts)
+
+    monkeypatch.setattr("tracking.plan.testbed", make_data)
+    before = [job.id for job in grid_jobs()]
+    monkeypatch.setattr(CRITERIA, "_entries", {**CRITERIA.all(), "facts_exact": facts_exact})
+    assert ([job.id for job in grid_jobs()] == before) == (not facts)
 
 
 def test_a_jobs_name_says_what_is_not_the_first() -> None:

@@ -9,6 +9,7 @@ from sweeps.study.conclusion import _tested_values
 from sweeps.study.objectives import Objective
 from sweeps.study.spec import StudySpec
 from sweeps.study.study_runs import StudyRuns
+from tracking import schema
 
 # MLflow's stores have the largest float in place of infinity
 METRICS = {
@@ -18,7 +19,7 @@ METRICS = {
 
 
 def get_run(run_id: str) -> SimpleNamespace:
-    return SimpleNamespace(data=SimpleNamespace(metrics=METRICS[run_id]))
+    return SimpleNamespace(data=SimpleNamespace(metrics=METRICS[run_id], tags={}, params={}))
 
 
 def test_tested_values_are_of_both_orders_and_infinite_where_the_store_cannot_be() -> None:
@@ -32,3 +33,12 @@ def test_tested_values_are_of_both_orders_and_infinite_where_the_store_cannot_be
     }
     objectives[:] = [Objective("edit_locality", "maximize")]
     assert _tested_values(spec, study_runs, ["first"]) == {"edit_locality": math.inf}
+
+
+def test_a_value_of_an_earlier_step_is_none_where_the_criterion_failed_at_the_last() -> None:
+    tags = {schema.FAILED_CRITERIA: '{"1": {"edit_success": "ValueError"}}'}
+    data = SimpleNamespace(metrics=METRICS["first"], tags=tags, params={"step1": "ft"})
+    client = SimpleNamespace(get_run=lambda run_id: SimpleNamespace(data=data))
+    spec = cast(StudySpec, SimpleNamespace(objectives=[Objective("edit_success", "maximize")]))
+    study_runs = cast(StudyRuns, SimpleNamespace(parent=SimpleNamespace(client=client)))
+    assert math.isnan(_tested_values(spec, study_runs, ["first"])["edit_success"])

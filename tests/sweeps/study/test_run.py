@@ -48,7 +48,7 @@ def test_a_study_in_a_deleted_experiment_is_refused_before_anything_runs(
     cache: Checkpoints, local_store: str
 ) -> None:
     MlflowClient(local_store).delete_experiment(store.ensure_experiment())
-    with pytest.raises(InvalidInput, match="was deleted .* mlflow experiments restore"):
+    with pytest.raises(InvalidInput, match=r"was deleted .* mlflow experiments restore"):
         prepare_study(read_study_request(SPEC, objective="edit_locality"), cache)
 
 

@@ -1,11 +1,18 @@
 """What makes a study another one."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 
+from interventions.criteria.base import CRITERIA
+from interventions.criteria.editing import edit_portability_hop
+from interventions.data.base import Data
+from interventions.errors import InvalidInput
+from interventions.options import Split
 from sweeps.study.request import StudyRequest
 from sweeps.study.spec import StudySpec
+from tests.sweeps.small_testbed import small_testbed
 from tests.sweeps.study.small_study import study_spec
 from tracking.checkpoints.store import Checkpoints
 from tracking.settings import Settings
@@ -24,7 +31,7 @@ def settings(**changed: Any) -> Settings:
 def test_what_a_study_is_about() -> None:
     about = ft_spec("ft(layers=(1,))", pruner="median", constraint="edit_locality>0.5").about()
     model = about.pop("model")
-    assert model.startswith("testbed (") and len(model) == len("testbed (01234567)")
+    assert model.startswith("testbed@2 (") and len(model) == len("testbed@2 (01234567)")
     assert about == {
         "intervention": "ft(layers=(1,))",
         "space": "default",
@@ -36,7 +43,7 @@ def test_what_a_study_is_about() -> None:
         "pruner": "median",
         "prune_every": "20",
         "experiment": "composability",
-        "data": "testbed",
+        "data": "testbed@2",
         "seed": "0",
         "edit_batch": "0",
         "recompress": "auto",
@@ -81,6 +88,29 @@ def test_a_study_of_before_there_was_a_window_or_a_presets_policy_goes_on() -> N
     }
     assert len(names) == 1
     assert ft_spec(settings=settings(window=32)).about()["window"] == "32"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"objective": "edit_success,edit_portability_hop"},
+        {"constraint": "edit_portability_hop>0.5"},
+    ],
+)
+def test_what_the_data_do_not_have_cannot_judge(
+    options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_portability(edit_batch: int, split: Split) -> Data:
+        data = small_testbed(edit_batch, split)
+        plain = tuple(dataclasses.replace(edit, portability=()) for edit in data.edits)
+        return dataclasses.replace(data, edits=plain)
+
+    entries = {**CRITERIA.all(), "edit_portability_hop": edit_portability_hop}
+    monkeypatch.setattr(CRITERIA, "_entries", entries)
+    monkeypatch.setattr("tracking.plan.testbed", without_portability)
+    message = "edit_portability_hop is measured on hops, of which the data 'testbed' have none"
+    with pytest.raises(InvalidInput, match=message):
+        ft_spec(**options)
 
 
 def test_both_orders_are_run_if_any_objective_compares_them() -> None:

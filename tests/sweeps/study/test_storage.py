@@ -161,3 +161,23 @@ def test_tables_that_cannot_be_made_are_refused_in_one_line_after_five_attempts(
         open_storage("postgresql://host/db", tmp_path, "any", "mine")
     assert "no permission" in str(refusal.value) and "\n" not in str(refusal.value)
     assert len(attempts) == 5
+
+
+@pytest.mark.parametrize(
+    ("setting", "recorded", "now"),
+    [
+        ("data", "testbed", "testbed@2"),
+        ("model", "testbed (0123abcd)", "testbed@2 (4567cdef)"),
+    ],
+)
+def test_a_study_of_another_version_of_the_testbed_says_so(
+    tmp_path: Path, setting: str, recorded: str, now: str
+) -> None:
+    open_queue(tmp_path, about={**ABOUT, setting: recorded})
+    opened = open_storage(JOURNAL, tmp_path, "composability", "mine")
+    with pytest.raises(InvalidInput) as error:
+        check_same_study(opened, "mine", {**ABOUT, setting: now})
+    assert str(error.value).startswith(
+        f"study 'mine' has runs of {setting}=testbed@1, and this is {setting}=testbed@2: "
+    )
+    assert "give this one another name" in str(error.value)

@@ -3,35 +3,45 @@ from typing import Any
 
 import pytest
 
-from tests.analysis.report.findings.sentences import findings_of, sentence, sentences_of
+from tests.analysis.report.findings.sentences import (
+    BATCHES,
+    findings_of,
+    sentence,
+    sentences_of,
+)
 from tests.analysis.synthetic import curve, frame, run
 
 
-def edited(values: list[tuple[float, float]], mmlu: list[tuple[float, float]]) -> Any:
+def edited(gain: float, general: float) -> Any:
+    """Both orders over five batches; edit success and MMLU differ by as much."""
     runs = []
-    for number, (edits, general) in enumerate(zip(values, mmlu, strict=True)):
-        level = 0.1 * (number + 1)
-        runs.append(run("ft | wanda", level=level, edit_success=edits[0], mmlu=general[0]))
-        runs.append(run("wanda | ft", level=level, edit_success=edits[1], mmlu=general[1]))
+    for batch, shift in enumerate(BATCHES):
+        for steps, side in (("ft | wanda", 0.5), ("wanda | ft", -0.5)):
+            values = {
+                "edit_success": 0.6 + side * (gain + shift),
+                "mmlu": 0.6 + side * (general - shift),
+            }
+            runs.append(run(steps, level=0.5, edit_batch=batch, **values))
     return frame(runs)
 
 
-def test_the_general_criterion_may_not_show_what_happens_to_the_edits() -> None:
-    runs = edited([(0.9, 0.6)] * 3, [(0.50, 0.45)] * 3)
-    assert sentence(runs, "MMLU does not show it") == (
-        "MMLU does not show it: between the orders it differs by 0.050 on average, edit success by"
-        " 0.300."
+def test_mmlu_shows_less_where_both_intervals_are_apart() -> None:
+    runs = edited(0.4, 0.0)
+    (finding,) = [entry for entry in findings_of(runs) if "shows less" in entry.text]
+    assert finding.claim
+    assert finding.text.startswith(
+        "MMLU shows less of the order than edit success, which differs at 1 point: at 1 of these"
+        " the intervals of both differences are apart (farthest: 0."
     )
+    assert finding.text.endswith("; at 0 the interval of MMLU leaves out 0.")
 
 
 @pytest.mark.parametrize(
-    ("points", "mmlu"), [(2, (0.5, 0.45)), (3, (0.5, 0.35))], ids=["few points", "half as much"]
+    ("gain", "general"), [(0.0, 0.0), (0.01, 0.0), (0.4, 0.4)], ids=["null", "noise", "alike"]
 )
-def test_nothing_is_hidden_at_few_points_or_by_a_criterion_that_differs_half_as_much(
-    points: int, mmlu: tuple[float, float]
-) -> None:
-    texts = sentences_of(edited([(0.9, 0.6)] * points, [mmlu] * points))
-    assert not any("does not show it" in text for text in texts)
+def test_nothing_is_said_of_mmlu_without_a_test(gain: float, general: float) -> None:
+    texts = sentences_of(edited(gain, general))
+    assert not any("shows less" in text or "does not show" in text for text in texts)
 
 
 def unlearned(*values: tuple[float, float]) -> Any:
@@ -47,17 +57,17 @@ def unlearned(*values: tuple[float, float]) -> Any:
 def test_a_destroyed_model_is_not_called_unlearned() -> None:
     runs = unlearned((0.29, 0.29), (0.29, 0.8), (0.31, 0.29))
     assert sentence(frame(runs), "Forgotten or destroyed?") == (
-        "Forgotten or destroyed? WMDP is at chance in 2 compositions with unlearning; in 1 of these"
-        " MMLU is at chance too: the model is broken, not unlearned. A bound on MMLU leaves them"
+        "Forgotten or destroyed? WMDP is within 0.05 of chance in 2 compositions with unlearning;"
+        " in 1 of these MMLU is too: what was to stay is gone as well. A bound on MMLU leaves them"
         " out."
     )
-    (finding,) = [entry for entry in findings_of(frame(runs)) if "broken" in entry.text]
+    (finding,) = [entry for entry in findings_of(frame(runs)) if "destroyed?" in entry.text]
     assert set(finding.runs) == {entry["run_id"] for entry in runs[:2]}
 
 
 def test_nothing_is_called_destroyed_where_ability_is_left() -> None:
     texts = sentences_of(frame(unlearned((0.29, 0.8), (0.31, 0.29))))
-    assert not any("broken" in text for text in texts)
+    assert not any("destroyed?" in text for text in texts)
 
 
 def test_infinite_values_are_counted_by_unit_in_pairs_with_unlearning() -> None:
@@ -69,5 +79,5 @@ def test_infinite_values_are_counted_by_unit_in_pairs_with_unlearning() -> None:
         *curve("ft", "wanda", [0.1], [math.inf], [math.inf], criterion="wikitext_ppl"),
     ]
     (finding,) = [entry for entry in findings_of(frame(runs)) if "infinite" in entry.text]
-    assert finding.text == "Perplexity is infinite in at least one order at 1 points."
+    assert finding.text == "Perplexity is infinite in at least one order at 1 point."
     assert set(finding.runs) == {entry["run_id"] for entry in runs[:2]}

@@ -3,30 +3,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.inference.intervals import intervals
-from analysis.labels import Labels
-from analysis.metrics import composability as co
-from analysis.metrics.align import both_orders
-from analysis.report.findings.evidence import (
-    Evidence,
-    gather_evidence,
-    runs_of,
-    within_sentence,
-)
-from tests.analysis.synthetic import curve, frame, run
+from analysis.report.findings.evidence import runs_of, within_sentence
+from tests.analysis.report.findings.sentences import evidence_of
+from tests.analysis.synthetic import curve, run
 from tracking.catalogue import CriterionFacts, as_tag
 
 EVERYTHING = {
     "edit_preservation": 0.5, "edit_locality": 0.5, "edit_success": 0.5, "wmdp_bio": 0.5,
     "wmdp": 0.5, "mmlu": 0.5, "wikitext_ppl": 9.0, "average_bits": 4.0, "sparsity": 0.5,
 }  # fmt: skip
-
-
-def evidence_of(runs: list[dict[str, Any]]) -> Evidence:
-    table = frame(runs)
-    orders = both_orders(table)
-    points = intervals(table, co.point(table))
-    return gather_evidence(points, orders, Labels(orders.catalogue), points.context.iloc[0])
 
 
 def both(first: str, second: str, **values: Any) -> list[dict[str, Any]]:
@@ -110,3 +95,9 @@ def test_a_title_within_a_sentence_begins_small_unless_it_is_an_acronym(
 def test_curves_have_main_points_at_every_level() -> None:
     runs = curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7])
     assert len(evidence_of(runs).main_points()) == 2
+
+
+def test_rows_that_the_paper_prints_are_known_as_such() -> None:
+    printed = curve("ft", "wanda", [0.25], [0.9], [0.8], published="Table 9")
+    assert evidence_of(printed).printed
+    assert not evidence_of(curve("ft", "wanda", [0.25], [0.9], [0.8])).printed

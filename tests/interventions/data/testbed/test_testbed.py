@@ -9,10 +9,10 @@ from interventions.errors import InvalidInput
 
 
 def test_a_batch_edits_each_subject_once_and_batches_share_no_edit() -> None:
-    batches = [bed.testbed(i).edits for i in range(10)]
+    batches = [bed.testbed(i).edits for i in range(bed.BATCHES["test"])]
     assert all(len({edit.subject for edit in batch}) == len(batch) == 50 for batch in batches)
     prompts = [edit.prompt for batch in batches for edit in batch]
-    assert len(set(prompts)) == 500
+    assert len(set(prompts)) == 1000
 
 
 def test_locality_is_asked_of_unedited_subjects_and_edits_are_new() -> None:
@@ -23,9 +23,20 @@ def test_locality_is_asked_of_unedited_subjects_and_edits_are_new() -> None:
     assert all(edit.prompt not in edit.rephrasings for edit in data.edits)
 
 
+def test_known_facts_are_edited_by_no_batch_of_their_split_and_the_same_in_all() -> None:
+    for split, count in bed.BATCHES.items():
+        batches = [bed.testbed(i, split) for i in range(count)]
+        edited = {edit.prompt for batch in batches for edit in batch.edits}
+        assert len({batch.identity("facts") for batch in batches}) == 1
+        known = {fact.prompt: fact.answer for fact in batches[0].facts}
+        assert len(known) == bed.RECALLED and not known.keys() & edited
+        taught = {p: f.object for f in world().all_facts() for p in f.prompts(trained=True)[1]}
+        assert known.items() <= taught.items()
+
+
 def test_a_batch_that_does_not_exist_is_named() -> None:
-    with pytest.raises(InvalidInput, match="edit_batch must be 0 to 9 on the testbed, but got 10"):
-        bed.testbed(10)
+    with pytest.raises(InvalidInput, match="edit_batch must be 0 to 19 on the testbed, but got 20"):
+        bed.testbed(20)
 
 
 def test_no_test_text_is_trained_retained_or_calibrated_on() -> None:
@@ -44,10 +55,11 @@ def test_what_is_retained_is_not_hazardous_and_what_is_forgotten_alternates() ->
     assert domains == [*HAZARDS] * 10
 
 
-# by the code of commit 7ccd0b6; they enter every checkpoint's key
+# by the code of commit 7ccd0b6, and locality with that of twenty batches of edits; they enter every
+# checkpoint's key
 IDENTITIES = {
     "edits": "038282353bd66170153c6a542e9e93a2",
-    "locality": "594548e00e0b917dac5cfa5036e1ae3c",
+    "locality": "46408574bd8cedfc6da97af3e551dd30",
     "forget": "f816e2eab57417aa3a4d0a519b5aae99",
     "retain": "9e16cadc962fa4733a1f46d3a979c18f",
     "calibration": "94b055a5cc3105b915aa862ef5d4c14e",

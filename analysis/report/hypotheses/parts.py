@@ -1,0 +1,184 @@
+"""One testable part of a finding, and the verdict that its test comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.inference.corrections import holm
+from analysis.report.hypotheses.cells import BATCHES, SEEDS
+from analysis.report.hypotheses.contrasts import CellValues, LacksCells
+from analysis.report.paired import FEWEST, PairedTest, paired_test
+
+HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
+LEVEL = 0.05  # of the tests, corrected over all parts
+ALL, ANY = "all", "any"
+Measure = Callable[[CellValues], list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One testable part of a finding.
+
+    Attributes:
+        finding: the number of the finding that it belongs to.
+        claim: what it says, as a sentence without a full stop.
+        unit: of the effect, in words.
+        over: what its replicates are.
+        cells: that it needs.
+        measure: returns differences per replicate, each of shape (replicates,): the claim is that
+            their means are above 0.
+        needs: "all" of the means above 0, or "any" of them different from 0.
+        thresholds: how many of the last differences must be above 0 for the claim to hold, but say
+            nothing against it below: they ask how large an effect is, not whether there is one.
+    """
+
+    finding: int
+    claim: str
+    unit: str
+    over: str
+    cells: tuple[str, ...]
+    measure: Measure
+    needs: str = ALL
+    thresholds: int = 0
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """What the test of a part came to.
+
+    Attributes:
+        part: that was tested.
+        effect: the mean difference; of several the one that decides.
+        low: lower end of its interval.
+        high: its upper end.
+        p: of the test, before the correction; NaN where it was not tested.
+        p_holm: corrected over all parts.
+        replicates: how many.
+        verdict: HOLDS, FAILS or UNTOLD.
+        reason: why there is no test; empty where there is one.
+    """
+
+    part: Part
+    effect: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    p: float = np.nan
+    p_holm: float = np.nan
+    replicates: int = 0
+    verdict: str = UNTOLD
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """The test that decides a part, its p value and whether it speaks for the claim."""
+
+    test: PairedTest
+    p: float
+    speaks_for: bool
+
+
+def judge_parts(parts: Sequence[Part], values: CellValues) -> list[PartResult]:
+    """Return the result of every part, corrected over all that can be tested (Holm).
+
+    Args:
+        parts: of all findings.
+        values: of the compositions.
+    """
+    measured = [_measured(part, values) for part in parts]
+    corrected = holm(np.array([result.p for result, _ in measured]))
+    results = []
+    for (result, speaks_for), p_holm in zip(measured, corrected, strict=True):
+        verdict = UNTOLD
+        if p_holm <= LEVEL:
+            verdict = HOLDS if speaks_for else FAILS
+        fields = {**vars(result), "p_holm": float(p_holm), "verdict": verdict}
+        results.append(PartResult(**fields))
+    return results
+
+
+def _measured(part: Part, values: CellValues) -> tuple[PartResult, bool]:
+    """Return a part's result before the correction, and whether it speaks for the claim."""
+    try:
+        common = values.common(part.cells)
+    except LacksCells as error:
+        return PartResult(part, reason=f"not run: {_few(error.cells)}"), False
+    differences = part.measure(common)
+    replicates = len(common.table)
+    # another batch of edits has other weights; another seed need not
+    alike = [
+        cell for cell in part.cells if part.over == SEEDS and common.distinct(cell) < replicates
+    ]
+    if alike or replicates < FEWEST:
+        effect = float(np.mean(differences[0])) if replicates else np.nan
+        reason = f"{counted_replicates(replicates, part.over)}, and a test needs {FEWEST}"
+        if alike and replicates > 1:
+            reason = f"some seeds lead to equal values: {_few(alike)}"
+        return PartResult(part, effect, replicates=replicates, reason=reason), False
+    is_any = part.needs == ANY
+    decision = _of_any(differences) if is_any else _of_all(differences, part.thresholds)
+    test = decision.test
+    reason = "" if np.isfinite(decision.p) else "no spread between replicates"
+    result = PartResult(
+        part, test.mean, test.low, test.high, decision.p, np.nan, replicates, UNTOLD, reason
+    )
+    return result, decision.speaks_for
+
+
+def counted_replicates(count: int, over: str) -> str:
+    """Return ``1 seed`` or ``10 edit batches``.
+
+    Example:
+        >>> counted_replicates(1, "edit batches"), counted_replicates(3, "seeds")
+        ('1 edit batch', '3 seeds')
+    """
+    singular = {BATCHES: "edit batch", SEEDS: "seed"}
+    return f"{count} {singular[over] if count == 1 else over}"
+
+
+def _few(cells: Sequence[str]) -> str:
+    """Return the first three names of some cells, and how many more there are."""
+    more = f" and {len(cells) - 3} more" if len(cells) > 3 else ""
+    return ", ".join(cells[:3]) + more
+
+
+def _of_all(differences: Sequence[np.ndarray], thresholds: int) -> _Decision:
+    """Return the decision where every mean must be above 0; the smallest of them is shown.
+
+    For the claim speaks the largest p value of all, so that no correction is needed (an
+    intersection-union test); against it the smallest, times how many there are.
+    """
+    tests = [paired_test(difference) for difference in differences]
+    p_greater = np.array([test.p_greater for test in tests])
+    p_for = float(p_greater.max()) if np.isfinite(p_greater).all() else 1.0
+    may_refute = p_greater[: len(tests) - thresholds]
+    against = 1 - may_refute[np.isfinite(may_refute)]
+    p_against = float(min(1.0, len(may_refute) * against.min())) if len(against) else 1.0
+    decisive = min(tests, key=lambda test: test.mean)
+    if not len(against):
+        return _Decision(decisive, np.nan, False)
+    return _Decision(decisive, min(1.0, 2 * min(p_for, p_against)), p_for <= p_against)
+
+
+def _of_any(differences: Sequence[np.ndarray]) -> _Decision:
+    """Return the decision where some mean must differ from 0; the surest is shown.
+
+    Its interval is as wide as the number of differences asks for (Bonferroni).
+    """
+    tests = [paired_test(item, 1 - LEVEL / len(differences)) for item in differences]
+    tested = [test for test in tests if np.isfinite(test.p)]
+    if not tested:
+        return _Decision(tests[0], np.nan, False)
+    surest = min(tested, key=lambda test: test.p)
+    return _Decision(surest, min(1.0, len(tests) * surest.p), True)
+
+
+def verdict_of(results: Sequence[PartResult]) -> str:
+    """Return a finding's verdict: it holds where all parts do, and does not where one does not."""
+    verdicts = {result.verdict for result in results}
+    if FAILS in verdicts:
+        return FAILS
+    return HOLDS if verdicts == {HOLDS} else UNTOLD

@@ -1,0 +1,186 @@
+"""Sequences of three and more interventions: all orders of one set of steps, side by side.
+
+Three questions, each answered by a paired t test over replicates (batches of edits, seeds) that all
+orders have: does it matter where an intervention stands; does one order beat every other; and does
+an order of two steps that was measured for the pair alone hold within the sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.inference.corrections import holm
+from analysis.labels import ARROW
+from analysis.metrics.align import finished
+from analysis.metrics.columns import REPLICATE
+from analysis.metrics.settings import settings_of
+from analysis.metrics.usable import as_numbers, usable
+from analysis.report.paired import PairedTest, paired_test
+from tracking.catalogue import Catalogue
+
+LEVEL = 0.05
+_FEWEST_STEPS = 3
+_BAR = " | "
+
+
+@dataclass(frozen=True)
+class SequenceTest:
+    """One question about the orders of a set of steps.
+
+    Attributes:
+        steps: the set, as text.
+        criterion: that the effect is of.
+        question: "position", "best order" or "pair".
+        subject: which intervention, order or pair of steps it is about.
+        predicted: the gain that the pair alone has; NaN where that is no question or not known.
+        test: of the effect, in the good direction of the criterion.
+        p_holm: corrected over all questions; NaN where it was not tested.
+        runs: ids of the runs.
+    """
+
+    steps: str
+    criterion: str
+    question: str
+    subject: str
+    predicted: float
+    test: PairedTest
+    p_holm: float = np.nan
+    runs: tuple[str, ...] = ()
+
+
+def sequence_tests(
+    runs: pd.DataFrame, criteria: dict[str, str], points: pd.DataFrame
+) -> list[SequenceTest]:
+    """Return what can be asked of every set of three and more steps that was run in several orders.
+
+    Args:
+        runs: rows of ``tracking.query.compositions``.
+        criteria: of claims, each with the category that it judges.
+        points: rows of ``intervals``, of the pairs alone.
+    """
+    readable, _ = usable(runs)
+    catalogue = Catalogue.from_runs(readable)
+    ended = finished(as_numbers(readable, catalogue))
+    if not len(ended) or "composition" not in ended:
+        return []
+    specs = ended.composition.map(lambda text: str(text).split(_BAR))
+    is_long = specs.map(lambda steps: len(steps) >= _FEWEST_STEPS and len(set(steps)) == len(steps))
+    long = ended[is_long.astype(bool)]
+    if not len(long):
+        return []
+    long = long.assign(steps=specs[long.index].map(lambda steps: " + ".join(sorted(steps))))
+    settings = [name for name in settings_of(long, catalogue) if "." not in name]
+    keys = long[[*settings, "steps"]].fillna("").astype(str)
+    tests: list[SequenceTest] = []
+    for _, group in long.groupby([keys[name] for name in keys], sort=False):
+        for name in criteria:
+            better = catalogue.criteria[name].better
+            if name in group and group[name].notna().any():
+                tests += _tests_of_set(group, name, 1.0 if better == "higher" else -1.0, points)
+    corrected = holm(np.array([entry.test.p for entry in tests], float))
+    return [
+        SequenceTest(**{**vars(entry), "p_holm": float(p_holm)})
+        for entry, p_holm in zip(tests, corrected, strict=True)
+    ]
+
+
+def _tests_of_set(
+    runs: pd.DataFrame, criterion: str, sign: float, points: pd.DataFrame
+) -> Iterator[SequenceTest]:
+    """Yield the tests of one set of steps and one criterion."""
+    replicates = [name for name in REPLICATE if name in runs]
+    # runs come newest first: of repeats the later one counts
+    newest = runs.drop_duplicates(["composition", *replicates])
+    wide = newest.pivot_table(
+        index=replicates or newest.steps, columns="composition", values=criterion, dropna=False
+    ).dropna()
+    # replicates that are equal in every order have equal weights: they are one
+    wide = wide.round(12).drop_duplicates()
+    orders = [str(name).split(_BAR) for name in wide.columns]
+    values = sign * wide.to_numpy(float)  # (replicates, orders)
+    if len(orders) < 2 or not len(values):
+        return
+    about: dict[str, Any] = {
+        "steps": str(runs.steps.iloc[0]),
+        "criterion": criterion,
+        "runs": tuple(newest.run_id),
+    }
+    for subject, differences in _position_effects(orders, values):
+        yield SequenceTest(
+            question="position", subject=subject, predicted=np.nan, test=paired_test(differences),
+            **about,
+        )  # fmt: skip
+    best, lead = _best_order(orders, values)
+    yield SequenceTest(question="best order", subject=best, predicted=np.nan, test=lead, **about)
+    for first, second, differences in _pair_effects(orders, values):
+        yield SequenceTest(
+            question="pair",
+            subject=f"{first}{ARROW}{second}",
+            predicted=_predicted(first, second, criterion, points),
+            test=paired_test(differences),
+            **about,
+        )
+
+
+def _position_effects(
+    orders: list[list[str]], values: np.ndarray
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each step with what it gains by standing first rather than last, per replicate."""
+    for step in sorted(orders[0]):
+        is_first = np.array([order[0] == step for order in orders])
+        is_last = np.array([order[-1] == step for order in orders])
+        if is_first.any() and is_last.any():
+            yield step, values[:, is_first].mean(1) - values[:, is_last].mean(1)
+
+
+def _best_order(orders: list[list[str]], values: np.ndarray) -> tuple[str, PairedTest]:
+    """Return the order with the highest mean, and the test against its closest rival.
+
+    It is chosen on all replicates together, and must beat every rival: the largest p value counts.
+    """
+    first = int(values.mean(0).argmax())
+    tests = [
+        paired_test(values[:, first] - values[:, rival])
+        for rival in range(len(orders))
+        if rival != first
+    ]
+    untested = [test for test in tests if np.isnan(test.p)]
+    closest = untested[0] if untested else max(tests, key=lambda test: test.p)
+    return ARROW.join(orders[first]), closest
+
+
+def _pair_effects(
+    orders: list[list[str]], values: np.ndarray
+) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yield two steps with what the first gains by standing before the other, per replicate."""
+    for first, second in combinations(sorted(orders[0]), 2):
+        is_before = np.array([order.index(first) < order.index(second) for order in orders])
+        if is_before.any() and not is_before.all():
+            yield first, second, values[:, is_before].mean(1) - values[:, ~is_before].mean(1)
+
+
+def _predicted(first: str, second: str, criterion: str, points: pd.DataFrame) -> float:
+    """Return the gain of a pair's order as it was measured alone; NaN where it was not.
+
+    Only where the pair has one point of the criterion with the steps' level.
+    """
+    names = [spec.partition("(")[0] for spec in (first, second)]
+    measured = points[points.criterion == criterion]
+    for sign, (one, other) in ((1, names), (-1, names[::-1])):
+        rows = measured[(measured.intervention == one) & (measured.partner == other)]
+        if len(rows) > 1:
+            rows = rows[[_has_level(row, (first, second)) for row in rows.itertuples()]]
+        if len(rows) == 1:
+            return float(sign * rows.gain.iloc[0])
+    return np.nan
+
+
+def _has_level(point: Any, specs: tuple[str, str]) -> bool:
+    strength = point.strength.rpartition(".")[2]
+    return any(f"{strength}={point.level:g}" in spec for spec in specs)

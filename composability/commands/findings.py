@@ -1,0 +1,81 @@
+"""`composability findings`: the paper's six findings, tested as hypotheses."""
+
+from __future__ import annotations
+
+import click
+
+from composability.commands.options import choice, integer, ray_resources, switch, text
+from tracking.settings import DEVICES, DTYPES, Settings
+from tracking.store import EXPERIMENT
+from tracking.versions import TESTBED
+
+RECOMPRESS = ("both", "auto", "paper")
+
+
+@click.command()
+@text("--levels", "sparsity=0.25,0.65;bits=4,3", "Two levels of each strength.")
+@integer("--edit-batches", 10, 3, "How many, and seeds where a step draws at random.", 1000)
+@choice("--recompress", "both", RECOMPRESS, "Under which policy; both: auto, then paper.")
+@switch("--run", "Run what is missing; else only say what that is.")
+@click.option(
+    "--hours",
+    default=3.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="That the missing runs may take at most.",
+)
+@text("--output", "none", "File for the page of verdicts (Markdown); none: it is printed.")
+@text("--model", Settings.model, "testbed, a checkpoint folder, or a Hugging Face id.")
+@text("--data", TESTBED, "What steps learn from and what judges them: testbed, paper.")
+@choice("--device", Settings.device, DEVICES, "Where the model is.")
+@choice("--dtype", Settings.dtype, DTYPES, "auto: float32 on a CPU, bfloat16 on a GPU.")
+@ray_resources()
+@text("--experiment", EXPERIMENT, "Whose runs count, and where new ones go.")
+def findings(
+    levels: str,
+    edit_batches: int,
+    recompress: str,
+    run: bool,
+    hours: float,
+    output: str,
+    model: str,
+    data: str,
+    device: str,
+    dtype: str,
+    workers: int,
+    ray_address: str,
+    gpus: float,
+    experiment: str,
+) -> int:
+    """Test which of the paper's six findings hold here.
+
+    It prints which compositions are missing and how long they take, runs them if --run is given,
+    and then says of each finding whether it holds, does not, or cannot be told, with effects,
+    intervals and corrected p values.
+    """
+    from sweeps.failures import sweep_exit_status
+
+    def test() -> None:
+        from analysis.report.hypotheses.cells import Levels
+        from composability.findings import POLICIES, FindingsRequest, run_command
+        from interventions.errors import plain_text
+        from sweeps.cluster import Resources
+        from sweeps.values import number_text
+        from tracking.passwords import check_no_passwords
+
+        check_no_passwords({"experiment": experiment, "model": model, "output": output})
+        plain_text("experiment", experiment)
+        address = "" if ray_address == "none" else ray_address
+        settings = Settings(model=model, data=data, device=device, dtype=dtype, checkpoints="none")
+        request = FindingsRequest(
+            levels=Levels.parse(levels),
+            replicates=edit_batches,
+            policies=POLICIES[recompress],
+            settings=settings,
+            experiment=experiment,
+            hours=hours,
+            resources=Resources.read(number_text(workers), address, number_text(gpus)),
+        )
+        run_command(request, run, output)
+
+    return sweep_exit_status(test)

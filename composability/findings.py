@@ -1,0 +1,183 @@
+"""Test the paper's findings: print the plan, run what is missing, judge, write the page."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.entities import Run
+
+from analysis.report.hypotheses.cells import Levels, check_replicates
+from analysis.report.hypotheses.page import findings_page
+from analysis.report.hypotheses.paper import parts
+from analysis.report.hypotheses.parts import PartResult, judge_parts
+from analysis.report.run import read_output
+from composability.findings_plan import (
+    AUTO,
+    PAPER,
+    PlannedRun,
+    finished_runs,
+    missing_runs,
+    plan_runs,
+    run_missing,
+    values_of,
+)
+from interventions.errors import InvalidInput
+from sweeps.cluster import Resources
+from sweeps.grid.estimate import Estimate, estimate_time
+from tracking import store
+from tracking.settings import Settings
+
+# in this order: runs of the first may serve the second
+POLICIES = {"both": (AUTO, PAPER), AUTO: (AUTO,), PAPER: (PAPER,)}
+
+
+@dataclass(frozen=True)
+class FindingsRequest:
+    """What to test, and on what.
+
+    Attributes:
+        levels: of the compressions, two each.
+        replicates: how many batches of edits, and seeds where one matters.
+        policies: of recompression.
+        settings: of every run.
+        experiment: whose runs count, and where new ones go.
+        hours: that the missing runs may take at most.
+        resources: what they run on.
+    """
+
+    levels: Levels
+    replicates: int
+    policies: Sequence[str]
+    settings: Settings
+    experiment: str
+    hours: float
+    resources: Resources
+
+
+def run_command(request: FindingsRequest, run: bool, output: str) -> None:
+    """Print the plan; run what is missing, if asked to; judge the findings on what there is.
+
+    Args:
+        request: what to test.
+        run: whether to run what is missing.
+        output: a file for the page, or "none": it is printed.
+
+    Raises:
+        InvalidInput: a setting is not valid, or the missing runs would take too long.
+        Incomplete: some runs failed; the same command tries them again.
+    """
+    check_replicates(request.replicates)
+    path = _read_page(output)
+    store.check_reachable()
+    plans = plan_runs(
+        request.policies, request.levels, request.replicates, request.settings, request.resources
+    )
+    print(describe_plan(plans, finished_runs(request.experiment), request))
+    if run:
+        for policy, planned in plans.items():
+            _run_policy(policy, planned, request)
+    finished = finished_runs(request.experiment)
+    page = judged_page(plans, finished, request)
+    if path is None:
+        print(f"\n{page}", end="")
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page)
+        print(f"written: {path}")
+
+
+def judged_page(
+    plans: Mapping[str, Sequence[PlannedRun]],
+    finished: Mapping[str, Run],
+    request: FindingsRequest,
+) -> str:
+    """Return the page on the findings, from the runs that are finished."""
+    hypotheses = parts(request.levels)
+    results: dict[str, list[PartResult]] = {
+        policy: judge_parts(hypotheses, values_of(planned, finished))
+        for policy, planned in plans.items()
+    }
+    model = next(iter(plans.values()))[0].job.plan.settings.model
+    return findings_page(results, model, request.levels, request.replicates)
+
+
+def describe_plan(
+    plans: Mapping[str, Sequence[PlannedRun]],
+    finished: Mapping[str, Run],
+    request: FindingsRequest,
+) -> str:
+    """Return which compositions are missing, in how many replicates, and how long they take."""
+    lines = []
+    for policy, planned in plans.items():
+        missing = missing_runs(planned, finished)
+        shared = _may_be_shared(missing, plans) if policy == PAPER else 0
+        lines.append(
+            f"recompress={policy}: {len(planned)} runs, {len(planned) - len(missing)} of them"
+            f" finished, {len(missing)} missing"
+            + (f"; up to {shared} of these end as runs of recompress={AUTO} do" if shared else "")
+        )
+        counts = Counter(entry.cell for entry in missing)
+        lines += [f"  {cell}: {count}" for cell, count in counts.items()]
+        estimate = _estimate(missing, request)
+        lines.append(f"  time: {_seconds_in_words(estimate)}")
+    lines.append(f"at most {request.hours:g} h are allowed")
+    return "\n".join(lines)
+
+
+def _may_be_shared(missing: Sequence[PlannedRun], plans: Mapping[str, Sequence[PlannedRun]]) -> int:
+    """Return how many missing runs need not be made if those of the other policy end alike."""
+    planned_ids = {entry.job.id for entry in plans.get(AUTO, ())}
+    return sum(bool(planned_ids & set(entry.same_weights)) for entry in missing)
+
+
+def _estimate(missing: Sequence[PlannedRun], request: FindingsRequest) -> Estimate:
+    experiment_id = store.ensure_experiment(request.experiment)
+    return estimate_time([entry.job for entry in missing], experiment_id)
+
+
+def _seconds_in_words(estimate: Estimate) -> str:
+    if not estimate.runs:
+        return f"{estimate}"
+    return f"{math.ceil(estimate.seconds)} s, {estimate}"
+
+
+def _run_policy(policy: str, planned: Sequence[PlannedRun], request: FindingsRequest) -> None:
+    """Run what is missing under a policy, the first replicate before it is known how long."""
+    name = f"findings-recompress-{policy}"
+    missing = missing_runs(planned, finished_runs(request.experiment))
+    if not missing:
+        return
+    estimate = _estimate(missing, request)
+    if not estimate.runs or estimate.unknown:
+        first = [entry for entry in missing if entry.replicate == 0]
+        if first:
+            run_missing(first, name, request.experiment, request.resources)
+        missing = missing_runs(planned, finished_runs(request.experiment))
+        if not missing:
+            return
+        estimate = _estimate(missing, request)
+    _check_hours(estimate, request.hours)
+    run_missing(missing, name, request.experiment, request.resources)
+
+
+def _check_hours(estimate: Estimate, hours: float) -> None:
+    if estimate.seconds > hours * 3600:
+        raise InvalidInput(
+            f"the missing runs take {estimate}, over the {hours:g} h allowed: ask for fewer"
+            " edit_batches, or allow more hours; what is finished is not computed again"
+        )
+
+
+def _read_page(output: str) -> Path | None:
+    """Return the file that the page is written to; None for "none"."""
+    if output == "none":
+        return None
+    path = Path(output).expanduser()
+    read_output(str(path.parent))  # that it is a folder which can be written
+    if path.is_dir():
+        raise InvalidInput(f"output must be a file for the page, but {output[:200]!r} is a folder")
+    return path

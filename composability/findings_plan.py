@@ -1,0 +1,175 @@
+"""Plan the runs that the paper's findings are tested on, take those that exist, run the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from analysis.report.hypotheses.cells import BATCHES, Cell, Levels, needed_cells
+from analysis.report.hypotheses.contrasts import CellValues
+from analysis.report.hypotheses.paper import CRITERIA
+from interventions.composition import Composition
+from sweeps.cluster import Resources
+from sweeps.grid.jobs import Job, depth_first, make_job
+from sweeps.grid.runner import run_grid
+from sweeps.grid.spec import CompositionGrid
+from tracking import query, schema, store
+from tracking.checkpoints.store import Checkpoints
+from tracking.plan import Plan, RunContext
+from tracking.settings import Settings, setting_text
+
+AUTO, PAPER = "auto", "paper"
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that a finding needs.
+
+    Attributes:
+        cell: the composition's name among the findings' cells.
+        replicate: number of the batch of edits, or seed.
+        job: that computes it.
+        same_weights: ids of other jobs whose run serves too, if it ended with this checkpoint.
+    """
+
+    cell: str
+    replicate: int
+    job: Job
+    same_weights: Mapping[str, str] = field(default_factory=dict)
+
+
+def plan_runs(
+    policies: Sequence[str],
+    levels: Levels,
+    replicates: int,
+    settings: Settings,
+    resources: Resources,
+) -> dict[str, list[PlannedRun]]:
+    """Return every run that the findings need, by policy of recompression.
+
+    Args:
+        policies: "auto", "paper".
+        levels: of the compressions.
+        replicates: how many batches of edits, and seeds where one matters.
+        settings: of all runs, but for seed, batch and recompression.
+        resources: what the runs are made on.
+
+    Raises:
+        InvalidInput: a setting is not valid, or a step does not fit the model.
+    """
+    first = RunContext(resources.settings(settings), remote=resources.on_ray)
+    contexts: dict[tuple[int, int], RunContext] = {}
+    planned: dict[str, list[PlannedRun]] = {policy: [] for policy in policies}
+    for cell in needed_cells(levels):
+        composition = Composition.parse(cell.text, settings.profile)
+        for number in cell.replicates(replicates):
+            key = _seed_and_batch(cell, number)
+            if key not in contexts:
+                contexts[key] = first.for_replicate(*key)
+            plan = contexts[key].plan(composition)
+            for policy in policies:
+                planned[policy].append(_planned(cell.text, number, plan, policy))
+    return planned
+
+
+def _seed_and_batch(cell: Cell, number: int) -> tuple[int, int]:
+    return (0, number) if cell.over == BATCHES else (number, 0)
+
+
+def _planned(cell: str, number: int, plan: Plan, policy: str) -> PlannedRun:
+    job = make_job(_with_policy(plan, policy))
+    if policy != PAPER:
+        return PlannedRun(cell, number, job)
+    # with the paper's policy what is applied again does not depend on the weights, so that the key
+    # of the last checkpoint is known; a run under another policy may have ended with the same
+    again = plan.composition.recompression(None, PAPER)  # type: ignore[arg-type] # reads no model
+    last_key = Composition([*plan.composition, *again]).keys(plan.origin, plan.data)[-1]
+    return PlannedRun(cell, number, job, {make_job(_with_policy(plan, AUTO)).id: last_key})
+
+
+def _with_policy(plan: Plan, policy: str) -> Plan:
+    """Return the plan that recompresses by a policy; its keys do not depend on it."""
+    return replace(
+        plan,
+        requested=replace(plan.requested, recompress=policy),
+        settings=replace(plan.settings, recompress=policy),
+    )
+
+
+def finished_runs(experiment: str) -> dict[str, Run]:
+    """Return the finished runs of sweeps in an experiment, by the job that they computed.
+
+    Args:
+        experiment: its name; made if it is missing.
+    """
+    client = MlflowClient(tracking_uri=store.uri())
+    condition = "attributes.status = 'FINISHED'"
+    runs = query.all_runs(client, [store.ensure_experiment(experiment)], condition)
+    tagged = [run for run in runs if schema.JOB in run.data.tags]
+    # newest first: of runs of one job the first that was made counts, as in a grid
+    return {run.data.tags[schema.JOB]: run for run in tagged}
+
+
+def run_of(planned: PlannedRun, finished: Mapping[str, Run]) -> Run | None:
+    """Return the finished run that a planned one needs not be computed for, if there is one."""
+    run = finished.get(planned.job.id)
+    if run is not None:
+        return run
+    for job_id, last_key in planned.same_weights.items():
+        other = finished.get(job_id)
+        if other is not None and other.data.tags.get(schema.KEY) == last_key:
+            return other
+    return None
+
+
+def values_of(planned: Iterable[PlannedRun], finished: Mapping[str, Run]) -> CellValues:
+    """Return the criteria of the planned runs that are finished."""
+    rows: list[dict[str, Any]] = []
+    for entry in planned:
+        run = run_of(entry, finished)
+        if run is not None:
+            metrics = {name: schema.from_store(value) for name, value in run.data.metrics.items()}
+            values = {name: metrics.get(name, float("nan")) for name in CRITERIA}
+            rows.append({"cell": entry.cell, "replicate": entry.replicate, **values})
+    return CellValues.from_runs(pd.DataFrame(rows), CRITERIA)
+
+
+def missing_runs(planned: Iterable[PlannedRun], finished: Mapping[str, Run]) -> list[PlannedRun]:
+    """Return the planned runs that no finished one serves."""
+    return [entry for entry in planned if run_of(entry, finished) is None]
+
+
+def run_missing(
+    missing: Sequence[PlannedRun],
+    name: str,
+    experiment: str,
+    resources: Resources,
+    cache: Checkpoints | None = None,
+) -> None:
+    """Run what is missing, as a grid of its own.
+
+    Args:
+        missing: of ``missing_runs``, under one policy.
+        name: of the grid.
+        experiment: that its runs go to.
+        resources: what they run on.
+        cache: where checkpoints are kept; the checkout's by default.
+
+    Raises:
+        Incomplete: some runs failed.
+        StoreAway: the store did not come back.
+    """
+    jobs = depth_first([entry.job for entry in missing])
+    plan: Plan = jobs[0].plan
+    params = {
+        "findings": "true",
+        "model": plan.settings.model,
+        "data": setting_text(plan.settings.data),
+        "recompress": plan.settings.recompress,
+    }
+    run_grid(CompositionGrid(name, jobs, experiment, params, resources), cache)

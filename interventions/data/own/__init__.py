@@ -1,0 +1,1 @@
+"""Data of somebody's own: a YAML file, or lists and tables, checked and made into ``Data``."""

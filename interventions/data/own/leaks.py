@@ -1,0 +1,170 @@
+"""Find what is learned from among what is measured, by a hash of the text.
+
+Of what is learned from, whole texts and every line are compared with questions and prompts, alone
+and with their right answers behind them, and with the texts of perplexity and those of their lines
+that have at least five words. Case, Unicode variants and the number of blanks make no difference;
+other words do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from interventions.data.base import Edit, Prompt
+from interventions.data.question_set import QuestionSet
+from interventions.errors import InvalidInput, did_you_mean, shown
+
+LEARNED = ("forget", "retain", "calibration", "statistics")
+MEASURED = ("questions", "edits", "locality", "perplexity")
+NAMES = (*(f"{part}-{other}" for part in LEARNED for other in MEASURED), "edits-locality")
+_WORDS = 5  # of a line of perplexity's texts; shorter ones, such as headings, are in many texts
+_LONG = 500  # characters
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The hashes of what is measured, by part: hash -> where it is."""
+
+    places: Mapping[str, Mapping[str, str]]
+
+
+def text_hash(text: str) -> str:
+    """Return a text's normal form, in which neither case nor the number of blanks counts.
+
+    Of a long text it is a hash. Short ones are compared as they are, which costs less.
+
+    Example:
+        >>> text_hash("Who  wrote it? ") == text_hash("who wrote IT?")
+        True
+    """
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    normal = " ".join(plain.casefold().split())
+    if len(normal) <= _LONG:
+        return normal
+    return hashlib.blake2b(normal.encode(), digest_size=16).hexdigest()
+
+
+def hashes_of_measured(
+    question_sets: Iterable[QuestionSet],
+    edits: Iterable[Edit],
+    locality: Iterable[Prompt],
+    perplexity: Iterable[str],
+) -> Measured:
+    """Return the hashes of all that is measured."""
+    places: dict[str, dict[str, str]] = {name: {} for name in MEASURED}
+    for question_set in question_sets:
+        for number, question in enumerate(question_set.questions, 1):
+            place = f"question {number} of {question_set.name}"
+            answers = [question.right_choice]
+            _add(places["questions"], question.question, answers, place)
+    for number, edit in enumerate(edits, 1):
+        place, answers = f"edit {number}", [edit.target, edit.original]
+        for prompt in (edit.prompt, *edit.rephrasings):
+            _add(places["edits"], prompt, answers, place)
+        for derived in edit.portability:
+            _add(places["edits"], derived.prompt, [derived.answer], place)
+    for number, unedited in enumerate(locality, 1):
+        _add(places["locality"], unedited.prompt, [unedited.answer], f"locality prompt {number}")
+    for number, text in enumerate(perplexity, 1):
+        for unit in _units(text, _WORDS):
+            places["perplexity"].setdefault(text_hash(unit), f"perplexity text {number}")
+    return Measured(places)
+
+
+def _add(places: dict[str, str], prompt: str, answers: Sequence[str], place: str) -> None:
+    places.setdefault(text_hash(prompt), place)
+    for answer in filter(None, answers):
+        places.setdefault(text_hash(f"{prompt} {answer}"), place)
+
+
+def check_texts(
+    part: str, texts: Sequence[str], measured: Measured, allowed: frozenset[str]
+) -> None:
+    """Check that a part that is learned from has nothing of what is measured.
+
+    Args:
+        part: "forget", "retain", "calibration" or "statistics".
+        texts: of the part.
+        measured: the hashes of what is measured.
+        allowed: the overlaps that are meant, such as "forget-questions".
+
+    Raises:
+        InvalidInput: a text or a line of it is measured too; names both, and how to allow it.
+    """
+    watched = {
+        f"{part}-{name}": hashes
+        for name, hashes in measured.places.items()
+        if f"{part}-{name}" not in allowed and hashes
+    }
+    if not watched:
+        return
+    overlaps: dict[str, tuple[int, str, str]] = {}
+    counts = dict.fromkeys(watched, 0)
+    every = frozenset().union(*watched.values())
+    for number, text in enumerate(texts, 1):
+        shared = [(unit, key) for unit in _units(text) if (key := text_hash(unit)) in every]
+        if not shared:
+            continue
+        for name, hashes in watched.items():
+            both = next(((unit, key) for unit, key in shared if key in hashes), None)
+            if both is not None:
+                counts[name] += 1
+                overlaps.setdefault(name, (number, both[0], hashes[both[1]]))
+    for name, (number, unit, place) in overlaps.items():
+        raise InvalidInput(
+            f"leak {name}: text {number} of {part} has what is measured as {place}:"
+            f" {shown(unit.strip(), 80)} ({counts[name]} of {len(texts)} texts; case and blanks do"
+            f" not count); take it out, or write allow_leak: [{name}]"
+        )
+
+
+def check_locality(
+    edits: Iterable[Edit], locality: Iterable[Prompt], allowed: frozenset[str]
+) -> None:
+    """Check that no prompt is edited and is to stay as it is.
+
+    Raises:
+        InvalidInput: one is both.
+    """
+    if "edits-locality" in allowed:
+        return
+    edited = {
+        text_hash(prompt): number
+        for number, edit in enumerate(edits, 1)
+        for prompt in (edit.prompt, *edit.rephrasings)
+    }
+    for number, unedited in enumerate(locality, 1):
+        edit_number = edited.get(text_hash(unedited.prompt))
+        if edit_number is not None:
+            raise InvalidInput(
+                f"leak edits-locality: locality prompt {number} is edited as edit {edit_number}:"
+                f" {shown(unedited.prompt, 80)}; take it out, or write"
+                " allow_leak: [edits-locality]"
+            )
+
+
+def allowed_leaks(names: Sequence[str], place: str) -> frozenset[str]:
+    """Return the overlaps that a description allows.
+
+    Raises:
+        InvalidInput: there is no such one.
+    """
+    for name in names:
+        if name not in NAMES:
+            raise InvalidInput(
+                f"{place}: allow_leak names {shown(name, 60)}.{did_you_mean(name, NAMES)} It may"
+                f" name a part that is learned from ({', '.join(LEARNED)}), a hyphen and one that"
+                f" is measured ({', '.join(MEASURED)}), or edits-locality"
+            )
+    return frozenset(names)
+
+
+def _units(text: str, least_words: int = 1) -> Iterable[str]:
+    """Return a text, and those of its lines that have enough words."""
+    yield text
+    lines = text.splitlines()
+    if len(lines) > 1:
+        yield from (line for line in lines if len(line.split()) >= least_words)

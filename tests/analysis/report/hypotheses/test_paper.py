@@ -1,0 +1,112 @@
+"""Verdicts on the findings: right where an effect is known, none where there is none."""
+
+import pytest
+
+from analysis.report.hypotheses.cells import SEEDS, needed_cells
+from analysis.report.hypotheses.contrasts import CellValues
+from analysis.report.hypotheses.paper import TITLES, parts
+from analysis.report.hypotheses.parts import (
+    FAILS,
+    HOLDS,
+    UNTOLD,
+    PartResult,
+    judge_parts,
+    verdict_of,
+)
+from tests.analysis.report.hypotheses.stores import (
+    LEVELS,
+    Truth,
+    as_the_paper,
+    nothing,
+    opposite,
+    store,
+)
+
+PARTS = parts(LEVELS)
+
+
+def judged(truth: Truth, seed: int, **options: float) -> list[PartResult]:
+    return judge_parts(PARTS, store(truth, seed, **options))  # type: ignore[arg-type]
+
+
+def verdicts(results: list[PartResult]) -> dict[int, str]:
+    return {
+        number: verdict_of([result for result in results if result.part.finding == number])
+        for number in TITLES
+    }
+
+
+def claims(results: list[PartResult]) -> list[str]:
+    return [result.part.claim for result in results if result.verdict != UNTOLD]
+
+
+def test_what_is_true_holds() -> None:
+    results = judged(as_the_paper, 0)
+    assert verdicts(results) == {1: HOLDS, 2: HOLDS, 3: HOLDS, 4: HOLDS, 5: UNTOLD, 6: HOLDS}
+    of_rmu = [result for result in results if result.part.over == SEEDS and "RMU" in str(result)]
+    assert len(of_rmu) == 2 and all(result.verdict == HOLDS for result in of_rmu)
+
+
+def test_what_draws_nothing_at_random_is_one_run_and_cannot_be_told() -> None:
+    results = judged(as_the_paper, 0)
+    of_ga = [result for result in results if result.part.over == SEEDS and "GA" in str(result)]
+    assert {result.reason for result in of_ga} == {"1 seed, and a test needs 3"}
+    assert {result.verdict for result in of_ga} == {UNTOLD}
+
+
+def test_what_is_the_other_way_round_does_not_hold() -> None:
+    results = judged(opposite, 0)
+    by_finding = verdicts(results)
+    assert (by_finding[2], by_finding[3]) == (FAILS, FAILS)
+    best = next(result for result in results if result.part.claim.startswith("MEMIT has a lower"))
+    assert best.verdict == FAILS and best.effect < 0
+
+
+def test_null_stores_are_told_nothing() -> None:
+    assert sum(bool(claims(judged(nothing, seed))) for seed in range(20)) <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.0, 0.03, 0.06])
+def test_of_200_null_stores_at_most_8_percent_are_told_anything(noise: float) -> None:
+    told = sum(bool(claims(judged(nothing, seed, noise=noise))) for seed in range(200))
+    assert told <= 16
+
+
+def test_effects_are_the_known_ones() -> None:
+    by_claim = {result.part.claim: result for result in judged(as_the_paper, 1, noise=0.01)}
+    wanda = by_claim["Wanda before an edit keeps more edit success than after it"]
+    assert wanda.effect == pytest.approx(0.16, abs=0.02)
+    assert wanda.low < 0.16 < wanda.high and wanda.replicates == 10
+
+
+def test_a_finding_whose_runs_are_missing_cannot_be_told_and_says_which() -> None:
+    table = store(as_the_paper, 0).table.drop(columns="awq(bits=3) | ft", level=0)
+    results = judge_parts(PARTS, CellValues(table))
+    awq = next(result for result in results if result.part.claim.startswith("AWQ before an edit"))
+    assert (awq.verdict, awq.reason) == (UNTOLD, "not run: awq(bits=3) | ft")
+    wanda = next(result for result in results if result.part.claim.startswith("Wanda before"))
+    assert wanda.verdict == HOLDS
+
+
+def test_two_batches_are_not_tested() -> None:
+    results = judged(as_the_paper, 0, replicates=2)
+    assert not claims(results)
+    assert "2 edit batches, and a test needs 3" in {result.reason for result in results}
+
+
+def test_seeds_that_lead_to_equal_values_are_one_replicate() -> None:
+    values = store(as_the_paper, 0)
+    table = values.table.copy()
+    for name in ("edit_success", "wmdp", "mmlu"):
+        table["rmu", name] = table["rmu", name].iloc[0]
+    results = judge_parts(PARTS, CellValues(table))
+    hinders = next(entry for entry in results if "leaves more to RMU" in entry.part.claim)
+    assert (hinders.verdict, hinders.reason) == (UNTOLD, "some seeds lead to equal values: rmu")
+
+
+def test_every_part_names_cells_that_are_planned() -> None:
+    planned = {cell.text for cell in needed_cells(LEVELS)}
+    for part in PARTS:
+        assert set(part.cells) <= planned
+    assert {cell for part in PARTS for cell in part.cells} == planned

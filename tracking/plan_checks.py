@@ -1,0 +1,90 @@
+"""Checks of a run's settings and steps before any weight is loaded."""
+
+from __future__ import annotations
+
+import torch
+from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
+
+from interventions.base import Intervention
+from interventions.data.base import Data
+from interventions.errors import InvalidInput, one_of, shown
+from tracking import schema
+from tracking.query import BOOKKEEPING
+from tracking.settings import ALL, DATA, DEVICES, Settings
+from tracking.settings import DTYPES as DTYPE_NAMES
+
+# names of columns and of options, which a criterion of that name would stand in the way of
+_TAKEN = frozenset(
+    (
+        *(ALL, schema.COMPOSITION, schema.PAIR, schema.RECOMPRESSED_PARAM, *schema.SETTINGS),
+        *BOOKKEEPING,
+        *("first", "second", "then", "none", "intervention", "partner", "strength", "level"),
+        *("context", "settings", "point", "forward", "backward", "criterion", "item", "score"),
+        *("order", "replicate", "intervention_variant", "partner_variant"),
+    )
+)
+MAY_BE_EMPTY = frozenset({"forget_topics"})  # where texts are of one topic
+
+
+def check_data_name(data: object) -> None:
+    """Refuse a setting ``data`` that names neither data of ours nor a YAML file."""
+    if data not in DATA:
+        raise InvalidInput(
+            f"data must be {' or '.join(DATA)}, but got {shown(data, 150)}; or give the path of a"
+            " YAML file (.yaml) that describes your own"
+        )
+
+
+def check_set_names(data: Data) -> None:
+    """Refuse a set of questions that is called as something that runs and analyses have already."""
+    for question_set in data.questions.sets:
+        name = question_set.name
+        if name in _TAKEN or name.startswith("step"):
+            raise InvalidInput(
+                f"no set of questions can be called {name}, which runs use for something else; give"
+                " it another name"
+            )
+
+
+def check_parts(step: Intervention, data: Data) -> None:
+    """Refuse a step whose part of the data is empty."""
+    missing = [part for part in sorted(step.reads - MAY_BE_EMPTY) if not data.has(part)]
+    if missing:
+        raise InvalidInput(
+            f"{step.name} learns from {' and '.join(missing)}, of which the data"
+            f" {shown(data.name, 60)} have none"
+        )
+
+
+def check_length(spec: str) -> None:
+    """Refuse a composition that MLflow would cut: its runs could not be told apart."""
+    if len(spec) > MAX_PARAM_VAL_LENGTH:
+        raise InvalidInput(
+            f"a composition may have {MAX_PARAM_VAL_LENGTH} characters, as MLflow's params,"
+            f" but got {len(spec)}: {shown(spec, 100)}"
+        )
+
+
+def device_and_dtype(settings: Settings, remote: bool) -> tuple[str, str]:
+    """Return the device and the dtype that the settings come to.
+
+    Args:
+        settings: as a user gave them.
+        remote: whether the run is on another machine, which has a GPU if it is asked for.
+
+    Raises:
+        InvalidInput: there is no such one, or no GPU.
+    """
+    one_of("device", settings.device, DEVICES)
+    one_of("dtype", settings.dtype, DTYPE_NAMES)
+    wants_cuda = settings.device == "cuda"
+    has_cuda = torch.cuda.is_available() or (remote and wants_cuda)
+    if wants_cuda and not has_cuda:
+        raise InvalidInput(
+            "device is cuda, but torch sees no GPU here; use device=cpu or device=auto"
+        )
+    device = "cuda" if has_cuda and settings.device != "cpu" else "cpu"
+    if settings.dtype != "auto":
+        return device, settings.dtype
+    # a CPU emulates bfloat16, a hundred times slower
+    return device, "bfloat16" if device == "cuda" else "float32"
