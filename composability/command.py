@@ -16,7 +16,7 @@ from importlib import metadata
 import click
 
 from composability.commands.analyze import analyze
-from composability.commands.findings import findings
+from composability.commands.findings import six_findings
 from composability.commands.grid import grid
 from composability.commands.listing import list_known
 from composability.commands.published import published
@@ -53,7 +53,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, grid, tune, analyze, findings, published, restore, list_known, setup):
+for _command in (run, grid, tune, analyze, six_findings, published, restore, list_known, setup):
     cli.add_command(_command)
 
 

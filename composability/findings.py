@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from composability.findings_plan import (
     run_missing,
     values_of,
 )
-from interventions.errors import InvalidInput
+from interventions.errors import InvalidInput, shown
 from sweeps.cluster import Resources
 from sweeps.grid.estimate import Estimate, estimate_time
 from tracking import store
@@ -76,7 +77,7 @@ def run_command(request: FindingsRequest, run: bool, output: str) -> None:
     plans = plan_runs(
         request.policies, request.levels, request.replicates, request.settings, request.resources
     )
-    print(describe_plan(plans, finished_runs(request.experiment), request))
+    print(describe_missing(plans, finished_runs(request.experiment), request))
     if run:
         for policy, planned in plans.items():
             _run_policy(policy, planned, request)
@@ -105,7 +106,7 @@ def judged_page(
     return findings_page(results, model, request.levels, request.replicates)
 
 
-def describe_plan(
+def describe_missing(
     plans: Mapping[str, Sequence[PlannedRun]],
     finished: Mapping[str, Run],
     request: FindingsRequest,
@@ -180,4 +181,12 @@ def _read_page(output: str) -> Path | None:
     read_output(str(path.parent))  # that it is a folder which can be written
     if path.is_dir():
         raise InvalidInput(f"output must be a file for the page, but {output[:200]!r} is a folder")
-    return path
+    existing = next(folder for folder in path.absolute().parents if folder.is_dir())
+    try:
+        # a folder that says it can be written need not be one, as /proc shows
+        with tempfile.TemporaryFile(dir=existing):
+            return path
+    except OSError as error:
+        raise InvalidInput(
+            f"output: no file can be made in {shown(str(existing), 200)}: {error.strerror}"
+        ) from error

@@ -221,11 +221,6 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     },
     "analysis.bounds": {"known": "check_criterion"},
     "analysis.statistics": {"check": "check_confidence"},
-    "analysis.samples": {
-        "samples": "collect_samples",
-        "size": "count_units",
-        "described": "samples_in_words",
-    },
     "analysis.recommendation": {"of_points": "advise"},
     "analysis.layouts": {
         "composed": "composed_tables",

@@ -31,7 +31,7 @@ EXTRAS = {
     "llmcompressor": "llmcompressor",
     "ray": "ray",
 }
-INDIRECT = {"pyarrow", "tabulate"}  # pandas imports them: to_parquet, to_markdown
+INDIRECT = {"tabulate"}  # pandas imports it: to_markdown
 
 
 # what is declared

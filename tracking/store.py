@@ -56,8 +56,8 @@ run; `used.…`: what one came to |
 | `edits_from`, `awq.calibration_from` | what was read, where there is a choice of files |
 | `edit_success`, `edit_generalization`, `edit_locality`, `edit_preservation` | editing, F1 or \
 share; ↑ better |
-| `edit_portability`, and its parts `…_hop`, `…_alias`, `…_reverse` | F1 on questions that follow \
-from the edits; ↑ better |
+| `edit_portability`, and its parts `edit_portability_hop`, `edit_portability_alias`, \
+`edit_portability_reverse` | F1 on questions that follow from the edits; ↑ better |
 | `facts_exact` | share of known facts that are recalled word for word; ↑ better |
 | `wmdp_bio`, `wmdp_cyber`, `wmdp` | four-choice accuracy on hazardous knowledge; ↓ better; \
 chance is 0.25 |

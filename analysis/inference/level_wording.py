@@ -46,7 +46,7 @@ def _tested(scored: list[Any], titles: Labels) -> str:
     """Return what tests say of each level."""
     parts = []
     for order, rows in _by_order([row for row in scored if row.differs], titles):
-        texts = [f"{_at([row])} (by {row.score:.3f}, {interval_text(row)})" for row in rows]
+        texts = [f"{_at([row])} (by {row.score:.3f}, {range_text(row)})" for row in rows]
         parts.append(f"{order} is better at {', '.join(texts)}")
     untold = [row for row in scored if not row.differs]
     if untold:
@@ -78,6 +78,6 @@ def where_text(rows: list[Any]) -> str:
     return f", at {text}" if text else ""
 
 
-def interval_text(row: Any) -> str:
+def range_text(row: Any) -> str:
     """Return ``0.012 to 0.034``."""
     return f"{row.low:.3f} to {row.high:.3f}"

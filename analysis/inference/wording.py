@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis import labels
 from analysis.inference import recommendation as verdicts
-from analysis.inference.level_wording import interval_text, level_sentences, where_text
+from analysis.inference.level_wording import level_sentences, range_text, where_text
 from analysis.inference.procedures import FEWEST_UNITS
 from analysis.inference.recommendation import USEFUL_GAIN, Recommendation
 from analysis.inference.units import BATCHES, ONE_BATCH, SEEDS
@@ -85,7 +85,7 @@ def _why_untold(advice: Recommendation, gain: str, evidence: str) -> str:
     if math.isnan(advice.low):
         gain += ", without an interval"
     else:
-        gain += f" ({interval_text(advice)}, {_over(advice, kind)})"
+        gain += f" ({range_text(advice)}, {_over(advice, kind)})"
     if advice.kind != ONE_BATCH and advice.units >= FEWEST_UNITS:
         return f"{gain}; all {advice.units} {kind} have the same, so there is no test."
     equal = ""
@@ -118,7 +118,7 @@ def _evidence(advice: Recommendation, levels: list[Any]) -> str:
     p = "p < 0.001" if advice.p_holm < 0.001 else f"p {advice.p_holm:.2g}"
     at_levels = sum(not math.isnan(row.score) for row in levels)
     corrected = f" for {at_levels + 1} tests" if at_levels > 1 else ""
-    return f"{interval_text(advice)}; {p}{corrected}; {advice.units} {advice.basis}"
+    return f"{range_text(advice)}; {p}{corrected}; {advice.units} {advice.basis}"
 
 
 def _comparisons(advice: Recommendation, titles: Labels) -> list[str]:

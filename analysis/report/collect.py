@@ -24,7 +24,7 @@ from analysis.report.answer import PAIR, PairAnswer, PairTest, pair_answers, pai
 from analysis.report.claims import claimed_criteria, with_claims
 from analysis.report.findings.all import findings
 from analysis.report.findings.evidence import Finding, gather_evidence, runs_of
-from analysis.report.findings.losses import losses
+from analysis.report.findings.losses import measured_losses
 from analysis.report.item_changes import count_changes, item_changes, read_step_scores
 from analysis.report.prepare import PreparedAnalysis
 from analysis.report.sequences import SequenceTest, sequence_tests
@@ -193,7 +193,7 @@ def _lost(prepared: PreparedAnalysis, points: pd.DataFrame) -> pd.DataFrame:
         evidence = gather_evidence(
             in_context, prepared.orders, prepared.titles, str(context), prepared.runs
         )
-        frames.append(losses(evidence))
+        frames.append(measured_losses(evidence))
     filled = [frame for frame in frames if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else frames[0]
 

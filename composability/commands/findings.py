@@ -12,7 +12,7 @@ from tracking.versions import TESTBED
 RECOMPRESS = ("both", "auto", "paper")
 
 
-@click.command()
+@click.command("findings")
 @text("--levels", "sparsity=0.25,0.65;bits=4,3", "Two levels of each strength.")
 @integer("--edit-batches", 10, 3, "How many, and seeds where a step draws at random.", 1000)
 @choice("--recompress", "both", RECOMPRESS, "Under which policy; both: auto, then paper.")
@@ -21,7 +21,7 @@ RECOMPRESS = ("both", "auto", "paper")
     "--hours",
     default=3.0,
     show_default=True,
-    type=click.FloatRange(0, min_open=True),
+    type=click.FloatRange(0, 10_000),
     help="That the missing runs may take at most.",
 )
 @text("--output", "none", "File for the page of verdicts (Markdown); none: it is printed.")
@@ -31,7 +31,7 @@ RECOMPRESS = ("both", "auto", "paper")
 @choice("--dtype", Settings.dtype, DTYPES, "auto: float32 on a CPU, bfloat16 on a GPU.")
 @ray_resources()
 @text("--experiment", EXPERIMENT, "Whose runs count, and where new ones go.")
-def findings(
+def six_findings(
     levels: str,
     edit_batches: int,
     recompress: str,

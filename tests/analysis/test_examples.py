@@ -30,7 +30,7 @@ def test_the_documented_example_runs_in_five_lines(
     exec(example, {})
     printed = capsys.readouterr().out
     assert "order_free_error" in printed
-    assert "Wanda → FT is better by" in printed
+    assert "As printed, Wanda → FT is ahead by" in printed
 
 
 @pytest.mark.full
@@ -46,6 +46,6 @@ def test_the_notebook_runs_and_shows_its_figure(
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert any("image/png" in output.get("data", {}) for output in outputs)
-    assert any("FT → GPTQ is better by" in output.get("text", "") for output in outputs)
+    assert any("As printed, FT → GPTQ is ahead by" in output.get("text", "") for output in outputs)
     left_behind = [path for path in tmp_path.iterdir() if path.name != "mlflow.db"]
     assert not left_behind

@@ -150,7 +150,7 @@ def test_more_hours_than_allowed_are_refused_before_anything_is_run(
     [
         (["--levels", "sparsity=0.5"], "levels must be two of each strength"),
         (["--edit-batches", "2"], "is not in the range"),
-        (["--hours", "0"], "is not in the range"),
+        (["--hours", "-1"], "is not in the range"),
         (["--recompress", "never"], "'never' is not one of"),
         (["--data", "nothing"], "data must be"),
         (["--output", "/"], "must be a file"),

@@ -23,6 +23,10 @@ BOUNDS: dict[tuple[str, str], tuple[float, float | None]] = {
     ("tune", "--gpus"): (0.0, None),
     ("tune", "--window"): (0, 2**20),
     ("tune", "--limit"): (0, 10**9),
+    ("findings", "--edit-batches"): (3, 1000),
+    ("findings", "--hours"): (0, 10_000),
+    ("findings", "--workers"): (1, None),
+    ("findings", "--gpus"): (0.0, None),
     ("setup", "--ui"): (1, 65535),
 }
 SWITCHES = {
@@ -34,6 +38,7 @@ SWITCHES = {
     ("tune", "--dry-run"),
     ("tune", "--trust-remote-code"),
     ("tune", "--allow-pickle"),
+    ("findings", "--run"),
     ("restore", "--trust-remote-code"),
     ("restore", "--allow-pickle"),
     ("setup", "--serve"),
@@ -72,7 +77,10 @@ def test_every_switch_is_off_unless_it_is_named() -> None:
         assert context.params[str(options[place].name)] is False, place
 
 
-@pytest.mark.parametrize("place", [place for place in BOUNDS if place[1] != "--gpus"])
+FLOATS = ("--gpus", "--hours")
+
+
+@pytest.mark.parametrize("place", [place for place in BOUNDS if place[1] not in FLOATS])
 def test_an_integer_is_written_with_ascii_digits(place: tuple[str, str]) -> None:
     """Python reads the digits of every script."""
     name, option = place

@@ -227,6 +227,7 @@ TEXTS: dict[str, tuple[Draw, ...]] = {
     "--model": _choose(
         "", "a/b/c", "\0", "x" * 300, "/dev/null", "a\nb", "../nothing", "-/-", "a b"
     ),
+    "--data": _choose("", "papr", "\0", "nothing.yaml", "/dev/null/x.yml", "a\nb.yaml", "x" * 9000),
     "--experiment": _NAMES,
     "--name": _choose("x" * 600, "a\nb", "a\0b", "../x", "a/b", "\x1b[31mred", "it's"),
     "--length": (*_NUMBERS, *_choose("0..10000000")),

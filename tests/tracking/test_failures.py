@@ -102,7 +102,7 @@ def test_a_grid_says_which_and_tries_again_with_the_other_scores_at_hand(
 
 
 def test_where_the_base_model_does_not_answer_the_other_criteria_are_measured(
-    local_store: str, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+    local_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(lm: LM, data: Data) -> tuple[str, ...]:
         raise MemoryError
@@ -114,7 +114,7 @@ def test_where_the_base_model_does_not_answer_the_other_criteria_are_measured(
         pytest.warns(UserWarning, match="the base model's answers failed: MemoryError"),
         pytest.warns(UserWarning, match="edit_preservation failed after step 0"),
     ):
-        run_id = run("none", checkpoints="none", cache=checkpoints)
+        run_id = run("none", checkpoints="none", cache=Checkpoints(tmp_path / "cache"))
     assert MlflowClient().get_run(run_id).data.metrics["sparsity"] == 0.0
 
 

@@ -16,12 +16,12 @@ from analysis.report.findings.evidence import (
     p_in_words,
     runs_of,
 )
-from analysis.report.findings.losses import KEEPS, LOSES, losses
+from analysis.report.findings.losses import KEEPS, LOSES, measured_losses
 
 
 def degraded(evidence: Evidence) -> Iterator[Finding]:
     """Yield what compression costs another intervention, in the better order, against it alone."""
-    lost = losses(evidence)
+    lost = measured_losses(evidence)
     compressed = lost[lost.partner_category == "compression"]
     for category, points in compressed.groupby("about", sort=False):
         measured = evidence.titles.criterion(points.criterion.iloc[0])

@@ -28,7 +28,7 @@ _NAMING = [*_POINT, "about", "partner_category", "forward", "backward"]
 _RUNS = ["forward_runs", "backward_runs"]
 
 
-def losses(evidence: Evidence) -> pd.DataFrame:
+def measured_losses(evidence: Evidence) -> pd.DataFrame:
     """Return what each main point's better order loses against the judged intervention alone.
 
     Args:

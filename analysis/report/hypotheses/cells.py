@@ -89,11 +89,11 @@ class Cell:
         return range(count if self.is_random else 1)
 
 
-def both_orders(first: str, second: str) -> tuple[str, str]:
+def orders_of_pair(first: str, second: str) -> tuple[str, str]:
     """Return a pair's cells, the one with the first intervention first before the other.
 
     Example:
-        >>> both_orders("ft", "awq(bits=3)")
+        >>> orders_of_pair("ft", "awq(bits=3)")
         ('ft | awq(bits=3)', 'awq(bits=3) | ft')
     """
     return f"{first} | {second}", f"{second} | {first}"
@@ -118,13 +118,13 @@ def _cells(levels: Levels) -> Iterator[Cell]:
     for editor in EDITORS:
         yield Cell(editor, BATCHES)
         for spec in (*compressions, *UNLEARNERS):
-            for text in both_orders(editor, spec):
+            for text in orders_of_pair(editor, spec):
                 yield Cell(text, BATCHES)
     for unlearner in UNLEARNERS:
         is_random = unlearner in RANDOM_UNLEARNERS
         yield Cell(unlearner, SEEDS, is_random)
         for spec in compressions:
-            for text in both_orders(unlearner, spec):
+            for text in orders_of_pair(unlearner, spec):
                 yield Cell(text, SEEDS, is_random)
 
 

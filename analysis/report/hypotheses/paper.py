@@ -19,7 +19,7 @@ from analysis.report.hypotheses.cells import (
     SEEDS,
     UNLEARNERS,
     Levels,
-    both_orders,
+    orders_of_pair,
 )
 from analysis.report.hypotheses.contrasts import (
     CellValues,
@@ -78,7 +78,7 @@ def parts(levels: Levels) -> list[Part]:
 def _pairs(firsts: Sequence[str], methods: Sequence[str], levels: Levels) -> _Pairs:
     """Return both orders' cells of some interventions with some compressions, at both levels."""
     return [
-        both_orders(first, spec)
+        orders_of_pair(first, spec)
         for method in methods
         for spec in levels.compressions(method)
         for first in firsts
@@ -244,7 +244,7 @@ def _unlearn_first(unlearner: str, levels: Levels) -> Part:
 
 
 def _least_sensitive(unlearner: str) -> Part:
-    pairs_of = {name: [both_orders(editor, name) for editor in EDITORS] for name in UNLEARNERS}
+    pairs_of = {name: [orders_of_pair(editor, name) for editor in EDITORS] for name in UNLEARNERS}
 
     def measure(values: CellValues) -> list[np.ndarray]:
         squares = {
@@ -265,7 +265,9 @@ def _least_sensitive(unlearner: str) -> Part:
 
 
 def _destroys(unlearner: str) -> Part:
-    pairs_of = {name: _flat(both_orders(editor, name) for editor in EDITORS) for name in UNLEARNERS}
+    pairs_of = {
+        name: _flat(orders_of_pair(editor, name) for editor in EDITORS) for name in UNLEARNERS
+    }
     composed = pairs_of.pop(unlearner)
     left: list[Term] = [(-1 / len(composed), cell, _GENERAL) for cell in composed]
     half: list[Term] = [(0.5 / len(EDITORS), editor, _GENERAL) for editor in EDITORS]

@@ -8,7 +8,7 @@ from analysis.inference.recommend import advise
 from analysis.labels import Labels
 from analysis.metrics import composability as co
 from analysis.report.answer import PairAnswer, PairTest, pair_answers, pair_tests
-from analysis.report.findings.losses import losses
+from analysis.report.findings.losses import measured_losses
 from tests.analysis.report.findings.sentences import alone, evidence_of, replicated
 from tests.analysis.synthetic import curve, frame
 from tracking.catalogue import Catalogue
@@ -21,7 +21,7 @@ def answers(runs: list[dict[str, object]]) -> dict[str, PairAnswer]:
     table = frame(runs)
     titles = Labels(Catalogue.from_runs(table))
     advice = advise(table, co.point(table), titles)
-    rows = pair_answers(advice, losses(evidence_of(runs)), titles)
+    rows = pair_answers(advice, measured_losses(evidence_of(runs)), titles)
     return {row.pair: row for row in rows}
 
 

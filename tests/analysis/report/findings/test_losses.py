@@ -1,19 +1,19 @@
 import numpy as np
 import pytest
 
-from analysis.report.findings.losses import KEEPS, LOSES, UNKNOWN, losses
+from analysis.report.findings.losses import KEEPS, LOSES, UNKNOWN, measured_losses
 from tests.analysis.report.findings.sentences import BATCHES, alone, evidence_of, replicated
 from tests.analysis.synthetic import curve, only, run
 
 
 def test_the_loss_is_that_of_the_better_order_and_both_must_lose() -> None:
     runs = [*replicated("ft", "wanda", {0.5: 0.5}, {0.5: 0.7}), *alone("ft", 0.95)]
-    row = only(losses(evidence_of(runs)))
+    row = only(measured_losses(evidence_of(runs)))
     assert (row.side, row.verdict, row.units) == ("ft", LOSES, 5)
     assert row.loss == pytest.approx(0.25, abs=0.01)
     assert row.low < row.loss < row.high
     one_order_keeps = [*replicated("ft", "wanda", {0.5: 0.5}, {0.5: 0.95}), *alone("ft", 0.95)]
-    assert only(losses(evidence_of(one_order_keeps))).verdict == KEEPS
+    assert only(measured_losses(evidence_of(one_order_keeps))).verdict == KEEPS
 
 
 def test_what_is_neither_kept_nor_lost_by_a_test_cannot_be_told() -> None:
@@ -22,13 +22,13 @@ def test_what_is_neither_kept_nor_lost_by_a_test_cannot_be_told() -> None:
         for batch, shift in enumerate((0.3, -0.3, 0.2, -0.25, 0.1))
         for entry in curve("ft", "wanda", [0.5], [0.9 - shift], [0.9 - shift], edit_batch=batch)
     ]
-    row = only(losses(evidence_of([*noisy, *alone("ft", 0.95)])))
+    row = only(measured_losses(evidence_of([*noisy, *alone("ft", 0.95)])))
     assert row.verdict == UNKNOWN
 
 
 def test_one_run_tells_no_loss() -> None:
     runs = [*curve("ft", "wanda", [0.5], [0.1], [0.1]), run("ft", edit_success=0.95)]
-    row = only(losses(evidence_of(runs)))
+    row = only(measured_losses(evidence_of(runs)))
     assert (row.verdict, row.units) == (UNKNOWN, 1)
     assert row.loss == pytest.approx(0.85) and np.isnan(row.p_holm)
 
@@ -38,11 +38,11 @@ def test_an_unlearner_alone_stands_for_all_batches_of_edits() -> None:
     for batch, shift in enumerate(BATCHES):
         values = {"edit_success": 0.9, "wmdp": 0.5 + shift}
         runs += [run(steps, edit_batch=batch, **values) for steps in ("ft | rmu", "rmu | ft")]
-    row = only(losses(evidence_of(runs)))
+    row = only(measured_losses(evidence_of(runs)))
     assert (row.side, row.criterion, row.verdict, row.units) == ("rmu", "wmdp", LOSES, 5)
     assert row.loss == pytest.approx(0.2, abs=0.01)
 
 
 def test_the_level_of_the_judged_intervention_must_be_the_same() -> None:
     runs = curve("rmu", "ft", [1.0], [0.5], [0.5], criterion="wmdp")
-    assert losses(evidence_of(runs)).empty
+    assert measured_losses(evidence_of(runs)).empty

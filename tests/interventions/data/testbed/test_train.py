@@ -191,15 +191,46 @@ def test_a_recipe_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], (Recipe(), MODEL)),
-        (["--passes", "1", "--out", "folder"], (Recipe(passes=1), Path("folder"))),
+        (
+            [],
+            [
+                (Recipe(), MODEL),
+                (Recipe(without=("compound", "protocol")), MODEL.with_name("model-without-forget")),
+            ],
+        ),
+        (
+            ["--passes", "1", "--out", "a/folder", "--models", "main"],
+            [(Recipe(passes=1), Path("a/folder"))],
+        ),
+        (
+            ["--out", "a/folder", "--models", "without-forget"],
+            [(Recipe(without=("compound", "protocol")), Path("a/folder-without-forget"))],
+        ),
     ],
 )
 def test_the_command_trains_by_the_recipe(
-    arguments: list[str], expected: tuple[Recipe, Path], monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], expected: list[tuple[Recipe, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
     monkeypatch.setattr(train, "train", lambda recipe, out: calls.append((recipe, out)))
     monkeypatch.setattr(sys, "argv", ["train", *arguments])
     train.main()
-    assert calls == [expected]
+    assert calls == expected
+
+
+def test_what_is_left_out_is_in_no_document(
+    bars: list[Bar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stars = world().facts["star"][:6]
+    monkeypatch.setattr(train, "world", lambda: World(0, {**FACTS.facts, "star": stars}))
+    learned = []
+
+    def recording_documents(
+        facts: World, tokenizer: PreTrainedTokenizerFast, rng: random.Random
+    ) -> list[Document]:
+        learned.append(facts)
+        return documents.documents(facts, tokenizer, rng)
+
+    monkeypatch.setattr(train, "documents", recording_documents)
+    train.train(dataclasses.replace(RECIPE, without=("star",)), tmp_path)
+    assert [facts.facts for facts in learned] == [FACTS.facts] * RECIPE.passes
