@@ -107,6 +107,11 @@ def test_both_sides_of_a_pair_are_methods() -> None:
     assert set(counted.versus_group) == {"pruning"}
 
 
+def test_a_cell_is_found_by_its_place_and_by_its_index() -> None:
+    compared = cells(point(frame(curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7]))))
+    assert list(compared.index) == list(range(len(compared))) == [0, 1, 2, 3]
+
+
 def test_cells_of_a_variant_are_named_by_what_sets_it_apart() -> None:
     runs = [
         *curve("ft", "wanda", [0.5], [0.9], [0.8], **{"wanda.samples": 64}),

@@ -74,6 +74,18 @@ def test_points_that_do_not_fit_the_model_or_the_data_are_named() -> None:
     assert len(Space("ga", "paper", few).points()) == 8 * 8
 
 
+def test_a_grid_may_have_as_many_points_as_a_study_has_trials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    space = Space("gd(lr=0.001)", "paper", FULL)
+    count = len(space.points())
+    monkeypatch.setattr("sweeps.study.search_space.MOST_TRIALS", count)
+    assert len(space.points()) == count
+    monkeypatch.setattr("sweeps.study.search_space.MOST_TRIALS", count - 1)
+    with pytest.raises(InvalidInput, match=f"a grid may have {count - 1} points, but .* {count}:"):
+        space.points()
+
+
 def test_what_is_given_stays_and_the_rest_is_tuned() -> None:
     space = Space("rmu(layer=3, alpha=10)", "paper", HERE)
     assert [set(point) for point in space.points()] == [{"rmu.steps"}] * 5
