@@ -67,3 +67,21 @@ SUBCOMMANDS = {"run", "grid", "tune", "main", "run_command"}
 def test_a_function_name_has_one_meaning() -> None:
     shared = {name: files for name, files in definitions(ast.FunctionDef).items() if len(files) > 1}
     assert {name: files for name, files in shared.items() if name not in SUBCOMMANDS} == {}
+
+
+# they collect, or hold what is trained
+MUTABLE = {"Cost", "Inputs", "LM", "SweptGrids", "Tally", "WeightMatrix", "_Batch"}
+DROPPED_IN = ("editing", "compression", "unlearning", "criteria")  # folders for files of others
+
+
+def test_what_is_handed_around_cannot_be_changed() -> None:
+    """Every data class is frozen, but those that are listed."""
+    mutable = set()
+    for path in python_files(*PACKAGES):
+        for node in ast.walk(ast.parse(path.read_text())):
+            for decorator in getattr(node, "decorator_list", ()):
+                text = ast.unparse(decorator)
+                if text.startswith("dataclass") and "frozen=True" not in text:
+                    mutable.add((path.parent.name in DROPPED_IN, node.name))  # type: ignore[attr-defined]
+    assert {name for is_dropped_in, name in mutable if not is_dropped_in} <= MUTABLE
+    assert {name for _, name in mutable} >= MUTABLE

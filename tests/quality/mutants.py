@@ -293,10 +293,11 @@ def asked(path: str, covering_tests: Sequence[str], seconds: Sequence[float]) ->
         portions[-1].append(test)
         room = room[0] - 1, room[1] - cost
     rounds = test_rounds(path)
-    # tests that do not run the line see nothing of it, but those in processes of their own
+    # tests that do not run the line see nothing of it, but those in processes of their own, and
+    # those that look at what a fixture of another test made: both are near
     return [
         *((portion, _NOT_SLOW) for portion in portions[:_MOST_PORTIONS]),
-        *(rounds[-1:] if portions else rounds),
+        *((rounds[0], rounds[-1]) if portions else rounds),
     ]
 
 

@@ -6,13 +6,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from interventions.anatomy import block_linears
 from interventions.base import Intervention
 from interventions.composition import apply
 from interventions.compression.awq import AWQ
 from interventions.compression.gptq import GPTQ
-from interventions.compression.quantization import fit_grid
+from interventions.compression.quantization import check_group, fit_grid
 from interventions.compression.rtn import RTN
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
@@ -217,3 +218,18 @@ def test_a_group_that_does_not_divide_is_refused_before_anything_changes(
         with pytest.raises(InvalidInput, match=rf"^{step.name}\.group (is|must be) .*\b{group}\b"):
             step.check(lm.model)
     assert lm.fingerprint() == before and not lm.grids
+
+
+def test_a_group_that_divides_nothing_names_those_that_do_also_where_all_layers_are_as_wide() -> (
+    None
+):
+    config = LlamaConfig(
+        vocab_size=32,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+    )
+    with pytest.raises(InvalidInput, match=r"one of 1, 2, 4, 8, 16$"):
+        check_group(LlamaForCausalLM(config), 3, "rtn")

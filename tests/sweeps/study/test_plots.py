@@ -13,3 +13,4 @@ def test_a_page_shows_its_words_as_text_and_brings_plotlys_script_once() -> None
     assert "<pre>best: &lt;script&gt;alert(1)&lt;/script&gt;\n  next line</pre>" in page
     assert "<h2>First &amp; &lt;last&gt;</h2>" in page and "<h2>Second</h2>" in page
     assert page.count("Plotly.newPlot(") >= 2 and page.count("plotly.js v") == 1
+    assert page.index("plotly.js v") < page.index("Plotly.newPlot(")
