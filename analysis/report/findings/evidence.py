@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,15 @@ class Evidence:
             judged = judged[judged.criterion == criterion]
             parts.append(judged[complete(judged)].assign(about=category))
         return pd.concat(parts) if parts else self.points.iloc[:0].assign(about="")
+
+    def points_by_method(self) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+        """Yield category, partner, criterion and their main points, in the paper's order."""
+        main = self.main_points()
+        main = main.assign(place=main.partner.map(labels.place))
+        main = main.sort_values(["intervention_category", "criterion", "place"], kind="stable")
+        by_method = ["intervention_category", "partner", "criterion"]
+        for (category, partner, criterion), points in main.groupby(by_method, sort=False):
+            yield str(category), str(partner), str(criterion), points
 
     def of_category(self, category: str) -> pd.DataFrame:
         """Return the points of pairs in which an intervention of the category is."""

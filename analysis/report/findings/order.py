@@ -19,7 +19,6 @@ from analysis.report.findings.evidence import (
     runs_of,
 )
 
-_SIDE = ["intervention_category", "partner", "criterion"]
 _TEST = f"by a test that holds over all of them (Holm, {LEVEL:.0%})"
 
 
@@ -71,16 +70,13 @@ def _difference(points: pd.DataFrame, evidence: Evidence) -> str:
 
 def which_first(evidence: Evidence) -> Iterator[Finding]:
     """Yield, for each method and each category, which should come first, where a test says so."""
-    main = evidence.main_points()
-    main = main.assign(place=main.partner.map(labels.place))
-    main = main.sort_values(["intervention_category", "criterion", "place"], kind="stable")
-    for (category, partner, criterion), points in main.groupby(_SIDE, sort=False):
-        method = evidence.titles.method(str(partner))
-        measured = evidence.titles.criterion(str(criterion))
+    for category, partner, criterion, points in evidence.points_by_method():
+        method = evidence.titles.method(partner)
+        measured = evidence.titles.criterion(criterion)
         lead = f"{method} and {category}: {measured}"
         differing = points[points.differs]
         if len(differing):
-            yield _better_order(differing, len(points), lead, (str(category), method), evidence)
+            yield _better_order(differing, len(points), lead, (category, method), evidence)
 
 
 def _better_order(

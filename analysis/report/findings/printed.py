@@ -16,7 +16,6 @@ PRINTED = (
     "as the first version of the paper prints them (311 rows; the later version counts 417):"
     " one number for each order, without its spread, so that nothing here is tested"
 )
-_SIDE = ["intervention_category", "partner", "criterion"]
 
 
 def printed_differences(evidence: Evidence) -> Iterator[Finding]:
@@ -43,13 +42,10 @@ def printed_differences(evidence: Evidence) -> Iterator[Finding]:
 
 def printed_first(evidence: Evidence) -> Iterator[Finding]:
     """Yield, for each method and category, which order has the better printed numbers."""
-    main = evidence.main_points()
-    main = main.assign(place=main.partner.map(labels.place))
-    main = main.sort_values(["intervention_category", "criterion", "place"], kind="stable")
-    for (category, partner, criterion), points in main.groupby(_SIDE, sort=False):
-        method = evidence.titles.method(str(partner))
-        lead = f"{method} and {category}, as printed: {evidence.titles.criterion(str(criterion))}"
-        yield _printed_order(points, lead, method, str(category))
+    for category, partner, criterion, points in evidence.points_by_method():
+        method = evidence.titles.method(partner)
+        lead = f"{method} and {category}, as printed: {evidence.titles.criterion(criterion)}"
+        yield _printed_order(points, lead, method, category)
 
 
 def _printed_order(points: pd.DataFrame, lead: str, method: str, category: str) -> Finding:
