@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from sweeps.grid.run import grid as grid
     from sweeps.study.run import tune as tune
     from tracking.checkpoints.restore import load_checkpoint as load_checkpoint
+    from tracking.costs.planning import plan as plan
     from tracking.query import compositions as compositions
     from tracking.query import items as items
     from tracking.run import run as run
 
 _MODULES = {
     "run": "tracking.run",
+    "plan": "tracking.costs.planning",
     "grid": "sweeps.grid.run",
     "tune": "sweeps.study.run",
     "compositions": "tracking.query",

@@ -19,6 +19,7 @@ from composability.commands.analyze import analyze
 from composability.commands.findings import six_findings
 from composability.commands.grid import grid
 from composability.commands.listing import list_known
+from composability.commands.plan import plan
 from composability.commands.published import published
 from composability.commands.restore import restore
 from composability.commands.run import run
@@ -53,7 +54,18 @@ def cli() -> None:
     """
 
 
-for _command in (run, grid, tune, analyze, six_findings, published, restore, list_known, setup):
+for _command in (
+    run,
+    plan,
+    grid,
+    tune,
+    analyze,
+    six_findings,
+    published,
+    restore,
+    list_known,
+    setup,
+):
     cli.add_command(_command)
 
 

@@ -13,7 +13,11 @@ from interventions.errors import InvalidInput
 
 
 def answer_labels(
-    tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]], context: int | None
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Sequence[tuple[str, str]],
+    context: int | None,
+    *,
+    add_special_tokens: bool = True,
 ) -> tuple[BatchEncoding, Tensor]:
     """Return encoded (prompt + answer), and labels (n, tokens): the ids of the answers.
 
@@ -25,6 +29,8 @@ def answer_labels(
         tokenizer: the model's, which can pad.
         pairs: (prompt, answer) texts; an answer that is a new word begins with a space.
         context: tokens that the model reads at once; None: any number.
+        add_special_tokens: whether the tokenizer puts its first token before a text, and its last
+            one behind it.
 
     Raises:
         InvalidInput: a pair is longer than the context.
@@ -36,6 +42,7 @@ def answer_labels(
         padding_side="right",
         return_token_type_ids=False,
         return_special_tokens_mask=True,
+        add_special_tokens=add_special_tokens,
     )
     ids, special = encoded["input_ids"], encoded.pop("special_tokens_mask").bool()
     longest = ids.shape[1]
@@ -43,7 +50,9 @@ def answer_labels(
         raise InvalidInput(
             f"a prompt has {longest} tokens with its answer, but the model reads {context} at once"
         )
-    prompts = tokenizer([prompt for prompt, _ in pairs])["input_ids"]
+    prompts = tokenizer([prompt for prompt, _ in pairs], add_special_tokens=add_special_tokens)[
+        "input_ids"
+    ]
     starts = [
         shared_length(prompt, whole) for prompt, whole in zip(prompts, ids.tolist(), strict=True)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, cycle, islice
+from itertools import chain, cycle, islice, takewhile
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,6 +20,7 @@ from transformers import (
 from interventions.answer_labels import shared_length
 from interventions.lm import LM
 from interventions.padding import alike, plain_logits, precise_passes
+from interventions.prompt_format import PLAIN, PromptFormat
 
 _TRIED, _SHORT, _NEW = 12, 5, 3  # tokens of a trial: its prompt, another one, and what is generated
 _GENERATES: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
@@ -39,7 +40,9 @@ class Continuation:
 
 
 def continuations(
-    tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Sequence[tuple[str, str]],
+    prompt_format: PromptFormat = PLAIN,
 ) -> list[Continuation]:
     """Return the ids of (prompt, answer) pairs, as the tokenizer splits "prompt answer".
 
@@ -49,7 +52,8 @@ def continuations(
 
     Args:
         tokenizer: the model's.
-        pairs: texts; a space is put between them.
+        pairs: plain texts.
+        prompt_format: what is put around prompts, and between them and answers: a space.
 
     Example:
         >>> from interventions.data.testbed import MODEL
@@ -58,8 +62,14 @@ def continuations(
         >>> tokenizer.decode(together.answer)
         ' Orlo'
     """
-    prompts = _unended_ids(tokenizer, [prompt for prompt, _ in pairs])
-    whole = _unended_ids(tokenizer, [f"{prompt} {answer}" for prompt, answer in pairs])
+    contexts = [prompt_format.context(prompt) for prompt, _ in pairs]
+    texts = [
+        f"{context}{prompt_format.gap}{answer}"
+        for context, (_, answer) in zip(contexts, pairs, strict=True)
+    ]
+    # a chat template's last token may be special, and it is no end
+    ids_of = _unended_ids if prompt_format.adds_special_tokens else _plain_ids
+    prompts, whole = ids_of(tokenizer, contexts), ids_of(tokenizer, texts)
     special = special_ids(tokenizer)
     encoded = []
     for prompt_ids, whole_ids in zip(prompts, whole, strict=True):
@@ -89,6 +99,11 @@ def _unended_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
     return every
 
 
+def _plain_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Return the ids of texts, to which the tokenizer adds nothing."""
+    return tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+
+
 def greedy_answers(lm: LM, targets: Sequence[Continuation]) -> list[list[int]]:
     """Generate greedily; return the ids of each answer, cut to its target's length.
 
@@ -106,6 +121,8 @@ def greedy_answers(lm: LM, targets: Sequence[Continuation]) -> list[list[int]]:
         answers = _generated(lm, targets)
     else:
         answers = [_predicted(lm, target) for target in targets]
+    if lm.prompt_format != PLAIN:  # a turn ends with a special token: the rest is no answer
+        answers = [list(takewhile(lambda id: id not in special, answer)) for answer in answers]
     return [
         [token for token in answer[: len(target.answer)] if token not in special]
         for answer, target in zip(answers, targets, strict=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from interventions.lm import LM
     from interventions.search_space import Trial, TuningContext
 
-Category = Literal["editing", "compression", "unlearning"]
+Category = Literal["editing", "compression", "unlearning", "training"]
 
 
 class Intervention(ABC):
@@ -28,7 +28,8 @@ class Intervention(ABC):
 
     Attributes:
         name: how it is called everywhere: the class's name in lower case.
-        category: editing, compression or unlearning.
+        category: editing, compression or unlearning; training of what was learned elsewhere, whose
+            methods are compared with none.
         version: raise it when ``apply`` leads to other weights; checkpoints of other versions are
             not reused.
         title: how tables print it; the class's name where it sets none.
@@ -160,12 +161,27 @@ class Intervention(ABC):
         """
         return True
 
+    def stored_bytes(self, model: PreTrainedModel) -> int:
+        """Return what ``apply`` stores on the disk beside a checkpoint; for a plan of a run.
+
+        Args:
+            model: its weights may be on the meta device.
+        """
+        return 0
+
     def params(self) -> dict[str, Any]:
         """Return every hyperparameter, defaults too, as JSON values (tuples become lists)."""
         values = {key: getattr(self, key) for key in hyperparameters.fields_of(type(self))}
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
         }
+
+    def identity(self) -> dict[str, Any]:
+        """Return what of the step decides on the weights, as JSON values: it enters the key.
+
+        Every hyperparameter, unless one is only the name of what decides, as a file's is.
+        """
+        return self.params()
 
     def spec(self, profile: str = "testbed") -> str:
         """Return the shortest call that makes this step on a profile, with the strength always."""
@@ -182,7 +198,12 @@ class Intervention(ABC):
 
 INTERVENTIONS: Registry[type[Intervention]] = Registry(
     "intervention",
-    packages=("interventions.editing", "interventions.compression", "interventions.unlearning"),
+    packages=(
+        "interventions.editing",
+        "interventions.compression",
+        "interventions.unlearning",
+        "interventions.adapters",
+    ),
     group="composable_interventions.interventions",
 )
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import stat
 import warnings
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from interventions.errors import InvalidInput, shown
 
 _PROJECT_LINE = "name: composable-interventions"  # of our own MLproject
-_LIMIT = "COMPOSABILITY_CACHE_GIB"
+LIMIT = "COMPOSABILITY_CACHE_GIB"
+STATISTICS = "statistics"  # the folder of MEMIT's second moments
+_GIB = 2**30
 _checked: set[Path] = set()  # the folders of which it was said, or need not be
 
 
@@ -51,14 +54,46 @@ def limit_gib() -> float:
     Raises:
         InvalidInput: the variable is no number of at least 0.
     """
-    text = os.environ.get(_LIMIT) or "10"
+    text = os.environ.get(LIMIT) or "10"
     try:
         limit = float(text)
     except ValueError:
         limit = -1.0
     if not limit >= 0:  # also nan, which is neither below nor above
-        raise InvalidInput(f"{_LIMIT} must be a number of at least 0, but got {shown(text)}")
+        raise InvalidInput(f"{LIMIT} must be a number of at least 0, but got {shown(text)}")
     return limit
+
+
+def statistics_files(folder: Path) -> list[tuple[float, int, Path]]:
+    """Return when each file of statistics was used last, its bytes, and where it is.
+
+    Args:
+        folder: of the cache.
+    """
+    found: list[tuple[float, int, Path]] = []
+    with suppress(OSError):
+        for path in (folder / STATISTICS).iterdir():
+            with suppress(OSError):  # another process may drop it meanwhile
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    found.append((status.st_mtime, status.st_size, path))
+    return found
+
+
+def bound_statistics(kept: Collection[Path]) -> None:
+    """Drop the statistics used longest ago, so that they alone stay under the cache's size.
+
+    Args:
+        kept: files that stay.
+    """
+    files = statistics_files(folder())
+    total = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if total <= limit_gib() * _GIB:
+            return
+        if path not in kept:
+            path.unlink(missing_ok=True)
+            total -= size
 
 
 def make_writable(folder: Path) -> None:

@@ -96,7 +96,7 @@ class Composition(tuple[Intervention, ...]):
         for step in self:
             own_data = data.seen_by(step.name)
             parts = {part: own_data.identity(part) for part in sorted(step.reads)}
-            keys.append(digest(keys[-1], step.name, step.version, step.params(), parts))
+            keys.append(digest(keys[-1], step.name, step.version, step.identity(), parts))
         return keys
 
     def recompression(self, lm: LM, mode: Recompress) -> Composition:

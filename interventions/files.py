@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, that are no links, and a hash of their contents."""
+"""Files: written whole or not at all, linked, read-only; no symbolic links; a hash of contents."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
+
+_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -72,6 +74,30 @@ def whole_folder(parent: Path) -> Iterator[Path]:
         yield Path(aside)
 
 
+@contextmanager
+def second_names(folder: Path) -> Iterator[Path]:
+    """Give a folder with second names for another's files, which stay while the block runs.
+
+    Where the file system has none, it is the folder itself, whose files may go meanwhile.
+
+    Raises:
+        FileNotFoundError: a file is gone already, or the folder is.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_whole(folder / "note.txt", "written")
+        >>> with second_names(folder) as names:
+        ...     (folder / "note.txt").unlink()
+        ...     (names / "note.txt").read_text()
+        'written'
+    """
+    with whole_folder(folder.parent) as aside:
+        names = aside / folder.name
+        names.mkdir()
+        linked = all(hard_link(path, names / path.name) for path in folder.iterdir())
+        yield names if linked else folder
+
+
 def is_plain_file(path: Path) -> bool:
     """Return whether a path is a file itself: no link to one, no folder, no pipe or device.
 
@@ -103,6 +129,62 @@ def read_plain(path: Path, most_bytes: int) -> bytes:
         if status.st_size > most_bytes:
             raise OSError(f"{path.name} has more than {most_bytes} bytes")
         return file.read(most_bytes)
+
+
+def set_read_only(folder: Path, read_only: bool = True) -> None:
+    """Take the right to write to the files in a folder from everybody, or give it to their owner.
+
+    The folder itself stays as it is, so that its files can be removed.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_whole(folder / "note.txt", "written")
+        >>> set_read_only(folder)
+        >>> oct((folder / "note.txt").stat().st_mode & 0o222)
+        '0o0'
+    """
+    for path in folder.iterdir():
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        if is_plain_file(path):
+            path.chmod(mode & ~_WRITE if read_only else mode | stat.S_IWUSR)
+
+
+def link_or_copy(source: Path, folder: Path) -> None:
+    """Give the files of a folder second names in another; copy those that cannot have one.
+
+    A hard link needs no room, and what becomes of one name is nothing to the other. On another
+    file system, or on one without links, the file is copied.
+
+    Args:
+        source: a folder of plain files.
+        folder: the other, which is made; files of equal names in it are replaced.
+
+    Raises:
+        OSError: there is no room or no permission; FileNotFoundError if a file is gone.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir()):
+        target = folder / path.name
+        target.unlink(missing_ok=True)
+        if not hard_link(path, target):
+            shutil.copy2(path, target, follow_symlinks=False)
+
+
+def hard_link(path: Path, target: Path) -> bool:
+    """Give a file a second name; return whether that is possible.
+
+    It is not on another file system, on one without links, or with too many of them.
+
+    Raises:
+        FileNotFoundError: the file is gone, or the folder of its second name is.
+    """
+    try:
+        os.link(path, target, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return False
+    return True
 
 
 def remove(path: Path) -> None:

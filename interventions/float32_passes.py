@@ -94,7 +94,7 @@ class _Casts:
                     cast = weight.detach().to(torch.float32)
                     # peft looks for parameters
                     replacement = nn.Parameter(cast, requires_grad=False)
-                    addresses.append(replacement.untyped_storage().data_ptr())
+                    addresses.append(replacement.untyped_storage()._cdata)
                     self._weights[addresses[-1]] = weight
                 module._parameters[name] = replacement
 
@@ -113,7 +113,7 @@ class _Casts:
 
     def pack(self, saved: Tensor) -> Tensor | _View:
         """Return what a backward pass needs of a tensor: of a cast, the weight that it is of."""
-        weight = self._weights.get(saved.untyped_storage().data_ptr())
+        weight = self._weights.get(saved.untyped_storage()._cdata)
         if weight is None:
             return saved
         return _View(weight, saved.size(), saved.stride(), int(saved.storage_offset()))

@@ -27,6 +27,7 @@ from interventions.errors import InvalidInput
 from interventions.export import export
 from interventions.model_files import refusal
 from interventions.model_source import check_size, check_source, only_loading
+from interventions.prompt_format import PLAIN, PromptFormat
 from interventions.quantization_grid import (
     ROWS,
     QuantizationGrid,
@@ -34,6 +35,7 @@ from interventions.quantization_grid import (
     save_grids,
     share_of_zeros,
 )
+from interventions.tensor_files import one_pass_saving
 from interventions.tokenizer import check_token_ids, load_tokenizer, save_tokenizer
 from interventions.weights import check_stored_weights, load_weights
 
@@ -49,6 +51,7 @@ class LM:
         model: a transformers causal language model in evaluation mode.
         tokenizer: its tokenizer; padding on the left for generation is set per call.
         grids: by ``<block>.<linear>``, the grid of every quantized layer.
+        prompt_format: what is put around the prompts of edits and questions; texts have nothing.
 
     Example:
         >>> from interventions.data.testbed import MODEL
@@ -61,6 +64,7 @@ class LM:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     grids: dict[str, QuantizationGrid] = field(default_factory=dict)
+    prompt_format: PromptFormat = PLAIN
 
     @classmethod
     def load(
@@ -115,7 +119,8 @@ class LM:
 
     def save(self, folder: Path) -> None:
         """Write a folder that ``from_pretrained`` loads, with the grids in files of their own."""
-        self.model.save_pretrained(folder)
+        with one_pass_saving():
+            self.model.save_pretrained(folder)
         save_tokenizer(self.tokenizer, folder)
         if self.grids:
             save_grids(self.grids, folder)
@@ -146,10 +151,10 @@ class LM:
             grid: of the layer.
             values: (out, in), what to round.
         """
-        pruned = self.pruned(name, weight)
+        pruned, grid = self.pruned(name, weight), grid.to(weight.device)
         for start in range(0, len(weight), ROWS):
             rows = slice(start, start + ROWS)
-            weight[rows] = grid.rows(rows).nearest(values[rows])
+            weight[rows] = grid.rows(rows).nearest(values[rows].to(weight.device))
         self.grids[name] = replace(grid, pruned=pruned, zeros=share_of_zeros(weight))
 
     def pruned(self, name: str, weight: Tensor) -> float:
@@ -205,8 +210,18 @@ class LM:
         ).to(self.device)
 
     def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> tuple[BatchEncoding, Tensor]:
-        """Return encoded (prompt + answer), and labels (n, tokens): see ``answer_labels``."""
-        encoded, labels = answer_labels(self.tokenizer, pairs, context_length(self.model))
+        """Return encoded (prompt + answer), and labels (n, tokens): see ``answer_labels``.
+
+        Args:
+            pairs: plain texts, which get the model's prompt format here; an answer begins with a
+                blank.
+        """
+        encoded, labels = answer_labels(
+            self.tokenizer,
+            [self.prompt_format.pair(prompt, answer) for prompt, answer in pairs],
+            context_length(self.model),
+            add_special_tokens=self.prompt_format.adds_special_tokens,
+        )
         return encoded.to(self.device), labels.to(self.device)
 
     def token_losses(self, encoded: BatchEncoding, labels: Tensor) -> tuple[Tensor, Tensor]:

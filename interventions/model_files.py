@@ -12,6 +12,7 @@ from huggingface_hub.errors import (
     GatedRepoError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
+    RevisionNotFoundError,
 )
 from transformers.utils import (
     ADAPTER_CONFIG_NAME,
@@ -22,6 +23,7 @@ from transformers.utils import (
 )
 
 from interventions.errors import InvalidInput, shown
+from interventions.hub_errors import with_hub_message
 from interventions.small_json import entries, read_json_object
 
 TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
@@ -172,11 +174,15 @@ def _downloaded(source: str | Path, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(str(source), revision=revision, allow_patterns=patterns))
     except GatedRepoError as error:
-        reason = "the Hugging Face hub asks for permission: get it there, and set HF_TOKEN"
-        raise refusal(source, reason) from error
+        page = f"https://huggingface.co/{source}"
+        reason = f"it is gated: ask for access at {page}, and set HF_TOKEN"
+        raise with_hub_message(str(refusal(source, reason)), error) from error
     except RepositoryNotFoundError as error:
         reason = "the Hugging Face hub has no such model, or it is private (set HF_TOKEN)"
-        raise refusal(source, reason) from error
+        raise with_hub_message(str(refusal(source, reason)), error) from error
+    except RevisionNotFoundError as error:
+        reason = f"it has no revision {shown(revision, 60)}: give a branch, tag or commit of it"
+        raise with_hub_message(str(refusal(source, reason)), error) from error
     except LocalEntryNotFoundError as error:
         because = "HF_HUB_OFFLINE is set" if is_offline_mode() else "the hub cannot be reached"
         raise refusal(source, f"it is not in the Hugging Face cache, and {because}") from error

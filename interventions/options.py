@@ -15,6 +15,14 @@ PRESET = "preset"  # what the preset of a grid says; "auto" where there is none
 # what a user may ask for
 RECOMPRESS: tuple[str, ...] = (*get_args(Recompress), PRESET)
 
+PLAIN_FORMAT, CHAT = "plain", "chat"
+# how a model is given the prompts of edits and questions
+PROMPT_FORMATS = (PLAIN_FORMAT, CHAT)
+
+KEEP, DROP = "keep", "drop"
+# whether the last window of a text counts that is shorter than the others
+TAILS = (KEEP, DROP)
+
 # tokens that are scored together, by data: the rows that the testbed's model was trained on; and
 # Llama 3's context: at 2048 its perplexity is 6.1, and the paper's is 5.54
 WINDOWS = {"testbed": 64, "paper": 8192}

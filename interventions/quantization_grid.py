@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
+
+from interventions.tensor_files import write_tensors
 
 _FILE, _FIELDS_FILE = "quantization_grids.safetensors", "quantization_grids.json"
 _PLAIN_FIELDS = ("bits", "group", "pruned", "zeros")  # all but the tensors
@@ -21,7 +23,8 @@ _HALF_PRECISION = (torch.bfloat16, torch.float16)
 class QuantizationGrid:
     """The values that a quantized layer's weights can take: scale x (integer - zero), per group.
 
-    Values are float32. A layer is on its grid if each of its weights is a value rounded to the
+    Values are float32, and on the device of the weights that they are for, wherever the grid's own
+    tensors are. A layer is on its grid if each of its weights is a value rounded to the
     dtype that the model is stored in: exactly the value in float32, the bfloat16 or float16 next to
     it otherwise.
 
@@ -71,14 +74,16 @@ class QuantizationGrid:
 
     def integers(self, weight: Tensor) -> Tensor:
         """Return the integer (out, in), as float32, of the grid value nearest to each weight."""
-        grouped = self._by_group(weight.float())
-        integers = (grouped / self.scale.float()[..., None]).round_() + self.zero.float()[..., None]
-        return self._by_input(integers.clamp_(0, 2**self.bits - 1))
+        near = self.to(weight.device)
+        grouped = near._by_group(weight.float())
+        integers = (grouped / near.scale.float()[..., None]).round_() + near.zero.float()[..., None]
+        return near._by_input(integers.clamp_(0, 2**self.bits - 1))
 
     def values(self, integers: Tensor) -> Tensor:
         """Return the weights (out, in), float32, of integers: scale x (integer - zero)."""
-        grouped = self._by_group(integers.float()) - self.zero.float()[..., None]
-        return self._by_input(grouped * self.scale.float()[..., None])
+        near = self.to(integers.device)
+        grouped = near._by_group(integers.float()) - near.zero.float()[..., None]
+        return near._by_input(grouped * near.scale.float()[..., None])
 
     def nearest(self, weight: Tensor) -> Tensor:
         """Return the grid value nearest to each weight (out, in), in the weight's dtype."""
@@ -199,7 +204,7 @@ def save_grids(grids: Mapping[str, QuantizationGrid], folder: Path) -> None:
         if grid.input_groups is not None:
             tensors[f"{name}/input_groups"] = grid.input_groups.contiguous()
         plain_fields[name] = {field: getattr(grid, field) for field in _PLAIN_FIELDS}
-    save_file(tensors, folder / _FILE)
+    write_tensors(tensors, folder / _FILE)
     (folder / _FIELDS_FILE).write_text(json.dumps(plain_fields))
 
 

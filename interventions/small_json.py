@@ -39,11 +39,26 @@ def read_json_object(path: Path) -> dict[str, Any]:
     if size > MOST_BYTES:
         raise InvalidInput(f"{name} has {size} bytes, over {MOST_BYTES}")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise InvalidInput(f"{name} is nested too deeply") from error
+        content = path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"{name} cannot be read: {error}") from error
+    return json_object(content, name)
+
+
+def json_object(content: bytes, name: str) -> dict[str, Any]:
+    """Return the object in the content of a JSON file.
+
+    Args:
+        content: of the file, which is not too large.
+        name: the file's, for the message.
+
+    Raises:
+        InvalidInput: it is too deeply nested, or is not a JSON object.
+    """
+    try:
+        value = json.loads(content.decode())
+    except RecursionError as error:
+        raise InvalidInput(f"{name} is nested too deeply") from error
     except ValueError as error:  # of the JSON, its numbers or its encoding
         raise InvalidInput(f"{name} is not valid JSON: {error}") from error
     if not isinstance(value, dict):

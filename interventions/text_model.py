@@ -58,6 +58,28 @@ def context_length(model: Configured) -> int | None:
     return None
 
 
+def length_borders(model: Configured) -> tuple[int, ...]:
+    """Return the lengths beyond which a model reads all texts of a batch in another way.
+
+    LongRoPE has other rotary factors for a batch whose longest text is longer than those that the
+    model was first trained on, so that a short text beside it would be read with these, too.
+
+    Source: Ding et al. 2024, "LongRoPE", section 3.3; transformers' ``dynamic_rope_update``.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from transformers import Phi3Config
+        >>> length_borders(SimpleNamespace(config=Phi3Config()))
+        (4096,)
+    """
+    config = text_config(model)
+    scaling = getattr(config, "rope_parameters", None)
+    of_scaling = scaling if isinstance(scaling, dict) else {}
+    name = "original_max_position_embeddings"
+    lengths = {getattr(config, name, None), of_scaling.get(name)}
+    return tuple(sorted(length for length in lengths if isinstance(length, int)))
+
+
 def blocks(model: nn.Module) -> nn.ModuleList:
     """Return the decoder blocks of the text model.
 

@@ -93,14 +93,17 @@ def _without_padding(see: See, mask: Tensor) -> See:
     latest: list[Tensor] = []
 
     def see_tokens(name: str, inputs: Tensor) -> None:
-        shared = (
-            latest and latest[0].data_ptr() == inputs.data_ptr() and latest[0].shape == inputs.shape
-        )
+        shared = latest and _place(latest[0]) == _place(inputs) and latest[0].shape == inputs.shape
         if not shared:
             latest[:] = [inputs, _tokens_only(inputs, mask)]
         see(name, latest[1])
 
     return see_tokens
+
+
+def _place(tensor: Tensor) -> tuple[int, int]:
+    """Return where a tensor's numbers are; unlike an address, also on the meta device."""
+    return tensor.untyped_storage()._cdata, int(tensor.storage_offset())
 
 
 def _tokens_only(inputs: Tensor, mask: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
-"""What methods that train have in common: which weights learn, and how much of a text is read."""
+"""What methods that train have in common: which weights learn, and how much is read at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from torch import nn
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import BatchEncoding, PreTrainedModel
 
 from interventions.anatomy import (
     blocks,
@@ -15,7 +16,13 @@ from interventions.anatomy import (
     residual_writers,
 )
 from interventions.errors import InvalidInput
+from interventions.lm import LM
+from interventions.trunk import trunk_of, trunk_pass
 from interventions.weight_matrix import routers
+
+# of one pass with gradients: of more, an 8B model's activations do not fit on 80 GB beside its
+# training (about 5 MB a token)
+PASS_TOKENS = 1024
 
 
 def check_writers(model: PreTrainedModel, layers: Sequence[int], field: str) -> None:
@@ -73,3 +80,63 @@ def block_weights(block: nn.Module) -> list[nn.Parameter]:
 def readable(model: nn.Module, tokens: int) -> int:
     """Return how many tokens of a text are used: ``tokens``, or what the model reads at once."""
     return min(tokens, context_length(model) or tokens)
+
+
+def characters(texts: Sequence[str]) -> int:
+    """Return how long a batch of texts is, padding included, as far as characters tell.
+
+    Example:
+        >>> characters(["one", "three"])
+        10
+    """
+    return max(map(len, texts)) * len(texts)
+
+
+def label_losses(lm: LM, encoded: BatchEncoding, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return every label's negative log-likelihood in nats, with its gradient, and their mask.
+
+    The head is run where a label counts only: of 8B parameters it is a twelfth, and a token's
+    logits are 0.5 MB in float32.
+
+    Args:
+        lm: the model; ``trunk_of`` is asked outside of contexts that change its passes.
+        encoded: of n texts.
+        labels: (n, tokens); -100 where a token does not count.
+
+    Returns:
+        Losses, 0 where none counts, and mask, both (n, tokens - 1).
+    """
+    targets = labels[:, 1:]
+    counted = targets != -100
+    trunk = trunk_of(lm, encoded["input_ids"][0].tolist())
+    if trunk is None or not bool(counted.any()):
+        return lm.token_losses(encoded, labels)
+    places = counted.nonzero(as_tuple=True)
+    logits = trunk_pass(lm.model, trunk, encoded).logits(*places)
+    losses = F.cross_entropy(logits.float(), targets[places], reduction="none")
+    return losses.new_zeros(targets.shape).index_put(places, losses), counted
+
+
+def row_slices(lengths: Sequence[int], tokens: int, together: int = 1) -> list[slice]:
+    """Return consecutive slices of rows whose padded batches have at most so many tokens.
+
+    Args:
+        lengths: tokens of each row.
+        tokens: of a batch, padding included; a batch has one group of rows at least.
+        together: rows that are not torn apart, such as the prompts of one edit.
+
+    Example:
+        >>> row_slices([3, 3, 5, 2], 10)
+        [slice(0, 2, None), slice(2, 4, None)]
+        >>> row_slices([3, 3, 5, 2], 1, together=2)
+        [slice(0, 2, None), slice(2, 4, None)]
+    """
+    slices: list[slice] = []
+    start = longest = 0
+    for end in range(together, len(lengths) + 1, together):
+        group = max(lengths[end - together : end])
+        if end - together > start and (end - start) * max(longest, group) > tokens:
+            slices.append(slice(start, end - together))
+            start, longest = end - together, 0
+        longest = max(longest, group)
+    return [*slices, slice(start, len(lengths))] if lengths else []

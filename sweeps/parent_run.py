@@ -11,6 +11,7 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from interventions.errors import InvalidInput
 from tracking import failures, history, lifecycle, query, schema
+from tracking.store_lock import store_lock
 from tracking.versions import VERSIONED, base_name, check_same_version
 
 
@@ -82,17 +83,19 @@ class ParentRun:
                 another version of the testbed.
         """
         self.check_version(params)
-        launched = lifecycle.launched_run_id()
-        parent = next(self._tagged_runs(schema.SWEEP_ROOT), None)
-        if parent is None:
-            run_id = launched or self._create_run()
-        else:
-            run_id = parent.info.run_id
-            if not shared and run_id != launched:
-                self._check_not_running(parent)
-            self._reopen(run_id, launched)
-        self.client.update_run(run_id, name=self.name)
-        self._log_params(run_id, params)
+        # of two processes that open a sweep at one instant, the second finds the first's run
+        with store_lock(self.client, self.experiment_id, self.name):
+            launched = lifecycle.launched_run_id()
+            parent = next(self._tagged_runs(schema.SWEEP_ROOT), None)
+            if parent is None:
+                run_id = launched or self._create_run()
+            else:
+                run_id = parent.info.run_id
+                if not shared and run_id != launched:
+                    self._check_not_running(parent)
+                self._reopen(run_id, launched)
+            self.client.update_run(run_id, name=self.name)
+            self._log_params(run_id, params)
         return run_id
 
     def check_version(self, params: Mapping[str, str]) -> None:
@@ -114,7 +117,8 @@ class ParentRun:
                 check_same_version(repr(self.name), setting, recorded, now)
 
     def _create_run(self) -> str:
-        tags = {**resolve_tags(), schema.SWEEP_ROOT: self.name}
+        # with the process from the first request on: killed after it, the sweep is free at once
+        tags = {**resolve_tags(), **lifecycle.process_tags(), schema.SWEEP_ROOT: self.name}
         run = self.client.create_run(self.experiment_id, tags=tags)
         return str(run.info.run_id)
 
@@ -148,7 +152,8 @@ class ParentRun:
             for key, value in params.items()
             if logged.get(key, value) != value and f"{schema.USED}{key}" not in used
         ]
-        tags = [RunTag(schema.SWEEP_ROOT, self.name)]
+        owner = {**lifecycle.process_tags(), schema.SWEEP_ROOT: self.name}
+        tags = [RunTag(key, value) for key, value in owner.items()]
         if changed:
             tags.append(RunTag(schema.ASKED_AGAIN, ", ".join(changed)))
         self.client.log_batch(run_id, params=new, tags=tags)

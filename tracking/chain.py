@@ -62,12 +62,11 @@ class Chain:
         self.steps: list[Intervention] = list(plan.composition)
         self.keys = list(plan.keys)
         self.lm: LM | None = None
-        self.position = -1
         self.steps_reused = self.steps_applied = 0
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.scores: dict[int, dict[str, Scores]] = {}
         self.failures: failures.Failures = {}
-        self.run_id = ""
+        self.position, self.run_id = -1, ""
         self._costs: dict[str, Cost] = {}
         self._facts: dict[str, StepFacts] = {}
         self._weights = ""  # the fingerprint of ``lm``, where it is known
@@ -104,8 +103,8 @@ class Chain:
 
     def may_recompress(self) -> bool:
         """Return whether there is anything that could have to be compressed again."""
-        compresses = any(step.category == "compression" for step in self.plan.composition)
-        return compresses and self.plan.settings.recompress != "never"
+        categories = {step.category for step in self.plan.composition}
+        return "compression" in categories and self.plan.settings.recompress != "never"
 
     def recompress(self) -> Composition:
         """Add the recompressions to the steps, and return them.
@@ -146,16 +145,16 @@ class Chain:
         entries = {name: entry for name, entry in measured.items() if entry is not None}
         seconds = max(spent.seconds for _, spent in entries.values())
         peak_gib = max(spent.peak_gib for _, spent in entries.values())
+        step_gib = max(spent.step_gib for _, spent in entries.values())
         self.scores[k] = {name: scores for name, (scores, _) in entries.items()}
-        return self.scores[k], Cost(seconds, peak_gib)
+        return self.scores[k], Cost(seconds, peak_gib, step_gib)
 
     def model_after(self, k: int) -> LM:
         """Return the model after k interventions.
 
         It starts from the nearest stored checkpoint; the steps after that are applied and stored.
         """
-        ahead = range(self.position + 1, k + 1)
-        stored_ahead = any(self.keys[j] in self.checkpoints for j in ahead)
+        stored_ahead = any(key in self.checkpoints for key in self.keys[self.position + 1 : k + 1])
         if self.lm is None or self.position > k or stored_ahead:
             self._load_nearest(k)
         for j in range(self.position + 1, k + 1):
@@ -178,7 +177,7 @@ class Chain:
         """
         key = self.keys[k]
         # scores may be stored too, so that nothing has loaded and verified it
-        if not self.checkpoints.is_sound(key):
+        if not self.checkpoints.is_sound(key, again=False):
             lm = self.model_after(k)
             # model_after stores what is worth it
             if key not in self.checkpoints:
@@ -204,7 +203,7 @@ class Chain:
             return {}
         errors: dict[str, Exception] = {}
         lm, criteria = self.model_after(k), {each.name: each for each in self.plan.criteria}
-        with cost() as measuring:
+        with cost(lm.device) as measuring:
             scores_of_name = measure(lm, self.data, names, errors.__setitem__)
         self.seconds["measure"] += measuring.seconds
         if is_all and len(errors) == len(names):
@@ -238,10 +237,11 @@ class Chain:
         assert self.lm is not None
         key = self.keys[j]
         before = self._weights or self._fingerprint(self.lm)
-        with cost() as applying, recorded_metrics() as metrics:
+        with cost(self.lm.device) as applying, recorded_metrics() as metrics:
             self.lm = apply(self.steps[j - 1], self.lm, self.plan.data, key)
         self._weights = self._fingerprint(self.lm)
-        self._keep_facts(key, StepFacts(self._weights != before, metrics, self._weights))
+        self._facts[key] = StepFacts(self._weights != before, metrics, self._weights)
+        self.checkpoints.values.save(key, IDENTITY, self._facts[key].as_json())
         self.position, self._costs[key] = j, applying
         self.steps_applied += 1
         self.seconds["apply"] += applying.seconds
@@ -253,10 +253,6 @@ class Chain:
         with self._timed("save"):
             return lm.fingerprint()
 
-    def _keep_facts(self, key: str, facts: StepFacts) -> None:
-        self._facts[key] = facts
-        self.checkpoints.values.save(key, IDENTITY, facts.as_json())
-
     def _worth_storing(self, j: int) -> bool:
         # a recompression is worth storing if the checkpoint that it goes on from is
         return self._keep(self.keys[min(j, len(self.plan.composition))])
@@ -264,16 +260,21 @@ class Chain:
     def _load_nearest(self, k: int) -> None:
         if any(self._load(j) for j in range(k, 0, -1)):
             return
+        settings = self.plan.settings
         with self._timed("load"):
-            settings = self.plan.settings
-            self.lm = LM.load(
+            lm = LM.load(
                 self.plan.source,
                 settings.dtype,
                 settings.device,
+                self.plan.revision,
                 trust_remote_code=settings.trust_remote_code,
                 allow_pickle=settings.allow_pickle,
             )
-            self.position, self._weights = 0, ""
+            self._go_on_from(lm, 0)
+
+    def _go_on_from(self, lm: LM, position: int) -> None:
+        lm.prompt_format = self.plan.prompt_format
+        self.lm, self.position, self._weights = lm, position, ""
 
     def _load(self, j: int) -> bool:
         settings = self.plan.settings
@@ -281,11 +282,10 @@ class Chain:
             loaded = self.checkpoints.load(
                 self.keys[j], settings.dtype, settings.device, settings.trust_remote_code
             )
-        if loaded is None:
-            return False
-        self.lm, self.position, self._weights = loaded[0], j, ""
-        self.steps_reused = max(self.steps_reused, j)
-        return True
+        if loaded is not None:
+            self._go_on_from(loaded[0], j)
+            self.steps_reused = max(self.steps_reused, j)
+        return loaded is not None
 
     @contextmanager
     def _timed(self, activity: str) -> Iterator[None]:

@@ -18,7 +18,7 @@ from interventions.data.base import PARTS_OF_A_BATCH
 from tracking.facts import CriterionFacts, InterventionFacts
 
 SOURCES = Path(interventions.__file__).parent
-_CATEGORIES = ("editing", "compression", "unlearning")
+_FOLDERS = ("editing", "compression", "unlearning", "adapters")
 _CLASS_FACTS = ("title", "strength", "family", "paper_level")
 _CRITERION_FACTS = ("better", "unit", "chance", "title", "group", "judges", "category", "items")
 _POSITIONAL = ("better", "unit", "reads", "version")  # the order of `criterion`'s arguments
@@ -28,8 +28,8 @@ def house_interventions(sources: Path = SOURCES) -> dict[str, InterventionFacts]
     """Return the facts of every intervention in a folder, by name.
 
     Args:
-        sources: a folder with ``editing``, ``compression`` and ``unlearning``; by default that of
-            the package ``interventions``.
+        sources: a folder with ``editing``, ``compression``, ``unlearning`` and ``adapters``; by
+            default that of the package ``interventions``.
 
     Example:
         >>> house_interventions()["wanda"].strength
@@ -93,8 +93,8 @@ def _classes(sources: Path) -> list[tuple[ast.ClassDef, Path]]:
     """Return the classes of all files of interventions, each with its file."""
     return [
         (node, path)
-        for category in _CATEGORIES
-        for path in _modules(sources / category)
+        for folder in _FOLDERS
+        for path in _modules(sources / folder)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ClassDef)
     ]

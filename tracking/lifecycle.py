@@ -10,13 +10,11 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-import psutil
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
@@ -24,10 +22,12 @@ from interventions import errors
 from interventions.errors import InvalidInput
 from interventions.masking import without_secrets
 from tracking import schema, store
+from tracking.heartbeat import HEARTBEAT_SECONDS, TakenOver, Watch, beat, launching_process
 from tracking.markup import plain_markdown
 from tracking.passwords import take_back_passwords
 from tracking.processes import (
     SILENT_SECONDS,
+    is_here,
     is_own_run,
     is_process_gone,
     is_run_dead,
@@ -38,11 +38,13 @@ __all__ = [
     "HEARTBEAT_SECONDS",
     "SILENT_SECONDS",
     "Stopped",
+    "TakenOver",
     "Terminated",
     "closing_run",
     "end_dead_runs",
     "exit_status",
     "fail_launched_run",
+    "is_here",
     "is_own_run",
     "is_process_gone",
     "is_run_dead",
@@ -51,9 +53,6 @@ __all__ = [
     "process_tags",
     "refuse",
 ]
-
-HEARTBEAT_SECONDS = 30.0  # between heartbeats
-_WATCH_SECONDS = 1.0  # between looks at the process that launched this one
 
 
 class Terminated(BaseException):
@@ -70,28 +69,44 @@ def closing_run(
     run_id: str,
     tick: Callable[[], None] = lambda: None,
     identified: bool = False,
+    shared: bool = False,
 ) -> Iterator[None]:
     """End a run when the block ends: FINISHED, FAILED with its traceback as an artifact, or KILLED.
+
+    A run that another process takes over meanwhile is left to that one.
 
     Args:
         client: of the store.
         run_id: the run.
         tick: called every second meanwhile, from another thread.
         identified: whether the run has this process's ``process_tags`` already.
+        shared: whether several processes may be at the run at once.
+
+    Raises:
+        TakenOver: another process took the run over.
     """
     stop = threading.Event()
+    watch = Watch(client, run_id, shared)
     if not identified:
         tags = [RunTag(key, value) for key, value in process_tags().items()]
         client.log_batch(run_id, tags=tags)
     beating = threading.Thread(
-        target=_beat, args=(client, run_id, stop, _launcher(), tick), daemon=True
+        target=beat, args=(client, run_id, stop, launching_process(), tick, watch), daemon=True
     )
     beating.start()
     try:
-        with _sigterm_raises():
-            yield
+        with _sigterm_raises() as watch.can_interrupt:
+            try:
+                yield
+            finally:
+                stop.set()
+                beating.join()
+        watch.check()
         client.set_terminated(run_id, "FINISHED")
+    except TakenOver:
+        raise
     except (KeyboardInterrupt, Terminated):
+        watch.check()
         with suppress(Exception):  # Ctrl-C ends the process also where the store is away
             client.set_terminated(run_id, "KILLED")
         raise
@@ -106,9 +121,6 @@ def closing_run(
             client.set_tag(run_id, schema.NOTE, plain_markdown(one_line(error)))
         client.set_terminated(run_id, "FAILED")
         raise
-    finally:
-        stop.set()
-        beating.join()
 
 
 def end_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
@@ -140,13 +152,29 @@ def exit_status(command: Callable[[], None]) -> int:
     try:
         command()
     except InvalidInput as error:
-        refuse(one_line(error), recorded=not isinstance(error, store.StoreUnreachable))
+        # what cannot be reached, or is another process's, is not to be ended
+        recorded = not isinstance(error, store.StoreUnreachable | TakenOver)
+        refuse(one_line(error), recorded)
+        for note in getattr(error, "__notes__", ()):  # what the line has no room for
+            print(without_secrets(note), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        _kill_launched_run()
         return 128 + signal.SIGINT
     except Terminated:
+        _kill_launched_run()
         return 128 + signal.SIGTERM
     return 0
+
+
+def _kill_launched_run() -> None:
+    """End KILLED the run that `mlflow run` made for this process, if none has ended it yet."""
+    run_id = launched_run_id()
+    if run_id:
+        with suppress(Exception):  # a signal ends the process also where the store is away
+            client = MlflowClient(tracking_uri=store.uri())
+            if client.get_run(run_id).info.status == "RUNNING":
+                client.set_terminated(run_id, "KILLED")
 
 
 def launched_run_id() -> str | None:
@@ -197,40 +225,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(without_secrets(str(error)).split()) or type(error).__name__
 
 
-def _beat(
-    client: MlflowClient,
-    run_id: str,
-    stop: threading.Event,
-    launcher: psutil.Process | None,
-    tick: Callable[[], None],
-) -> None:
-    last_beat = time.monotonic()
-    while not stop.wait(_WATCH_SECONDS):
-        with suppress(Exception):  # it will be tried again
-            tick()
-        if launcher is not None and not launcher.is_running():
-            os.kill(os.getpid(), signal.SIGTERM)  # a killed `mlflow run` would leave us an orphan
-            return
-        if time.monotonic() - last_beat > HEARTBEAT_SECONDS:
-            last_beat = time.monotonic()
-            with suppress(Exception):  # a store that is away for a minute must not end the run
-                client.set_tag(run_id, schema.HEARTBEAT, str(time.time()))
-
-
-def _launcher() -> psutil.Process | None:
-    """Return the `mlflow run` that started us, whether through a shell or not; None if none did."""
-    if "MLFLOW_RUN_ID" not in os.environ:
-        return None
-    for parent in psutil.Process().parents():
-        if parent.name() not in ("bash", "sh"):
-            return parent
-    return None
-
-
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def _sigterm_raises() -> Iterator[bool]:
+    """Let SIGTERM raise Terminated while open, in the main thread; yield whether it does."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield False
         return
 
     def terminate(number: int, frame: FrameType | None) -> None:
@@ -238,6 +237,6 @@ def _sigterm_raises() -> Iterator[None]:
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:
-        yield
+        yield True
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -24,8 +24,9 @@ from interventions.composition import Composition
 from interventions.criteria.base import Scores
 from interventions.criteria.cost import Cost
 from tracking import catalogue, failures, schema
+from tracking.artifact_files import log_checkpoint_files
 from tracking.plan import Plan
-from tracking.settings import setting_text
+from tracking.settings import recorded_settings
 from tracking.step_facts import StepFacts
 
 P = ParamSpec("P")
@@ -84,8 +85,7 @@ class Log:
         self.client, self.run_id, self.plan = client, run_id, plan
         self.experiment_id = experiment_id
         self._launched_params, self._tags = launched_params, {schema.SWEEP: "", **tags}
-        self.seconds = 0.0
-        self.seconds_load = 0.0
+        self.seconds = self.seconds_load = 0.0
         self.failures: Mapping[int, Mapping[str, str]] = {}
         self._steps: list[dict[str, Any]] = []
         self._items: list[pd.DataFrame] = []
@@ -119,10 +119,8 @@ class Log:
         self._add(params=params, tags=tags)
 
     def _settings(self) -> dict[str, str]:
-        requested = {
-            name: setting_text(getattr(self.plan.requested, name)) for name in schema.SETTINGS
-        }
-        used = {name: setting_text(getattr(self.plan.settings, name)) for name in schema.SETTINGS}
+        requested = recorded_settings(self.plan.requested)
+        used = recorded_settings(self.plan.settings)
         # `mlflow run` has logged what it was given, with the shell's quotes, and MLflow lets
         # nobody change a param: what was used goes into one of its own
         logged = {name: self._launched_params.get(name, requested[name]) for name in used}
@@ -174,7 +172,7 @@ class Log:
         """
         artifact = schema.checkpoint_folder(step, intervention.name)
         self._add(tags={schema.checksum_tag(step): checksum})
-        self.client.log_artifacts(self.run_id, str(folder), artifact)
+        log_checkpoint_files(self.client, self.run_id, folder, artifact)
         tags = {schema.KEY: key, "composability.artifact": f"runs:/{self.run_id}/{artifact}"}
         model = mlflow.create_external_model(
             name=f"{step}-{intervention.name}",
@@ -216,6 +214,7 @@ class Log:
         metrics[schema.PEAK_MEMORY] = max(measuring.peak_gib, applying.peak_gib if applying else 0)
         if applying:
             metrics[schema.SECONDS_APPLY] = applying.seconds
+        metrics[schema.STEP_MEMORY] = (applying or measuring).step_gib
         self._weights = facts.weights if facts else ""
         if facts:
             metrics |= facts.metrics

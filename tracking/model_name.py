@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from huggingface_hub.errors import HFValidationError
@@ -15,10 +16,13 @@ _NEAR = 0.75  # to "testbed": as near as one letter more, less or wrong
 _MOST_SHOWN = 150  # characters
 _WITHOUT_FORGET_FOLDER = "model-without-forget"  # beside the other model
 _CONFIG = "config.json"
+_AT = "@"  # between a hub's model and its revision
+# what git takes for a name, and no more of them
+_REVISION = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_./-]{0,199}")
 
 
 def model_source(model: object) -> str:
-    """Return the folder of a model, or its Hugging Face id.
+    """Return the folder of a model, or its Hugging Face id without its revision.
 
     Args:
         model: "testbed", "testbed-without-forget", a checkpoint folder, or an id; nothing is read,
@@ -28,7 +32,7 @@ def model_source(model: object) -> str:
         InvalidInput: it can be none of them, or is another version of the testbed's model.
 
     Example:
-        >>> model_source("gpt2"), model_source("EleutherAI/pythia-70m")
+        >>> model_source("gpt2"), model_source("EleutherAI/pythia-70m@step3000")
         ('gpt2', 'EleutherAI/pythia-70m')
         >>> model_source("tesbed")
         Traceback (most recent call last):
@@ -47,12 +51,34 @@ def model_source(model: object) -> str:
             f"model {shown(text, _MOST_SHOWN)} is a file: give the folder that it is in"
         )
     nearest = did_you_mean(text.lower(), MODELS, cutoff=_NEAR)
-    if nearest or not _is_hub_id(text):
+    hub_id, at_sign, revision = text.partition(_AT)
+    if nearest or not _is_hub_id(hub_id):
         raise InvalidInput(
             f"model {shown(model, _MOST_SHOWN)} is not a folder, and no Hugging Face id"
             f" (owner/name or name); or use 'testbed'.{nearest}".removesuffix(".")
         )
-    return text
+    if at_sign and not _REVISION.fullmatch(revision):
+        raise InvalidInput(
+            f"model {shown(text, _MOST_SHOWN)} has no revision that can be one: behind the @ is a"
+            " branch, a tag or a commit, such as main"
+        )
+    return hub_id
+
+
+def model_revision(model: object) -> str | None:
+    """Return the revision of a hub's model that a setting names; None where it names none.
+
+    Args:
+        model: what ``model_source`` takes.
+
+    Example:
+        >>> model_revision("EleutherAI/pythia-70m@step3000"), model_revision("gpt2")
+        ('step3000', None)
+    """
+    text = str(model) if isinstance(model, str | Path) else ""
+    if base_name(text) in MODELS or _existing(text) is not None:
+        return None
+    return text.partition(_AT)[2] or None
 
 
 def _shipped(name: str) -> str:

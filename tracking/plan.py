@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
@@ -20,15 +19,17 @@ from interventions.data.own.reading import resolved
 from interventions.data.paper import paper
 from interventions.data.testbed import testbed
 from interventions.errors import LONGEST_PATH, one_of, plain_text, whole_number
-from interventions.files import file_digest
-from interventions.lm import skeleton
-from interventions.model_files import downloaded_commit, own_code
-from interventions.options import PRESET, RECOMPRESS, SPLITS, Split
+from interventions.lm import DTYPES, skeleton
+from interventions.model_files import own_code
+from interventions.options import PRESET, PROMPT_FORMATS, RECOMPRESS, SPLITS, TAILS, Split
+from interventions.prompt_format import PLAIN, PromptFormat, read_prompt_format
 from interventions.tokenizer import load_tokenizer
 from tracking import schema
-from tracking.model_name import model_source
+from tracking.model_identity import weights_identity
+from tracking.model_name import model_revision, model_source
 from tracking.plan_checks import (
     check_data_name,
+    check_fits,
     check_length,
     check_parts,
     check_set_names,
@@ -37,9 +38,11 @@ from tracking.plan_checks import (
 from tracking.settings import (
     CHECKPOINTS,
     MOST_ITEMS,
+    MOST_WINDOW,
     PAPER,
     SEED_LIMIT,
     Settings,
+    check_stride,
     check_window,
     yes_or_no,
 )
@@ -61,6 +64,9 @@ class Plan:
         data: what the steps learn from and what judges them.
         origin: the identity of the base model in this run.
         keys: one per checkpoint, the base model's first.
+        checkpoint_bytes: what the weights of one have, in the run's dtype.
+        prompt_format: what is put around the prompts of edits and questions.
+        revision: of the hub's model, if one is named.
     """
 
     composition: Composition
@@ -70,6 +76,9 @@ class Plan:
     data: Data
     origin: str
     keys: list[str]
+    checkpoint_bytes: int = 0
+    prompt_format: PromptFormat = PLAIN
+    revision: str | None = None
 
     @property
     def criteria(self) -> list[Criterion]:
@@ -106,6 +115,7 @@ class RunContext:
         requested: the settings as given, the testbed's names with their version.
         settings: with device, dtype and recompress as they come out.
         source: the model's folder, or its Hugging Face id.
+        revision: of the hub's model, if one is named.
 
     Raises:
         InvalidInput: a setting is not valid.
@@ -118,8 +128,11 @@ class RunContext:
         one_of("split", settings.split, SPLITS)
         one_of("recompress", settings.recompress, RECOMPRESS)
         check_window(settings.window)
+        whole_number("stride", settings.stride, 0, MOST_WINDOW)
+        one_of("tail", settings.tail, TAILS)
         plain_text("criteria", settings.criteria, MAX_PARAM_VAL_LENGTH)
         whole_number("limit", settings.limit, 0, MOST_ITEMS)
+        one_of("prompt_format", settings.prompt_format, PROMPT_FORMATS)
         one_of("checkpoints", settings.checkpoints, CHECKPOINTS)
         whole_number("seed", settings.seed, 0, SEED_LIMIT)
         whole_number("edit_batch", settings.edit_batch, 0, _MOST_EDIT_BATCHES)
@@ -132,6 +145,7 @@ class RunContext:
         recompress = "auto" if settings.recompress == PRESET else settings.recompress
         self.settings = replace(settings, device=device, dtype=dtype, recompress=recompress)
         self.source = model_source(settings.model)
+        self.revision = model_revision(settings.model)
 
     def for_replicate(self, seed: int, edit_batch: int) -> RunContext:
         """Return the context with another seed and batch of edits; the model is not read again."""
@@ -154,25 +168,36 @@ class RunContext:
         """The model without its weights."""
         return skeleton(
             self.source,
+            self.revision,
             trust_remote_code=self.settings.trust_remote_code,
             allow_pickle=self.settings.allow_pickle,
         )
 
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase:
-        return load_tokenizer(self.source, trust_remote_code=self.settings.trust_remote_code)
+        return load_tokenizer(self.source, self.revision, self.settings.trust_remote_code)
+
+    @cached_property
+    def prompt_format(self) -> PromptFormat:
+        """What is put around the prompts of edits and questions."""
+        name = self.settings.prompt_format
+        return PLAIN if name == PLAIN.name else read_prompt_format(name, self._tokenizer)
 
     @cached_property
     def weights(self) -> str:
         """The identity of the model's weights."""
-        code = own_code(self.source) if self.settings.trust_remote_code else []
-        return _weights_identity(self.source, self.anatomy.config, bool(code))
+        code = own_code(self.source, self.revision) if self.settings.trust_remote_code else []
+        return weights_identity(self.source, self.anatomy.config, bool(code), self.revision)
 
     @cached_property
     def data(self) -> Data:
         """What the steps learn from and what judges them."""
-        data, window = self._own_data, self.settings.window
-        return replace(data, window=window) if window else data
+        data, settings = self._own_data, self.settings
+        window, stride, tail = settings.window or data.window, settings.stride, settings.tail
+        check_stride(stride, window)
+        if (window, stride, tail) == (data.window, data.stride, data.tail):
+            return data
+        return replace(data, window=window, stride=stride, tail=tail)
 
     @cached_property
     def _own_data(self) -> Data:
@@ -193,7 +218,7 @@ class RunContext:
         if self._is_checked or not isinstance(self.settings.data, DataSet):
             return
         check_set_names(self.data)
-        check_answers(self.data, self._tokenizer, self.settings.model)
+        check_answers(self.data, self._tokenizer, self.settings.model, self.prompt_format)
         self._is_checked = True
 
     @property
@@ -203,8 +228,10 @@ class RunContext:
 
     @property
     def origin(self) -> str:
-        """The identity of the base model in a run: weights, dtype, seed."""
-        return digest("origin", self.weights, self.settings.dtype, self.settings.seed)
+        """The identity of the base model in a run: weights, dtype, seed, and a chat's format."""
+        parts = [self.weights, self.settings.dtype, self.settings.seed]
+        # plain prompts have keys as before there was a choice
+        return digest("origin", *parts, *filter(None, [self.prompt_format.identity]))
 
     def plan(self, steps: Composition, recorded: bool = False) -> Plan:
         """Return the checked plan of a composition.
@@ -214,12 +241,16 @@ class RunContext:
             recorded: whether a run did it before; then it took as many texts as there were.
 
         Raises:
-            InvalidInput: a step does not fit the model, or its weights are not all known: every
+            InvalidInput: the weights do not fit into the memory that the device here has; a step
+                does not fit the model, or its weights are not all known: every
                 run measures their sparsity and bits; or the data lack what a step learns from, or
                 what a criterion of the settings is measured on.
         """
         check_length(steps.spec(self.settings.profile))
         check_anatomy(self.anatomy)
+        weight_bytes = DTYPES[self.settings.dtype].itemsize * self.anatomy.num_parameters()
+        if not self._remote:
+            check_fits(weight_bytes, self.settings)
         selected(self.data, self.settings.criteria)
         self._check_own_data()
         for step in steps:
@@ -235,6 +266,9 @@ class RunContext:
             data=self.data,
             origin=self.origin,
             keys=steps.keys(self.origin, self.data),
+            checkpoint_bytes=weight_bytes,
+            prompt_format=self.prompt_format,
+            revision=self.revision,
         )
 
 
@@ -257,25 +291,3 @@ def plan_run(composition: Composition | str, settings: Settings, recorded: bool 
     if isinstance(composition, str):
         composition = Composition.parse(composition, settings.profile)
     return context.plan(composition, recorded)
-
-
-def _weights_identity(source: str, config: Any, with_code: bool = False) -> str:
-    """Return what tells a model's weights from others.
-
-    Args:
-        source: the model's folder, or its Hugging Face id.
-        config: the model's.
-        with_code: whether code of the model's own is run: it belongs to the model then. It is the
-            only reason for a key to depend on ``trust_remote_code``.
-    """
-    folder = Path(source)
-    if not folder.is_dir():
-        # transformers 5 no longer says it on a config
-        commit = getattr(config, "_commit_hash", None) or downloaded_commit(source)
-        identity = f"{source}@{commit}"
-        return f"{identity} with its code" if with_code else identity
-    suffixes = (".safetensors", ".bin", ".json")
-    paths = [path for path in folder.iterdir() if path.suffix in suffixes and path.is_file()]
-    if with_code:
-        paths += folder.rglob("*.py")
-    return file_digest(paths)

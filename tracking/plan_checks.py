@@ -7,10 +7,11 @@ from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
 from interventions.base import Intervention
 from interventions.data.base import Data
+from interventions.device_memory import device_bytes
 from interventions.errors import InvalidInput, one_of, shown
 from tracking import schema
 from tracking.query import BOOKKEEPING
-from tracking.settings import ALL, DATA, DEVICES, Settings
+from tracking.settings import ALL, DATA, DEVICES, Settings, is_gpu
 from tracking.settings import DTYPES as DTYPE_NAMES
 
 # names of columns and of options, which a criterion of that name would stand in the way of
@@ -75,16 +76,57 @@ def device_and_dtype(settings: Settings, remote: bool) -> tuple[str, str]:
     Raises:
         InvalidInput: there is no such one, or no GPU.
     """
-    one_of("device", settings.device, DEVICES)
+    if not is_gpu(settings.device) and settings.device not in DEVICES:
+        raise InvalidInput(
+            f"device must be auto or cpu or cuda, but got {shown(settings.device)}; one of several"
+            " GPUs is cuda:0, cuda:1 and so on"
+        )
     one_of("dtype", settings.dtype, DTYPE_NAMES)
-    wants_cuda = settings.device == "cuda"
+    wants_cuda = settings.device not in ("auto", "cpu")
     has_cuda = torch.cuda.is_available() or (remote and wants_cuda)
     if wants_cuda and not has_cuda:
         raise InvalidInput(
-            "device is cuda, but torch sees no GPU here; use device=cpu or device=auto"
+            f"device is {settings.device}, but torch sees no GPU here; use device=cpu or"
+            " device=auto"
         )
-    device = "cuda" if has_cuda and settings.device != "cpu" else "cpu"
+    if is_gpu(settings.device) and not remote:
+        _check_index(settings.device)
+    device = "cuda" if settings.device == "auto" else settings.device
+    device = device if has_cuda else "cpu"
     if settings.dtype != "auto":
         return device, settings.dtype
     # a CPU emulates bfloat16, a hundred times slower
-    return device, "bfloat16" if device == "cuda" else "float32"
+    return device, "float32" if device == "cpu" else "bfloat16"
+
+
+def _check_index(device: str) -> None:
+    """Refuse the index of a GPU that is not here."""
+    count = torch.cuda.device_count()
+    if int(device.partition(":")[2]) >= count:
+        others = f"cuda:0 to cuda:{count - 1}" if count > 1 else "cuda:0"
+        raise InvalidInput(
+            f"device is {device}, but torch sees {count} GPU{'s' if count > 1 else ''} here:"
+            f" use {others}"
+        )
+
+
+def check_fits(weight_bytes: int, settings: Settings) -> None:
+    """Refuse a model whose weights alone do not fit into the memory of its device.
+
+    Args:
+        weight_bytes: of all its weights, in the settings' dtype.
+        settings: with device and dtype as they come out.
+
+    Raises:
+        InvalidInput: they do not; both sizes are said.
+    """
+    memory = device_bytes(settings.device)
+    if memory is None or weight_bytes <= memory:
+        return
+    of_what = "free memory" if settings.device == "cpu" else "memory"
+    instead = "" if settings.dtype != "float32" else "; dtype=bfloat16 takes half"
+    raise InvalidInput(
+        f"model {shown(settings.model, 100)} does not fit: its weights take"
+        f" {weight_bytes / 2**30:.3g} GiB in {settings.dtype}, and {settings.device} has"
+        f" {memory / 2**30:.3g} GiB of {of_what}{instead}"
+    )

@@ -20,13 +20,13 @@ from interventions.errors import InvalidInput, shown
 from interventions.options import WINDOWS
 from tracking import failures, history, schema, store
 from tracking.item_scores import items
-from tracking.settings import ALL
+from tracking.settings import ALL, Settings
 from tracking.versions import base_name
 
 __all__ = ["BOOKKEEPING", "PAGE_SIZE", "all_runs", "compositions", "items"]
 
 PAGE_SIZE = 1000  # runs in a request; a server gives no more
-_INTEGERS = ("seed", "edit_batch", "window", "limit")
+_INTEGERS = ("seed", "edit_batch", "window", "stride", "limit")
 _TAG_COLUMNS = {
     schema.KEY: "key",
     schema.SWEEP: "sweep",
@@ -102,7 +102,7 @@ def compositions(
     experiment_names = [experiment] if isinstance(experiment, str) else experiment
     name_of_id = {_experiment_id(client, name): name for name in experiment_names}
     rows = [
-        {**_row(run), "experiment": name_of_id[run.info.experiment_id]}
+        {**row_of(run), "experiment": name_of_id[run.info.experiment_id]}
         for run in all_runs(client, list(name_of_id), filter or "")
         if schema.COMPOSITION in run.data.params
     ]
@@ -161,7 +161,8 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
     return str(experiment.experiment_id)
 
 
-def _row(run: Run) -> dict[str, Any]:
+def row_of(run: Run) -> dict[str, Any]:
+    """Return a run as a row of ``compositions``, but for what versions of before did not record."""
     params = {
         key: _value(key, text)
         for key, text in run.data.params.items()
@@ -208,6 +209,10 @@ def _complete(rows: list[dict[str, Any]]) -> None:
         for row in rows:
             row.setdefault("criteria", ALL)
             row.setdefault("limit", 0)
+    for name in schema.UNSAID_SETTINGS:
+        if any(name in row for row in rows):
+            for row in rows:
+                row.setdefault(name, getattr(Settings, name))
     # where no run states a version, none differs
     if any(column.endswith(f".{schema.VERSION}") for row in rows for column in row):
         for row in own_rows:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 if __name__ == "__main__":
     # libraries show progress bars only where something takes over 5 s
@@ -31,9 +29,11 @@ from interventions.arguments import checked
 from interventions.composition import Composition
 from interventions.data.own.data_set import DataSet
 from interventions.errors import plain_text
+from interventions.files import whole_folder
 from tracking import lifecycle, schema, store
 from tracking.chain import Chain, keep_all
 from tracking.checkpoints import delta
+from tracking.checkpoints.holding import HeldCheckpoints
 from tracking.checkpoints.integrity import content_checksum
 from tracking.checkpoints.store import Checkpoints
 from tracking.log import Log
@@ -52,8 +52,11 @@ def run(
     edit_batch: int = 0,
     split: str = "test",
     window: int = 0,
+    stride: int = 0,
+    tail: str = "keep",
     criteria: str = "all",
     limit: int = 0,
+    prompt_format: str = "plain",
     recompress: str = "preset",
     checkpoints: str = "all",
     device: str = "auto",
@@ -81,9 +84,13 @@ def run(
             "validation", for tuning; "held_out", on the paper's data: "test" without the questions
             that "validation" asks.
         window: tokens that perplexity scores together; 0: as many as the data's own.
+        stride: tokens after which perplexity's next window begins; 0: windows do not overlap.
+        tail: "keep" or "drop" the last window of a text that is shorter than the others.
         criteria: what is measured: "mmlu,wikitext_ppl"; "all": what there is data for.
         limit: the most items of each criterion, a stratified sample that does not depend on the
             seed; 0: all. Scores of a sample are stored and compared apart from those of all.
+        prompt_format: how the prompts of edits and questions are given: "plain", as they are, or
+            "chat", by the chat template of an instruct model's tokenizer.
         recompress: "auto" (as "preset" is here), "never" or "paper": see Composition.recompression.
         checkpoints: the steps whose checkpoints are logged as artifacts: "all", "last", "changed"
             (of every step the tensors that differ from the step before; ``load_checkpoint`` makes
@@ -117,8 +124,11 @@ def run(
         edit_batch=edit_batch,
         split=split,
         window=window,
+        stride=stride,
+        tail=tail,
         criteria=criteria,
         limit=limit,
+        prompt_format=prompt_format,
         recompress=recompress,
         checkpoints=checkpoints,
         device=device,
@@ -126,9 +136,7 @@ def run(
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
     )
-    plan = plan_run(composition, settings)
-    # before a run is made: the cache's folder may not be writable
-    return track(plan, experiment, cache or Checkpoints())
+    return track(plan_run(composition, settings), experiment, cache)
 
 
 @dataclass(frozen=True)
@@ -156,6 +164,8 @@ def track(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> str:
         experiment: the name of the experiment.
         cache: where checkpoints are stored; the checkout's by default.
     """
+    # before a run is made: the cache's folder may not be writable
+    chain = _chain(plan, cache or Checkpoints())
     mlflow.set_tracking_uri(store.uri())
     client, launched_run_id = MlflowClient(), lifecycle.launched_run_id()
     start = time.perf_counter()
@@ -172,7 +182,7 @@ def track(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> str:
         run_id = client.create_run(experiment_id, tags=tags, run_name=_name(plan)).info.run_id
     log = Log(client, run_id, experiment_id, plan, launched_params)
     log.seconds += time.perf_counter() - start
-    _carry_out(Chain(plan, cache or Checkpoints()), log, identified=not launched_run_id)
+    _carry_out(chain, log, identified=not launched_run_id)
     return run_id
 
 
@@ -182,17 +192,22 @@ def track_member(plan: Plan, member: SweepMember, cache: Checkpoints) -> Chain:
     Returns:
         The chain that it went through, with scores and seconds.
     """
+    chain = _chain(plan, cache, member.keep)
     client = MlflowClient(tracking_uri=store.uri())
     start = time.perf_counter()
     tags = {**resolve_tags(), **lifecycle.process_tags(), **member.tags}
     run = client.create_run(member.experiment_id, tags=tags, run_name=_name(plan))
     log = Log(client, run.info.run_id, member.experiment_id, plan, tags=member.tags)
     log.seconds += time.perf_counter() - start
-    chain = Chain(plan, cache, member.keep)
     chain.run_id = run.info.run_id
     _carry_out(chain, log, identified=True)
     chain.seconds["log"] = log.seconds
     return chain
+
+
+def _chain(plan: Plan, cache: Checkpoints, keep: Callable[[str], bool] = keep_all) -> Chain:
+    cache.warn_if_too_large(plan.checkpoint_bytes)
+    return Chain(plan, cache, keep)
 
 
 def _name(plan: Plan) -> str:
@@ -217,26 +232,31 @@ def _all_steps(chain: Chain, log: Log) -> None:
     """Measure the base model, apply and measure each step, then what has to be compressed again."""
     planned, policy = len(chain.steps), chain.plan.settings.checkpoints
     may_recompress = chain.may_recompress()
-    with tqdm(total=planned + 1, unit="step", desc=chain.plan.spec(), delay=5) as bar:
+    bar = tqdm(total=planned + 1, unit="step", desc=chain.plan.spec(), delay=5)
+    with bar, HeldCheckpoints(chain) as held:
         for k in range(planned + 1):
-            _step(chain, log, k, last=k == planned and not may_recompress)
+            _step(chain, log, k, held, last=k == planned and not may_recompress)
             bar.update()
         recompressions = chain.recompress() if may_recompress else Composition()
         log.recompression(recompressions, chain.keys[-1])
         for k in range(planned + 1, len(chain.steps) + 1):
-            _step(chain, log, k, last=k == len(chain.steps))
-    # only now is it known that the last planned step was the last
-    if may_recompress and not recompressions and planned and policy == "last":
-        _log_checkpoint(chain, log, planned)
+            _step(chain, log, k, held, last=k == len(chain.steps))
+        # only now is it known that the last planned step was the last
+        if may_recompress and not recompressions and planned and policy == "last":
+            _log_checkpoint(chain, log, planned, held)
     log.reused(chain.steps_reused)
 
 
-def _step(chain: Chain, log: Log, k: int, last: bool) -> None:
+def _step(chain: Chain, log: Log, k: int, held: HeldCheckpoints, last: bool) -> None:
     scores, measuring = chain.measure(k)
     policy, model_id = chain.plan.settings.checkpoints, None
     is_logged = policy in ("all", "changed") or (policy == "last" and last)
     if k and is_logged:
-        model_id = _log_checkpoint(chain, log, k)
+        model_id = _log_checkpoint(chain, log, k, held)
+    # what the next step changes is told by it; the base model is stored while it is at hand
+    if policy == "changed" and not last:
+        held.folder(k)
+    held.release(before=k if policy == "changed" else k + 1)
     intervention = chain.steps[k - 1] if k else None
     applying = chain.cost_of_step(k) if k else None
     facts = chain.facts_of_step(k) if k else None
@@ -249,14 +269,15 @@ def _step(chain: Chain, log: Log, k: int, last: bool) -> None:
     log.step(k, intervention, chain.keys[k], scores, applying, measuring, model_id, facts)
 
 
-def _log_checkpoint(chain: Chain, log: Log, k: int) -> str:
-    step, key, folder = chain.steps[k - 1], chain.keys[k], chain.checkpoint_folder(k)
+def _log_checkpoint(chain: Chain, log: Log, k: int, held: HeldCheckpoints) -> str:
+    step, key, folder = chain.steps[k - 1], chain.keys[k], held.folder(k)
     checksum = content_checksum(folder)
     if chain.plan.settings.checkpoints != "changed":
         return log.checkpoint(k, step, key, folder, checksum)
-    with tempfile.TemporaryDirectory(prefix="composability-changed-") as aside:
-        delta.write_changes(chain.checkpoint_folder(k - 1), folder, Path(aside))
-        return log.checkpoint(k, step, key, Path(aside), checksum)
+    # in the cache, which is likelier than another place to be on the artifacts' file system
+    with whole_folder(chain.checkpoints.folder) as aside:
+        delta.write_changes(held.folder(k - 1), folder, aside)
+        return log.checkpoint(k, step, key, aside, checksum)
 
 
 if __name__ == "__main__":

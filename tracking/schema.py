@@ -23,13 +23,18 @@ SETTINGS = (
     "dtype",
     "device",
     "window",
+    "stride",
+    "tail",
     "criteria",
     "limit",
+    "prompt_format",
     "recompress",
     "checkpoints",
     "trust_remote_code",
     "allow_pickle",
 )
+# a run says them only where they are not the default: those of before had no other
+UNSAID_SETTINGS = ("prompt_format", "stride", "tail")
 RECOMPRESSED_PARAM = "recompressed"
 USED = "used."  # what a setting came to: used.dtype = float32 where dtype = auto
 
@@ -42,7 +47,8 @@ STDERR = "stderr/"
 COST = "cost/"
 SECONDS_APPLY, SECONDS_MEASURE = "cost/seconds_apply", "cost/seconds_measure"
 SECONDS_LOAD, SECONDS_LOG = "cost/seconds_load", "cost/seconds_log"
-PEAK_MEMORY = "cost/peak_memory_gib"
+# the whole, and the part of applying a step; of measuring, where no step was applied
+PEAK_MEMORY, STEP_MEMORY = "cost/peak_memory_gib", "cost/step_memory_gib"
 
 # tags
 KEY = "composability.key"
@@ -76,6 +82,9 @@ ABOUT_CRITERIA = "composability.criteria"
 PUBLISHED = "composability.published"  # the paper's table that prints a run's numbers
 PID, HOST = "composability.pid", "composability.host"
 PROCESS_STARTED, HEARTBEAT = "composability.process_started", "composability.heartbeat"
+# of Linux, since 0.2: boot, pid namespace, and ticks from the boot to the process's start
+PROCESS = "composability.process"
+CLAIM = "composability.claim"  # tags of an experiment, see store_lock.py
 NOTE = "mlflow.note.content"
 REJECTED = "composability.rejected"  # why the run that `mlflow run` made was refused its input
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interventions.errors import InvalidInput, shown
-from interventions.options import PRESET, PROFILES, is_own_file
+from interventions.options import KEEP, PLAIN_FORMAT, PRESET, PROFILES, is_own_file
+from tracking.schema import SETTINGS, UNSAID_SETTINGS
 from tracking.versions import TESTBED, base_name
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ PAPER = "paper"
 DATA = (TESTBED, PAPER)
 CHECKPOINTS = ("all", "last", "changed", "none")
 DEVICES = ("auto", "cpu", "cuda")
+_GPU = re.compile(r"cuda:(0|[1-9][0-9]?)")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 SEED_LIMIT = 2**32 - 1  # what NumPy takes
 ALL = "all"  # the criteria that the data can measure
@@ -35,12 +38,17 @@ class Settings:
         edit_batch: the index of the batch of edits.
         split: the part of the data that judges: "test", "validation", "held_out".
         window: tokens that perplexity scores together; 0: as many as the data's own.
+        stride: tokens after which perplexity's next window begins; 0: ``window``, so that none
+            overlap. Of windows that do, the tokens count that the one before did not have.
+        tail: "keep" or "drop" the last window of a text that is shorter than the others.
         criteria: what is measured: names with commas between; "all": what the data can measure.
         limit: the most items of a criterion that are measured, a stratified sample; 0: all.
+        prompt_format: how the prompts of edits and questions are given: "plain", as they are, or
+            "chat", by the tokenizer's chat template.
         recompress: "auto", "never" or "paper", see ``Composition.recompression``; "preset": what
             the preset of a grid says, else "auto".
         checkpoints: whose checkpoints are logged: "all", "last", "changed" or "none".
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", or one GPU of several: "cuda:1".
         dtype: "auto" (float32 on a CPU, bfloat16 on a GPU), "float32", "bfloat16", "float16".
         trust_remote_code: whether code that comes with the model may run.
         allow_pickle: whether the model's weights may be pickled, where there are no others.
@@ -56,8 +64,11 @@ class Settings:
     edit_batch: int = 0
     split: str = "test"
     window: int = 0
+    stride: int = 0
+    tail: str = KEEP
     criteria: str = ALL
     limit: int = 0
+    prompt_format: str = PLAIN_FORMAT
     recompress: str = PRESET
     checkpoints: str = "all"
     device: str = "auto"
@@ -129,6 +140,29 @@ def check_window(window: object) -> int:
     )
 
 
+def check_stride(stride: int, window: int) -> None:
+    """Check that windows which begin so many tokens apart leave no token out.
+
+    Args:
+        stride: an integer; 0: windows do not overlap.
+        window: tokens of a window.
+
+    Raises:
+        InvalidInput: it is more than a window has.
+
+    Example:
+        >>> check_stride(65, window=64)
+        Traceback (most recent call last):
+        ...
+        interventions.errors.InvalidInput: stride must be 0 (no overlap) or an integer of at most...
+    """
+    if stride > window:
+        raise InvalidInput(
+            f"stride must be 0 (no overlap) or an integer of at most {window}, the tokens of a"
+            f" window, but got {stride}: tokens between two windows would not count"
+        )
+
+
 def setting_text(value: object) -> str:
     """Return a setting as the command line writes it, and as runs record it.
 
@@ -137,3 +171,27 @@ def setting_text(value: object) -> str:
         ('true', '3')
     """
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def recorded_settings(settings: Settings) -> dict[str, str]:
+    """Return the settings that a run records, as text; a new one only if it is not the default.
+
+    Example:
+        >>> "prompt_format" in recorded_settings(Settings())
+        False
+        >>> recorded_settings(Settings(prompt_format="chat"))["prompt_format"]
+        'chat'
+    """
+    texts = {name: setting_text(getattr(settings, name)) for name in SETTINGS}
+    unsaid = {name: setting_text(getattr(Settings, name)) for name in UNSAID_SETTINGS}
+    return {name: text for name, text in texts.items() if unsaid.get(name) != text}
+
+
+def is_gpu(device: object) -> bool:
+    """Return whether a device is one GPU of several, by its index.
+
+    Example:
+        >>> is_gpu("cuda:1"), is_gpu("cuda"), is_gpu("cuda:01")
+        (True, False, False)
+    """
+    return isinstance(device, str) and _GPU.fullmatch(device) is not None

@@ -8,8 +8,11 @@ from tracking.catalogue import Catalogue
 
 # the paper writes edits and unlearning before compression
 CATEGORIES = ("editing", "unlearning", "compression")
+# which of a pair is written first; what was trained elsewhere stands where an edit would
+_PAIR_ORDER = ("editing", "unlearning", "training", "compression")
 # the order in which the paper's tables and figures show groups
 GROUP_ORDER = ("editing", "unlearning", "pruning", "quantization", "compression")
+WITHOUT_WINS = ("training",)  # what was learned elsewhere: its methods are not compared
 UNKNOWN = "other"  # of interventions that no run describes
 
 
@@ -57,10 +60,12 @@ def canonical(names: Iterable[str], catalogue: Catalogue) -> tuple[str, ...]:
     Example:
         >>> canonical(["wanda", "ga", "awq"], Catalogue())
         ('ga', 'awq', 'wanda')
+        >>> canonical(["wanda", "adapter"], Catalogue())
+        ('adapter', 'wanda')
     """
     return tuple(sorted(names, key=lambda name: (_rank(name, catalogue), name)))
 
 
 def _rank(name: str, catalogue: Catalogue) -> int:
     category = category_of(name, catalogue)
-    return CATEGORIES.index(category) if category in CATEGORIES else len(CATEGORIES)
+    return _PAIR_ORDER.index(category) if category in _PAIR_ORDER else len(_PAIR_ORDER)

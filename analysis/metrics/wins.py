@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis import labels
 from analysis.metrics.columns import MEASURES
+from analysis.metrics.groups import WITHOUT_WINS
 
 _KEY = ["group", "versus", "criterion", "measure"]
 # where cells have levels and settings, only cells with equal ones compete
@@ -71,6 +72,8 @@ def duels(cells: pd.DataFrame) -> pd.DataFrame:
 def wins(cells: pd.DataFrame, tied: pd.Series | None = None) -> pd.DataFrame:
     """Count how often each method has the lowest error of its group; a tie is a loss for all.
 
+    Methods of category "training" are in no such group.
+
     A method ties where it is best together with another one, or best by less than the noise.
 
     Args:
@@ -123,7 +126,8 @@ def _key_of(long: pd.DataFrame) -> list[str]:
 
 def _one_measure_per_row(cells: pd.DataFrame) -> pd.DataFrame:
     """Return a row per cell and measure that has a value; ``cell`` is the cell's index label."""
-    frame = cells.assign(cell=cells.index)
+    competing = cells[~cells.group.isin(WITHOUT_WINS)]
+    frame = competing.assign(cell=competing.index)
     optional = [name for name in _OPTIONAL_KEY if name in cells]
     names = ["method", "group", "versus", "criterion", "cell", *optional]
     long = frame.melt(names, list(MEASURES), "measure", "value")

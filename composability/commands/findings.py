@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import click
 
-from composability.commands.options import choice, integer, ray_resources, switch, text
-from tracking.settings import DEVICES, DTYPES, Settings
+from composability.commands.options import (
+    choice,
+    device_option,
+    integer,
+    ray_resources,
+    switch,
+    text,
+)
+from tracking.settings import DTYPES, Settings
 from tracking.store import EXPERIMENT
 from tracking.versions import TESTBED
 
@@ -27,7 +34,7 @@ RECOMPRESS = ("both", "auto", "paper")
 @text("--output", "none", "File for the page of verdicts (Markdown); none: it is printed.")
 @text("--model", Settings.model, "testbed, a checkpoint folder, or a Hugging Face id.")
 @text("--data", TESTBED, "What steps learn from and what judges them: testbed, paper.")
-@choice("--device", Settings.device, DEVICES, "Where the model is.")
+@device_option()
 @choice("--dtype", Settings.dtype, DTYPES, "auto: float32 on a CPU, bfloat16 on a GPU.")
 @ray_resources()
 @text("--experiment", EXPERIMENT, "Whose runs count, and where new ones go.")

@@ -7,8 +7,16 @@ from typing import Any, TypeVar
 
 import click
 
-from interventions.options import RECOMPRESS, SPLITS
-from tracking.settings import CHECKPOINTS, DEVICES, DTYPES, MOST_ITEMS, MOST_WINDOW, Settings
+from interventions.options import PROMPT_FORMATS, RECOMPRESS, SPLITS, TAILS
+from tracking.settings import (
+    CHECKPOINTS,
+    DEVICES,
+    DTYPES,
+    MOST_ITEMS,
+    MOST_WINDOW,
+    Settings,
+    is_gpu,
+)
 from tracking.store import EXPERIMENT
 from tracking.versions import TESTBED
 
@@ -82,6 +90,28 @@ def switch(name: str, help: str) -> Decorator[Any]:
     )
 
 
+class _Device(click.Choice[str]):
+    """Reads a device: one of the choices, or a GPU by its index."""
+
+    def __init__(self) -> None:
+        super().__init__(DEVICES)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the device, or fail in click's words."""
+        return value if is_gpu(value) else super().convert(value, param, ctx)
+
+
+def device_option() -> Decorator[Any]:
+    """Return the option that says where the model is."""
+    return click.option(
+        "--device",
+        default=Settings.device,
+        show_default=True,
+        type=_Device(),
+        help="Where the model is; cuda:1 is the second of several GPUs.",
+    )
+
+
 def trusts(condition: str = "") -> Decorator[Any]:
     """Return the options that let a model do what could harm.
 
@@ -108,7 +138,7 @@ def run_settings(checkpoints: str = Settings.checkpoints, split: bool = True) ->
         text(
             "--model",
             Settings.model,
-            "testbed, testbed-without-forget, a checkpoint folder, or a Hugging Face id.",
+            "testbed, testbed-without-forget, a checkpoint folder, or owner/name[@revision].",
         ),
         text(
             "--data",
@@ -123,6 +153,19 @@ def run_settings(checkpoints: str = Settings.checkpoints, split: bool = True) ->
             "Tokens that perplexity scores together; 0: as many as the data's own.",
             MOST_WINDOW,
         ),
+        integer(
+            "--stride",
+            Settings.stride,
+            0,
+            "Tokens after which perplexity's next window begins; 0: windows do not overlap.",
+            MOST_WINDOW,
+        ),
+        choice(
+            "--tail",
+            Settings.tail,
+            TAILS,
+            "Whether the last window of a text counts that is shorter than the others.",
+        ),
         text(
             "--criteria",
             Settings.criteria,
@@ -136,6 +179,12 @@ def run_settings(checkpoints: str = Settings.checkpoints, split: bool = True) ->
             MOST_ITEMS,
         ),
         choice(
+            "--prompt-format",
+            Settings.prompt_format,
+            PROMPT_FORMATS,
+            "How the prompts of edits and questions are given: as they are, or as a chat.",
+        ),
+        choice(
             "--recompress",
             Settings.recompress,
             RECOMPRESS,
@@ -143,7 +192,7 @@ def run_settings(checkpoints: str = Settings.checkpoints, split: bool = True) ->
             " the preset of a grid says, else auto.",
         ),
         choice("--checkpoints", checkpoints, CHECKPOINTS, "Whose checkpoints are logged."),
-        choice("--device", Settings.device, DEVICES, "Where the model is."),
+        device_option(),
         choice("--dtype", Settings.dtype, DTYPES, "auto: float32 on a CPU, bfloat16 on a GPU."),
         trusts(),
         text("--experiment", EXPERIMENT, "Name of the MLflow experiment."),

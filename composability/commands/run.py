@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import sys
+from json import dumps
 from typing import Any
 
 import click
 
-from composability.commands.options import NONE, integer, run_settings, text
-from tracking.settings import SEED_LIMIT, Settings, defaults_profile
+from composability.commands.options import run_settings, switch
+from composability.commands.steps import (
+    composition_of,
+    composition_options,
+    print_plan,
+    specs_of,
+)
 
 
 @click.command()
-@click.argument("composition", default=NONE)
-@text("--first", NONE, 'First intervention, such as lora or "wanda(sparsity=0.25)".')
-@text("--second", NONE, "Second intervention.")
-@text("--then", NONE, 'Further steps: "ft | wanda(sparsity=0.65)".')
-@integer("--seed", Settings.seed, 0, "Enters the seed of every step.", SEED_LIMIT)
-@integer("--edit-batch", Settings.edit_batch, 0, "Which batch of edits, from 0.")
+@composition_options()
+@switch("--dry-run", "Only say what it would take, as `composability plan` does.")
+@switch("--json", "Print what the run found as JSON, and nothing else on stdout.")
 @run_settings()
 def run(
-    composition: str, first: str, second: str, then: str, experiment: str, **settings: Any
+    composition: str,
+    first: str,
+    second: str,
+    then: str,
+    dry_run: bool,
+    json: bool,
+    experiment: str,
+    **settings: Any,
 ) -> int:
-    """Run a COMPOSITION and log it as one MLflow run.
+    """Run a COMPOSITION, log it as one MLflow run, and print what came of it.
 
     Every criterion that there is data for is measured before the first step and after each. If one
     fails, the others are kept, and the status is 1.
@@ -30,29 +40,35 @@ def run(
     COMPOSITION is written like "lora | wanda(sparsity=0.25)"; "none", the default, measures the
     base model. MLproject gives its steps one by one instead, as --first, --second and --then.
     """
-    named = [spec for spec in (first, second, then) if spec != NONE]
-    if composition != NONE and named:
-        raise click.UsageError("give a COMPOSITION or --first, --second and --then, not both")
+    specs = specs_of(composition, first, second, then)
 
     from tracking.lifecycle import exit_status
 
-    specs = named or [composition]
+    if dry_run:
+        return exit_status(lambda: print_plan(specs, settings))
     failed: list[str] = []
-    status = exit_status(lambda: failed.extend(_run(specs, experiment, settings)))
+    status = exit_status(lambda: failed.extend(_run(specs, experiment, settings, json)))
     for line in failed:
         print(f"error: {line}", file=sys.stderr)
     return status or int(bool(failed))
 
 
-def _run(specs: list[str], experiment: str, settings: dict[str, Any]) -> list[str]:
-    """Run the steps; return a line on each criterion that could not be measured."""
-    from interventions.composition import Composition
+def _run(specs: list[str], experiment: str, settings: dict[str, Any], as_json: bool) -> list[str]:
+    """Run the steps and print what they led to; return a line on each criterion that failed."""
     from tracking import failures, store
     from tracking.run import run as run_composition
 
-    profile = defaults_profile(settings["data"])
-    # each on its own, so that an error quotes the one that is wrong
-    steps = [step for spec in specs for step in Composition.parse(spec, profile)]
-    run_id = run_composition(Composition(steps), experiment=experiment, **settings)
-    print(f"run {run_id} in {store.shown_address()}")
+    steps = composition_of(specs, settings["data"])
+    run_id = run_composition(steps, experiment=experiment, **settings)
+    _print_summary(run_id, as_json)
+    if not as_json:
+        print(f"run {run_id} in {store.shown_address()}")
     return failures.of_run(run_id)
+
+
+def _print_summary(run_id: str, as_json: bool) -> None:
+    from composability.run_table import run_text
+    from tracking.run_summary import run_summary
+
+    summary = run_summary(run_id)
+    print(dumps(summary.as_json(), indent=2) if as_json else run_text(summary))

@@ -33,6 +33,7 @@ from interventions.hyperparameters import MOST_TEXTS, hyperparameter
 from interventions.lm import LM
 from interventions.one_by_one import check_one_by_one
 from interventions.quantization_grid import ROWS, QuantizationGrid
+from interventions.rehearsal.loops import iterations
 from interventions.search_space import Trial, TuningContext
 from interventions.step_metrics import record_metric
 
@@ -168,7 +169,7 @@ class AWQ(Intervention, category="compression", version=3):
         weights = [weight for weight, _ in fed]
         magnitude = feeder.shared(_mean_magnitude([inputs for _, inputs in fed]))
         least, best = torch.inf, torch.ones_like(magnitude)
-        for i in range(self.exponents):
+        for i in iterations(range(self.exponents)):
             # clamped, as inputs that are always 0 have no magnitude
             scale = (magnitude ** (i / self.exponents)).clamp(min=1e-4)
             # only ratios matter; centred, they stay within the range of half precision
@@ -216,7 +217,7 @@ class AWQ(Intervention, category="compression", version=3):
         )
         least = torch.full_like(best.scale, torch.inf)
         scale, zero = best.scale, best.zero
-        for i in range(_SHRINKS):
+        for i in iterations(range(_SHRINKS)):
             shrink = 1 - i / _SHRINKS / 2
             grid = fit_grid(weight, self.bits, self.group, self.symmetric, shrink)
             change = grid.nearest(weight).float() - weight.float()

@@ -15,6 +15,7 @@ from interventions.errors import InvalidInput
 from interventions.lm import LM
 from interventions.padding import pads_harmlessly
 from interventions.partial_pass import block_calls
+from interventions.rehearsal.loops import iterations
 from interventions.token_taps import See, token_taps
 from interventions.weight_matrix import WeightMatrix
 
@@ -62,7 +63,7 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
         states.append(hidden)
         calls.append(batch_calls)
     seldom: dict[str, int] = {}
-    for index, block in enumerate(blocks(lm.model)):
+    for index, block in iterations(list(enumerate(blocks(lm.model)))):
         matrices = dict(linears(block))
         experts = [name for name, m in matrices.items() if m.expert is not None or _LISTED(name)]
         experts_tokens: dict[str, int] = {}  # of the latest observation; empty without one
@@ -77,7 +78,8 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
         ) -> None:
             tokens: dict[str, int] = {}  # of the matrices that are called
             counted = _counting(see, tokens)
-            for hidden, batch_calls, mask in zip(states, calls, masks, strict=True):
+            passes = list(zip(states, calls, masks, strict=True))
+            for hidden, batch_calls, mask in iterations(passes, _tokens_of_pass):
                 with token_taps(matrices, mask, counted):
                     batch_calls[index](block, hidden)
             for name in experts:
@@ -98,10 +100,15 @@ def calibrated_blocks(lm: LM, texts: Sequence[str]) -> Iterator[tuple[nn.Module,
             if tokens < _FEW_TOKENS
         }
         # only now: the caller has changed the block in the meantime
-        for i, (hidden, batch_calls) in enumerate(zip(states, calls, strict=True)):
-            states[i] = batch_calls[index](block, hidden)
+        for i in iterations(range(len(states)), lambda i: states[i].numel()):
+            states[i] = calls[i][index](block, states[i])
     if seldom:
         warnings.warn(_seldom_seen(seldom), stacklevel=3)
+
+
+def _tokens_of_pass(arguments: tuple[Tensor, object, object]) -> int:
+    """Return how much a pass through a block computes; its hidden states come first."""
+    return arguments[0].numel()
 
 
 def _most_tokens(lm: LM) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from interventions.rehearsal.loops import iterations
+
 # Called at the start of a block of columns with the current weights (columns to come, out) of the
 # block and of all columns after it, the block's columns' indices (columns) and their pivots U_jj
 # (columns). Returns the function that settles one column: (position in the block, its weights
@@ -57,13 +59,13 @@ def sweep_columns(
 
 def _settle_all(w: Tensor, factor: Tensor, columns: Tensor, settle: Settle) -> None:
     """Settle the columns of ``w`` (in, out) in place; ``factor`` is U (in, in)."""
-    for start in range(0, len(w), BLOCK):
+    for start in iterations(range(0, len(w), BLOCK)):
         end = min(start + BLOCK, len(w))
         block, local = w[start:end], factor[start:end, start:end]
         pivots = local.diagonal()
         fix = settle(w[start:], columns[start:end], pivots)
         errors = torch.empty_like(block)
-        for j in range(end - start):
+        for j in iterations(range(end - start)):
             final = fix(j, block[j])
             torch.sub(block[j], final, out=errors[j]).div_(pivots[j])
             block[j:].addr_(local[j, j:], errors[j], alpha=-1)

@@ -18,6 +18,7 @@ from interventions.compression.quantization import (
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.lm import LM
+from interventions.rehearsal.loops import iterations
 from interventions.search_space import Trial, TuningContext
 
 
@@ -62,7 +63,7 @@ class RTN(Intervention, category="compression", version=2):
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Round in place."""
-        for block in blocks(lm.model):
+        for block in iterations(list(blocks(lm.model))):
             block_layers = dict(linears(block))
             pending = layers_to_quantize(lm, block, self.bits, self.group)
             for name, full_name in pending.items():

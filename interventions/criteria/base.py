@@ -82,7 +82,9 @@ class Criterion:
         parts = {part: data.identity(part) for part in sorted(self.reads)}
         # scores of a sample are never those of all items, even if there are no more items
         limit = [{"limit": data.limit}] if data.limit and self.reads else []
-        return [self.name, self.version, parts, *limit]
+        # scores of before there was a choice of windows are those of the usual ones
+        windows = data.changed_windows if "window" in self.reads else {}
+        return [self.name, self.version, parts, *([windows] if windows else []), *limit]
 
 
 CRITERIA: Registry[Criterion] = Registry(

@@ -238,7 +238,7 @@ def generated(lm: LM, pairs: tuple[tuple[str, str], ...]) -> list[tuple[list[int
     """
     results: list[tuple[list[int], list[int]]] = []
     for batch in batches(pairs, _BATCH):
-        targets = continuations(lm.tokenizer, batch)
+        targets = continuations(lm.tokenizer, batch, lm.prompt_format)
         answers = greedy_answers(lm, targets)
         results += [
             (answer, target.answer) for answer, target in zip(answers, targets, strict=True)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
-from itertools import chain
-
-import torch
+from collections.abc import Sequence
 
 from interventions.anatomy import context_length
 from interventions.criteria.base import Scores, criterion, standard_error
+from interventions.criteria.engine.likelihoods import TokenRow, log_likelihoods
 from interventions.data.base import Data
 from interventions.data.sampling import sample
-from interventions.lm import LM, batches
-from interventions.padding import unpadded
+from interventions.errors import InvalidInput, one_of, whole_number
+from interventions.lm import LM
+from interventions.options import DROP, TAILS
 
-_BATCH = 2048  # tokens
+_MOST_STRIDE = 2**20  # tokens; models that read more are not known
 
 
 @criterion(
     better="lower",
     unit="perplexity",
     reads=("test_text", "window"),
-    version=2,
+    version=3,
     title="WikiText perplexity",
     judges=("compression",),
     items="crossed",
@@ -29,33 +29,78 @@ _BATCH = 2048  # tokens
 def wikitext_ppl(lm: LM, data: Data) -> Scores:
     """Measure exp of the mean negative log-likelihood per token of the test split.
 
-    Texts are cut into windows of ``data.window`` tokens that do not overlap, or of as many as the
-    model can read, if that is less. An item is a window; its score is its mean negative
-    log-likelihood in nats, and the standard error follows from these by the delta method.
+    Texts are cut into windows of ``data.window`` tokens, or of as many as the model can read, if
+    that is less. They do not overlap, unless ``data.stride`` says after how many tokens the next
+    one begins: then a window's first tokens are read only, and each token counts once.
+    ``data.tail`` says whether the last, shorter window of a text counts. An item is a window; its
+    score is its mean negative log-likelihood in nats, and the standard error follows from these by
+    the delta method.
 
     Source: paper, section 3.1; Merity et al. 2017.
+
+    Raises:
+        InvalidInput: no text has a window whose tokens count.
     """
-    total_loss, token_count = 0.0, 0
-    items: dict[str, float] = {}
     window = min(data.window, context_length(lm.model) or data.window)
-    texts_in_windows = sample(_windows(lm, data, window), data.limit)
-    windows = batches(texts_in_windows, max(1, _BATCH // window))
-    for batch in chain.from_iterable(unpadded(lm, together) for together in windows):
-        encoded = lm.tokenizer.pad(
-            {"input_ids": batch}, return_tensors="pt", padding_side="right"
-        ).to(lm.device)
-        with torch.inference_mode():
-            losses, counted = lm.token_losses(encoded, lm.text_labels(encoded))
-        window_losses = torch.where(counted, losses, 0.0).double().sum(1)
-        lengths = counted.sum(1)
-        for loss, length in zip(window_losses.tolist(), lengths.tolist(), strict=True):
-            items[str(len(items))] = loss / length if math.isfinite(loss) else math.inf
-        total_loss += float(window_losses.sum())
-        token_count += int(lengths.sum())
-    value = exp(total_loss / token_count)
+    rows: list[TokenRow] = []
+    for text in data.test_text:
+        # texts are cut below: no warning that one is longer than the model reads
+        ids = lm.tokenizer(text, verbose=False)["input_ids"]
+        rows += windows(ids, window, data.stride, data.tail)
+    if not rows:
+        raise InvalidInput(
+            f"no text has a window of {window} tokens (tail={data.tail}): there is nothing to"
+            " measure perplexity on"
+        )
+    scored = log_likelihoods(lm, sample(rows, data.limit), "perplexity")
+    losses = [-float(row.log_likelihoods.sum()) for row in scored]
+    counts = [len(row.log_likelihoods) for row in scored]
+    items = {
+        str(index): loss / count if math.isfinite(loss) else math.inf
+        for index, (loss, count) in enumerate(zip(losses, counts, strict=True))
+    }
+    value = exp(sum(losses) / sum(counts))
     # delta method: exp'(x) = exp(x), so the error of the exponent is multiplied by the value
     stderr = value * standard_error(list(items.values())) if value < math.inf else math.nan
     return Scores(value, stderr, items)
+
+
+def windows(ids: Sequence[int], window: int, stride: int, tail: str) -> list[TokenRow]:
+    """Return the windows of a text's tokens, each with the tokens in it that count.
+
+    Args:
+        ids: of the text.
+        window: tokens of a window, at least 2.
+        stride: tokens after which the next window begins; 0, or more than ``window``: ``window``.
+        tail: "keep" or "drop" a window that is shorter because the text ends.
+
+    Raises:
+        InvalidInput: there is no such tail, or the stride is no number of tokens.
+
+    Source: transformers' guide "Perplexity of fixed-length models", for windows that overlap.
+
+    Example:
+        >>> for row in windows([5, 6, 7, 8, 9], window=4, stride=2, tail="keep"):
+        ...     print(list(row.ids), [token for _, token in row.queries])
+        [5, 6, 7, 8] [6, 7, 8]
+        [7, 8, 9] [9]
+    """
+    whole_number("stride", stride, 0, _MOST_STRIDE)
+    one_of("tail", tail, TAILS)
+    rows, scored_end = [], 0
+    for start in range(0, len(ids), min(stride or window, window)):
+        end = min(start + window, len(ids))
+        if tail == DROP and end < start + window:
+            break
+        # nothing predicts a window's first token
+        first = max(scored_end, start + 1)
+        if first < end:
+            queries = [(place - start - 1, ids[place]) for place in range(first, end)]
+            rows.append(TokenRow(ids[start:end], queries))
+        scored_end = end
+        if end == len(ids):
+            break
+    return rows
 
 
 def exp(mean_loss: float) -> float:
@@ -72,13 +117,3 @@ def exp(mean_loss: float) -> float:
         return math.exp(mean_loss)
     except OverflowError:
         return math.inf
-
-
-def _windows(lm: LM, data: Data, window: int) -> list[list[int]]:
-    windows = []
-    for text in data.test_text:
-        # texts are cut below: no warning that one is longer than the model reads
-        ids = lm.tokenizer(text, verbose=False)["input_ids"]
-        windows += [ids[start : start + window] for start in range(0, len(ids), window)]
-    # nothing predicts a window's first token
-    return [ids for ids in windows if len(ids) > 1]

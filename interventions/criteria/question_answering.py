@@ -1,9 +1,8 @@
-"""Four-choice criteria, measured by lm-eval: on the testbed's questions as on MMLU and WMDP."""
+"""Four-choice criteria of lm-eval's tasks: the testbed's questions as those of MMLU and WMDP."""
 
 from __future__ import annotations
 
 import functools
-import logging
 import math
 
 from interventions.criteria.base import (
@@ -14,16 +13,13 @@ from interventions.criteria.base import (
     makes_criteria,
     mean_scores,
 )
+from interventions.criteria.engine.evaluation import evaluate
 from interventions.criteria.lm_eval_tasks import criterion_of_task, sampled, tasks
 from interventions.criteria.sharing import shared
 from interventions.data.base import Data, Questions
 from interventions.data.question_set import QuestionSet
 from interventions.errors import InvalidInput
 from interventions.lm import LM
-
-# logits of one position of all option texts of a batch: 128 texts at a vocabulary of 4,096, and
-# 4 at 128,000
-_LOGITS = 2**19
 
 
 @criterion(
@@ -159,28 +155,15 @@ def _accuracy(lm: LM, data: Data, name: str) -> Scores:
 
 @shared
 def accuracies(lm: LM, questions: Questions) -> dict[str, dict[str, float]]:
-    """Answer all questions in one pass of lm-eval.
+    """Answer all questions in one pass; lm-eval's tasks say what is asked, and what is right.
 
     Returns:
         Criterion -> item id -> 1 if the answer is right, else 0.
     """
-    from lm_eval.evaluator import evaluate
-    from lm_eval.models.huggingface import HFLM
-
-    # it logs what it is about to do, for every model
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    harness = HFLM(
-        pretrained=lm.model,
-        tokenizer=lm.tokenizer,
-        batch_size=max(1, min(128, _LOGITS // lm.model.config.get_text_config().vocab_size)),
-    )
-    asked = tasks(questions)
-    results = evaluate(
-        harness, asked, samples=sampled(questions), bootstrap_iters=0, log_samples=True
-    )
+    results = evaluate(lm, tasks(questions)["tasks"], sampled(questions))
     right_answers: dict[str, dict[str, float]] = {name: {} for name, _ in questions.tasks}
-    for sample_task, samples in results["samples"].items():
-        name, prefix = criterion_of_task(questions, sample_task)
-        for sample in samples:
-            right_answers[name][f"{prefix}{sample['doc_id']}"] = float(sample["acc"])
+    for task, metrics_of in results.items():
+        name, prefix = criterion_of_task(questions, task)
+        for index, metrics in metrics_of.items():
+            right_answers[name][f"{prefix}{index}"] = float(metrics["acc"])
     return right_answers

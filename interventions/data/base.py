@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from interventions.data.questions import Questions as Questions
 from interventions.data.sampling import sample
 from interventions.errors import one_of
+from interventions.options import KEEP
 
 PortabilityKind = Literal["hop", "alias", "reverse"]
 PORTABILITY_KINDS: tuple[str, ...] = get_args(PortabilityKind)
@@ -121,6 +122,8 @@ class Data:
         statistics: texts over which MEMIT takes second moments, from the train split.
         test_text: what perplexity is measured on, from the split that judges.
         window: tokens of a text that are scored together.
+        stride: tokens after which the next window begins; 0: ``window``, so that none overlap.
+        tail: "keep" or "drop" the last window of a text that is shorter than the others.
         facts: facts that the base model was trained on, to see how many it still recalls; empty
             where the data know of none.
         base_answers: the base model's answers to ``locality``, in order; None until it was asked.
@@ -151,6 +154,8 @@ class Data:
     statistics: Sequence[str] = ()
     test_text: tuple[str, ...] = ()
     window: int = 1024
+    stride: int = 0
+    tail: str = KEEP
     facts: tuple[Prompt, ...] = ()
     base_answers: tuple[str, ...] | None = None
     forget_topics: tuple[str, ...] = ()
@@ -189,6 +194,18 @@ class Data:
         if part not in self._identities:
             self._identities[part] = _identity(getattr(self, part))
         return self._identities[part]
+
+    @property
+    def changed_windows(self) -> dict[str, int | str]:
+        """How texts are cut into windows, where it is not the usual way; part of no identity else.
+
+        Example:
+            >>> Data("none").changed_windows, Data("none", stride=512).changed_windows
+            ({}, {'stride': 512})
+        """
+        stride = self.stride if self.stride < self.window else 0
+        changed = {"stride": stride or None, "tail": self.tail if self.tail != KEEP else None}
+        return {name: value for name, value in changed.items() if value is not None}
 
     def has(self, part: str) -> bool:
         """Return whether a part has anything in it; texts that are read on first use have.
@@ -239,7 +256,7 @@ class Data:
         return dataclasses.replace(self, calibration=texts, calibration_of=())
 
 
-_NO_PARTS = {"name", "calibration_of", "sources", "limit"}
+_NO_PARTS = {"name", "calibration_of", "sources", "limit", "stride", "tail"}
 _OF_EDITS = {"portability", "hops", "aliases", "reversals"}
 _FIELDS = frozenset(part.name for part in dataclasses.fields(Data) if part.init)
 PARTS = (_FIELDS | _OF_EDITS) - _NO_PARTS

@@ -15,7 +15,8 @@ from typing import Any
 
 from huggingface_hub import is_offline_mode
 
-from interventions.errors import InvalidInput
+from interventions.errors import MOST_SAID, InvalidInput
+from interventions.hub_errors import hub_message
 
 VARIABLE = "COMPOSABILITY_DATA"
 HUB = "the Hugging Face hub"
@@ -150,7 +151,7 @@ def unreadable(
         error: what reading raised.
         hint: what else to do.
     """
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    reason = hub_message(error).rstrip(".")
     if tried == HUB and is_offline_mode():
         reason = "HF_HUB_OFFLINE is set"
     if folder is None:
@@ -161,4 +162,11 @@ def unreadable(
         copies = f"{VARIABLE} is {folder}, which has no {place}"
     # a long path may have the end of the line cut: what to do comes before it
     advice = f". {hint}" if hint else ""
-    return InvalidInput(f"cannot read {data_set}: tried {tried}: {reason}{advice}; {copies}")
+    line = f"cannot read {data_set}: tried {tried}: {reason}{advice}; {copies}"
+    if len(line) <= MOST_SAID or reason == "HF_HUB_OFFLINE is set":
+        return InvalidInput(line)
+    # what to do is in the line, and the whole reason below it
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    refusal = InvalidInput(f"cannot read {data_set}: tried {tried}: {first}{advice}; {copies}")
+    refusal.add_note(reason)
+    return refusal

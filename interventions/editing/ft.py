@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import BatchEncoding, PreTrainedModel
 
 from interventions.base import Intervention
 from interventions.callbacks import report
@@ -16,14 +16,16 @@ from interventions.data.base import Data
 from interventions.hyperparameters import MOST_STEPS, hyperparameter
 from interventions.lm import LM
 from interventions.master_weights import master_weights
+from interventions.rehearsal.loops import iterations
 from interventions.search_space import Trial, TuningContext, consecutive
-from interventions.training import check_writers, writers
+from interventions.training import PASS_TOKENS, check_writers, label_losses, row_slices, writers
+from interventions.trunk import trunk_of
 
 Average = Literal["tokens", "edits"]
 
 
 @dataclass(frozen=True)
-class FT(Intervention, category="editing", version=2):
+class FT(Intervention, category="editing", version=3):
     """Fine-tune the MLP down-projections of given layers on the new answers of a batch of edits.
 
         minimize over the weights:  mean over target tokens of -log p(token | prompt, tokens before)
@@ -105,6 +107,8 @@ def train_on_answers(
 ) -> None:
     """Train weights on the answers of (prompt, answer) pairs, all of them in every step.
 
+    A step's gradient is that of all pairs, added up over passes of at most ``PASS_TOKENS`` tokens.
+
     Args:
         lm: the model, changed in place.
         pairs: prompts, and the answers to learn.
@@ -119,22 +123,48 @@ def train_on_answers(
         after_step: called after each step with how many were done.
     """
     encoded, labels = lm.encode_pairs(pairs)
+    parts = row_slices(encoded["attention_mask"].sum(1).tolist(), PASS_TOKENS)
+    shares = _shares(labels, parts, average)
+    trunk_of(lm, encoded["input_ids"][0].tolist())  # tried before the passes are in float32
     with master_weights(weights, copies=copies) as masters:
         optimizer = torch.optim.Adam(masters.tensors, lr=lr)
-        for steps_done in range(1, steps + 1):
-            with masters.passes(lm.model):
-                losses, counted = lm.token_losses(encoded, labels)
-            loss = answer_loss(losses, counted, average)
+        for steps_done in iterations(range(1, steps + 1)):
+            optimizer.zero_grad()
+            loss = torch.zeros((), device=lm.device)
+            for rows, share in zip(parts, shares, strict=True):
+                with masters.passes(lm.model):
+                    losses, counted = label_losses(lm, *_rows(encoded, labels, rows))
+                part_loss = share * answer_loss(losses, counted, average)
+                part_loss.backward()
+                loss += part_loss.detach()
             if penalty is not None:
-                loss = loss + penalty()
+                penalty_loss = penalty()
+                penalty_loss.backward()
+                loss += penalty_loss.detach()
             # nothing is compared where nothing is asked for: on a GPU it would wait for the loss
             if stop_below > 0 and loss.item() < stop_below:
                 break
-            optimizer.zero_grad()
-            loss.backward()
             optimizer.step()
             masters.round()
             after_step(steps_done)
+
+
+def _rows(encoded: BatchEncoding, labels: Tensor, rows: slice) -> tuple[BatchEncoding, Tensor]:
+    """Return some rows of a batch, without the columns that are padding in all of them."""
+    real = encoded["attention_mask"][rows].any(0).nonzero()
+    # padding stands on the right
+    width = int(real[-1]) + 1
+    part = {key: value[rows, :width] for key, value in encoded.items()}
+    return BatchEncoding(part), labels[rows, :width]
+
+
+def _shares(labels: Tensor, parts: Sequence[slice], average: Average) -> list[float]:
+    """Return how much the mean loss of each part counts in that of all: they add up to 1."""
+    counted = labels[:, 1:] != -100
+    sizes = [
+        int(counted[rows].sum()) if average == "tokens" else len(labels[rows]) for rows in parts
+    ]
+    return [size / sum(sizes) for size in sizes]
 
 
 def answer_loss(losses: Tensor, counted: Tensor, average: Average) -> Tensor:

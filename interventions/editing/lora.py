@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ MOST_RANK = 65_536  # the widest layers of today's open models have a smaller si
 
 
 @dataclass(frozen=True)
-class LoRA(Intervention, category="editing", version=2):
+class LoRA(Intervention, category="editing", version=3):
     """Train low-rank adapters on the new answers of a batch of edits, and merge them.
 
     For each adapted weight W (out, in), with A (rank, in) random and B (out, rank) zero at first:
@@ -137,15 +137,15 @@ class LoRA(Intervention, category="editing", version=2):
                 "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
             )
             adapted = get_peft_model(lm.model, self.config(lm.model))
-        learner = LM(adapted, lm.tokenizer, lm.grids)
 
         def after_step(steps_done: int) -> None:
             if self.adaptive and self.allocate:
                 adapted.base_model.update_and_allocate(steps_done)
-            report(self, steps_done, learner)
+            report(self, steps_done, lm)
 
+        # peft puts the adapters into the model itself
         train_on_answers(
-            learner,
+            lm,
             [(edit.prompt, f" {edit.target}") for edit in data.edits],
             [weight for weight in adapted.parameters() if weight.requires_grad],
             steps=self.steps,
@@ -157,7 +157,7 @@ class LoRA(Intervention, category="editing", version=2):
         merged: Any = adapted.unload()
         if hasattr(merged, "peft_config"):
             del merged.peft_config  # nothing of the adapters may stay behind
-        return LM(merged, lm.tokenizer, lm.grids)
+        return replace(lm, model=merged)
 
     def _penalty(self, adapted: nn.Module) -> Callable[[], Tensor] | None:
         if not self.adaptive or self.orthogonality == 0:

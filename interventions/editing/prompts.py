@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from interventions.data.base import Edit
 from interventions.lm import LM
+from interventions.training import PASS_TOKENS, row_slices
 
 
 class EditPrompts:
@@ -40,7 +41,8 @@ class EditPrompts:
             # searched behind the prefix, which may name the subject too
             start = len(text) - len(edit.prompt) + subject_start(edit)
             last_character = start + len(edit.subject) - 1
-            positions.append(self.encoded.char_to_token(row, last_character))
+            place = lm.prompt_format.place(text, last_character)
+            positions.append(self.encoded.char_to_token(row, place))
         self.subjects = (
             torch.arange(len(rows), device=lm.device),
             torch.tensor(positions, device=lm.device),
@@ -55,6 +57,16 @@ class EditPrompts:
         """Return one row "<subject> is a" per edit, without targets."""
         plain = [replace(edit, prompt=f"{edit.subject} is a") for edit in edits]
         return cls(lm, plain, [""], answers=False)
+
+    @classmethod
+    def in_parts(
+        cls, lm: LM, edits: Sequence[Edit], prefixes: Sequence[str], *, answers: bool
+    ) -> list[EditPrompts]:
+        """Return the edits' prompts in batches of at most ``PASS_TOKENS`` tokens, in order."""
+        return [
+            cls(lm, edits[edits_of_pass], prefixes, answers=answers)
+            for edits_of_pass in edit_slices(lm, edits, prefixes)
+        ]
 
     def add(self, hidden: Tensor, delta: Tensor) -> Tensor:
         """Return hidden states (rows, tokens, hidden) with each edit's delta added at its subjects.
@@ -79,6 +91,24 @@ class EditPrompts:
         sums = losses.new_zeros(rows).index_add(0, self.answers[0], losses)
         counts = self.answers[0].bincount(minlength=rows)
         return (sums / counts).unflatten(0, (-1, self.each)).mean(1)
+
+
+def edit_slices(lm: LM, edits: Sequence[Edit], prefixes: Sequence[str]) -> list[slice]:
+    """Return slices of the edits whose prompts, with targets, are a pass of ``PASS_TOKENS`` tokens.
+
+    Args:
+        lm: the model, of which only the tokenizer counts.
+        edits: at least one.
+        prefixes: what stands before every prompt.
+    """
+    texts = [
+        "".join(lm.prompt_format.pair(f"{prefix}{edit.prompt}", f" {edit.target}"))
+        for edit in edits
+        for prefix in prefixes
+    ]
+    lengths = [len(ids) for ids in lm.tokenizer(texts)["input_ids"]]
+    slices = row_slices(lengths, PASS_TOKENS, together=len(prefixes))
+    return [slice(rows.start // len(prefixes), rows.stop // len(prefixes)) for rows in slices]
 
 
 def subject_start(edit: Edit) -> int:

@@ -19,18 +19,17 @@ from interventions.errors import InvalidInput
 from interventions.hyperparameters import MOST_BATCH, MOST_TEXTS, MOST_TOKENS, hyperparameter
 from interventions.lm import LM, batches
 from interventions.master_weights import master_weights
+from interventions.rehearsal.loops import iterations
 from interventions.search_space import Trial, TuningContext
-from interventions.training import block_weights, readable
+from interventions.training import PASS_TOKENS, block_weights, characters, label_losses, readable
 
 # the paper's grids, Tables 6 and 7; SAMPLES is printed as 10, 25, 50, 100, … 500, 1000, 2000
 LEARNING_RATES = (1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3)
 SAMPLES = (10, 25, *range(50, 501, 50), 1000, 2000)
-# of one backward pass: of more, an 8B model's activations do not fit on 80 GB beside its training
-PASS_TOKENS = 1024
 
 
 @dataclass(frozen=True)
-class GA(Intervention, category="unlearning", version=2):
+class GA(Intervention, category="unlearning", version=3):
     """Ascend the loss of the hazardous texts, in one pass over ``samples`` of them.
 
         maximize over the weights:  mean over tokens of -log p(token | tokens before)
@@ -101,7 +100,7 @@ class GA(Intervention, category="unlearning", version=2):
             optimizer = torch.optim.AdamW(
                 masters.tensors, lr=self.lr, weight_decay=0.0, foreach=False
             )
-            for steps_done, texts in enumerate(progress, start=1):
+            for steps_done, texts in enumerate(iterations(progress, characters), start=1):
                 optimizer.zero_grad()
                 parts = list(batches(texts, self.batch))
                 for part in parts:
@@ -177,5 +176,5 @@ def add_gradients(lm: LM, texts: Sequence[str], max_tokens: int, factor: float) 
     for start in range(0, len(labels), rows):
         part = slice(start, start + rows)
         texts_of_pass = BatchEncoding({key: value[part] for key, value in encoded.items()})
-        losses, _ = lm.token_losses(texts_of_pass, labels[part])
+        losses, _ = label_losses(lm, texts_of_pass, labels[part])
         (factor * (losses.sum() / count)).backward()

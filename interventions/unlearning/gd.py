@@ -17,7 +17,9 @@ from interventions.data.base import Data
 from interventions.hyperparameters import MOST_BATCH, MOST_TEXTS, MOST_TOKENS, hyperparameter
 from interventions.lm import LM, batches
 from interventions.master_weights import master_weights
+from interventions.rehearsal.loops import iterations
 from interventions.search_space import Trial, TuningContext
+from interventions.training import characters
 from interventions.unlearning.ga import (
     LEARNING_RATES,
     SAMPLES,
@@ -28,7 +30,7 @@ from interventions.unlearning.ga import (
 
 
 @dataclass(frozen=True)
-class GD(Intervention, category="unlearning", version=2):
+class GD(Intervention, category="unlearning", version=3):
     """Ascend the loss of hazardous texts and descend that of texts to retain, in the same steps.
 
         minimize over the weights:  -L(forget) + retain_weight L(retain)
@@ -104,7 +106,8 @@ class GD(Intervention, category="unlearning", version=2):
             optimizer = torch.optim.AdamW(
                 masters.tensors, lr=self.lr, weight_decay=0.0, foreach=False
             )
-            for steps_done, forgotten_texts in enumerate(progress, start=1):
+            alike_steps = iterations(progress, characters)
+            for steps_done, forgotten_texts in enumerate(alike_steps, start=1):
                 optimizer.zero_grad()
                 parts = list(batches(forgotten_texts, self.batch))
                 for part in parts:

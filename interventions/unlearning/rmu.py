@@ -22,6 +22,7 @@ from interventions.lm import LM
 from interventions.master_weights import master_weights
 from interventions.padding import check_pads
 from interventions.partial_pass import hidden_states
+from interventions.rehearsal.loops import iterations
 from interventions.search_space import Trial, TuningContext
 from interventions.training import check_writers, readable, writers
 
@@ -113,7 +114,7 @@ class RMU(Intervention, category="unlearning", version=2):
         check_pads(lm, lm.encode(first_texts, tokens), self.name)
         with master_weights(weights, copies=self.master_weights) as masters:
             optimizer = torch.optim.AdamW(masters.tensors, lr=self.lr)
-            for steps_done in progress:
+            for steps_done in iterations(progress):
                 topic = (steps_done - 1) % len(hazards)
                 hazardous = list(islice(forget[topic], self.batch))
                 # one batch for both: the pass with gradients runs once

@@ -30,8 +30,11 @@ def grid(
     data: str | DataSet = "testbed",
     split: str = "test",
     window: int = 0,
+    stride: int = 0,
+    tail: str = "keep",
     criteria: str = "all",
     limit: int = 0,
+    prompt_format: str = "plain",
     recompress: str = "preset",
     checkpoints: str = "none",
     device: str = "auto",
@@ -64,8 +67,11 @@ def grid(
             file, or what ``own_data`` returns.
         split: the part of the data that judges: "test", "validation", "held_out".
         window: tokens that perplexity scores together; 0: as many as the data's own.
+        stride: tokens after which perplexity's next window begins; 0: windows do not overlap.
+        tail: "keep" or "drop" the last window of a text that is shorter than the others.
         criteria: what is measured: "mmlu,wikitext_ppl"; "all": what there is data for.
         limit: the most items of each criterion, a stratified sample; 0: all.
+        prompt_format: how the prompts of edits and questions are given: "plain" or "chat".
         recompress: "auto", "never" or "paper", see ``Composition.recompression``; "preset": "paper"
             with the preset of that name, else "auto".
         checkpoints: whose checkpoints are logged: "all", "last", "changed" or "none".

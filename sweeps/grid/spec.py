@@ -28,7 +28,7 @@ from tracking.settings import Settings, defaults_profile, setting_text, yes_or_n
 from tracking.versions import VERSIONED, with_version
 
 _NONE, _AUTO = "none", "auto"
-_NUMBERS = ("length", "edit_batches", "seeds", "window", "limit")
+_NUMBERS = ("length", "edit_batches", "seeds", "window", "stride", "limit")
 _RESOURCES = ("workers", "gpus")
 _SWITCHES = ("trust_remote_code", "allow_pickle")
 _SETTINGS = (
@@ -36,8 +36,11 @@ _SETTINGS = (
     "data",
     "split",
     "window",
+    "stride",
+    "tail",
     "criteria",
     "limit",
+    "prompt_format",
     "recompress",
     "checkpoints",
     "device",
@@ -62,8 +65,9 @@ class GridRequest:
         workers: processes; more than one run on Ray.
         ray_address: of a Ray cluster, such as ``10.0.0.1:6379``, or "none".
         gpus: GPUs per worker.
-        model, data, split, window, criteria, limit, checkpoints, device, dtype, trust_remote_code,
-        allow_pickle: of every run; see ``tracking.settings.Settings``.
+        model, data, split, window, stride, tail, criteria, limit, prompt_format, checkpoints,
+        device, dtype, trust_remote_code, allow_pickle: of every run; see
+            ``tracking.settings.Settings``.
         recompress: of every run; "preset": "paper" with the preset of that name, else "auto".
         experiment: name of the MLflow experiment.
 
@@ -87,8 +91,11 @@ class GridRequest:
     data: str | DataSet = Settings.data
     split: str = Settings.split
     window: int = Settings.window
+    stride: int = Settings.stride
+    tail: str = Settings.tail
     criteria: str = Settings.criteria
     limit: int = Settings.limit
+    prompt_format: str = Settings.prompt_format
     recompress: str = Settings.recompress
     checkpoints: str = "none"
     device: str = Settings.device

@@ -59,8 +59,11 @@ def tune(
     model: str = Settings.model,
     data: str | DataSet = Settings.data,
     window: int | str = Settings.window,
+    stride: int | str = Settings.stride,
+    tail: str = Settings.tail,
     criteria: str = Settings.criteria,
     limit: int | str = Settings.limit,
+    prompt_format: str = Settings.prompt_format,
     recompress: str = Settings.recompress,
     checkpoints: str = NONE,
     device: str = Settings.device,
@@ -100,8 +103,11 @@ def tune(
         data: "testbed", "paper", the path of a YAML file, or what ``own_data`` returns; of data of
             your own something must be for validation.
         window: tokens that perplexity scores together; 0: as many as the data's own.
+        stride: tokens after which perplexity's next window begins; 0: windows do not overlap.
+        tail: "keep" or "drop" the last window of a text that is shorter than the others.
         criteria: what is measured, the objectives among it; "all": what there is data for.
         limit: the most items of each criterion, a stratified sample; 0: all.
+        prompt_format: how the prompts of edits and questions are given: "plain" or "chat".
         recompress: "auto" (as "preset" is here), "never" or "paper".
         checkpoints: whose checkpoints are logged: "all", "last", "changed" or "none".
         device: "auto", "cpu" or "cuda".

@@ -90,7 +90,7 @@ def run_study(spec: StudySpec, checkpoints: Checkpoints | None = None) -> StudyO
         parent_id = parent.open_run(dict(request.params), shared=True)
         queue.fill()
     study_runs = StudyRuns(parent, parent_id, checkpoints)
-    with lifecycle.closing_run(parent.client, parent_id):
+    with lifecycle.closing_run(parent.client, parent_id, shared=True):
         ended_before = len(queue.ended())
         _run_trials(spec, study_runs, queue, ended_before)
         with queue.turn("conclusion", lambda: not has_living_run(study_runs)):

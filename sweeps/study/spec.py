@@ -26,7 +26,7 @@ from sweeps.study.storage import open_storage
 from sweeps.study.trial_queue import TrialQueue
 from tracking.checkpoints.store import Checkpoints
 from tracking.plan import RunContext
-from tracking.settings import setting_text
+from tracking.settings import Settings, setting_text
 
 
 class StudySpec:
@@ -118,10 +118,13 @@ class StudySpec:
             about["trust_remote_code"] = setting_text(True)
         if self.context.data.window != self.context.own_window:
             about["window"] = str(self.context.data.window)
+        about |= {key: str(value) for key, value in self.context.data.changed_windows.items()}
         if settings.criteria != ALL:
             about["criteria"] = settings.criteria
         if settings.limit:
             about["limit"] = str(settings.limit)
+        if settings.prompt_format != Settings.prompt_format:
+            about["prompt_format"] = settings.prompt_format
         return about
 
     def open_queue(self, checkpoints: Checkpoints) -> TrialQueue:

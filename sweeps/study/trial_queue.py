@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -27,7 +26,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sweeps.study.attributes import ABOUT, AFTER, DUPLICATE, ERROR, OWNER, RUNS, SLOT
 from sweeps.study.storage import check_same_study
 from sweeps.study.turns import UNSIGNED_SECONDS, exclusive_turn
-from tracking import lifecycle, schema
+from tracking import lifecycle
 
 _FIRST = -1  # AFTER of a slot's first trial
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -203,6 +202,6 @@ def _is_lost(trial: FrozenTrial, is_silent: Callable[[FrozenTrial], bool]) -> bo
     if owner is None:
         started = trial.datetime_start or datetime.datetime.min
         return (datetime.datetime.now() - started).total_seconds() > UNSIGNED_SECONDS
-    if owner[schema.HOST] == socket.gethostname():
+    if lifecycle.is_here(owner):
         return lifecycle.is_process_gone(owner)
     return is_silent(trial)

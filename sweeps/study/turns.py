@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 
 from sweeps.study.attributes import OWNER
-from tracking import lifecycle, schema
+from tracking import lifecycle
 
 _WAIT_SECONDS = 1.0  # between two looks at whether the turn is free
 UNSIGNED_SECONDS = 60.0  # after which what is claimed, but says not by whom, is lost
@@ -62,5 +61,4 @@ def _release(storage: BaseStorage, name: str) -> None:
 
 
 def _is_over(owner: Mapping[str, str], is_quiet: Callable[[], bool]) -> bool:
-    is_here = owner[schema.HOST] == socket.gethostname()
-    return lifecycle.is_process_gone(owner) and (is_here or is_quiet())
+    return lifecycle.is_process_gone(owner) and (lifecycle.is_here(owner) or is_quiet())

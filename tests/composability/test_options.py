@@ -10,10 +10,18 @@ BOUNDS: dict[tuple[str, str], tuple[float, float | None]] = {
     ("run", "--seed"): (0, MOST_SEED),
     ("run", "--edit-batch"): (0, None),
     ("run", "--window"): (0, 2**20),
+    ("run", "--stride"): (0, 2**20),
     ("run", "--limit"): (0, 10**9),
+    ("plan", "--seed"): (0, MOST_SEED),
+    ("plan", "--edit-batch"): (0, None),
+    ("plan", "--window"): (0, 2**20),
+    ("plan", "--stride"): (0, 2**20),
+    ("plan", "--limit"): (0, 10**9),
+    ("plan", "--device-gib"): (0.0, 10_000),
     ("grid", "--workers"): (1, None),
     ("grid", "--gpus"): (0.0, None),
     ("grid", "--window"): (0, 2**20),
+    ("grid", "--stride"): (0, 2**20),
     ("grid", "--limit"): (0, 10**9),
     ("tune", "--sampler-seed"): (0, None),
     ("tune", "--prune-every"): (1, None),
@@ -22,6 +30,7 @@ BOUNDS: dict[tuple[str, str], tuple[float, float | None]] = {
     ("tune", "--workers"): (1, None),
     ("tune", "--gpus"): (0.0, None),
     ("tune", "--window"): (0, 2**20),
+    ("tune", "--stride"): (0, 2**20),
     ("tune", "--limit"): (0, 10**9),
     ("findings", "--edit-batches"): (3, 1000),
     ("findings", "--hours"): (0, 10_000),
@@ -30,8 +39,12 @@ BOUNDS: dict[tuple[str, str], tuple[float, float | None]] = {
     ("setup", "--ui"): (1, 65535),
 }
 SWITCHES = {
+    ("run", "--dry-run"),
+    ("run", "--json"),
     ("run", "--trust-remote-code"),
     ("run", "--allow-pickle"),
+    ("plan", "--trust-remote-code"),
+    ("plan", "--allow-pickle"),
     ("grid", "--dry-run"),
     ("grid", "--trust-remote-code"),
     ("grid", "--allow-pickle"),
@@ -77,7 +90,7 @@ def test_every_switch_is_off_unless_it_is_named() -> None:
         assert context.params[str(options[place].name)] is False, place
 
 
-FLOATS = ("--gpus", "--hours")
+FLOATS = ("--gpus", "--hours", "--device-gib")
 
 
 @pytest.mark.parametrize("place", [place for place in BOUNDS if place[1] not in FLOATS])

@@ -13,7 +13,7 @@ import composability
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = {
-    *("run", "grid", "tune", "compositions", "items", "point", "area", "recommend"),
+    *("run", "plan", "grid", "tune", "compositions", "items", "point", "area", "recommend"),
     *("load_checkpoint", "Intervention", "hyperparameter", "criterion", "Composition", "LM"),
     *("Data", "InvalidInput", "own_data"),
 }

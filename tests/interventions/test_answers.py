@@ -12,6 +12,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from interventions import answers
 from interventions.criteria import editing
 from interventions.lm import LM
+from interventions.prompt_format import PLAIN
 from tests.anatomies.tokenizers import KINDS, tokenizer
 
 PAIRS = (
@@ -54,7 +55,10 @@ def test_who_answers_exactly_gets_one(kind: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(answers, "generates_what_it_predicts", lambda lm, prompts: True)
     known = padded(kind)
     lm: Any = SimpleNamespace(
-        tokenizer=known, model=PerfectAnswerer(known, PAIRS), device=torch.device("cpu")
+        tokenizer=known,
+        model=PerfectAnswerer(known, PAIRS),
+        device=torch.device("cpu"),
+        prompt_format=PLAIN,
     )
     assert editing.answer_f1(lm, PAIRS) == [1.0] * len(PAIRS)
 

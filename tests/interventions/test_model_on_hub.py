@@ -6,14 +6,22 @@ from typing import Any
 
 import pytest
 from huggingface_hub import constants
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from requests import Response
 
+from composability.command import main
 from interventions import model_files
+from interventions.composition import Composition
 from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
 from interventions.model_files import own_code, read_model_files
 from tests.interventions.model_folders import AUTO_MAP, folder_with_pickle, model_folder
+from tracking.chain import Chain
+from tracking.checkpoints.store import Checkpoints
 from tracking.plan import RunContext
 from tracking.settings import Settings
 
@@ -96,7 +104,8 @@ def test_code_of_the_hub_that_is_not_built_in_is_refused(cache: Path, tmp_path: 
     ("error", "reason"),
     [
         (RepositoryNotFoundError, "has no such model, or it is private"),
-        (GatedRepoError, "asks for permission"),
+        (GatedRepoError, "it is gated: ask for access at https://huggingface.co/owner/name, and"),
+        (RevisionNotFoundError, "it has no revision 'v2': give a branch, tag or commit"),
         (RuntimeError, "broken"),
     ],
 )
@@ -110,8 +119,69 @@ def test_what_the_hub_answers_is_said_in_one_line(
 
     monkeypatch.setattr(model_files, "snapshot_download", snapshot_download)
     with pytest.raises(InvalidInput, match=reason) as refusal:
-        read_model_files("owner/name")
+        read_model_files("owner/name", "v2")
     assert "\n" not in str(refusal.value)
+
+
+GATED = (
+    "403 Client Error. (Request ID: Root=1-6745-0123456789abcdef;4cf1)\n\n"
+    "Cannot access gated repo for url https://huggingface.co/meta/Large/resolve/main/config.json.\n"
+    "Access to model meta/Large is restricted and you are not in the authorized list. Visit"
+    " https://huggingface.co/meta/Large to ask for access."
+)
+
+
+def test_of_a_gated_model_the_hubs_whole_message_reaches_the_user(
+    monkeypatch: pytest.MonkeyPatch, local_store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def snapshot_download(*args: Any, **rest: Any) -> str:
+        raise GatedRepoError(GATED, response=Response())  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model_files, "snapshot_download", snapshot_download)
+    assert main(["run", "magnitude", "--model", "meta/Large", "--data", "paper"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.splitlines()[0].startswith("error: cannot read a causal language model from 'meta")
+    for part in GATED.splitlines()[2:]:
+        assert part in " ".join(shown.split())
+    assert "Request ID" not in shown
+    assert all(line.isprintable() for line in shown.splitlines())
+
+
+def test_a_revision_is_what_is_loaded_and_its_commit_is_the_identity(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lm: LM
+) -> None:
+    put(model_folder(tmp_path), cache, "owner/name")
+    model, other = cache / "models--owner--name", "f" * 40
+    shutil.copytree(model / "snapshots" / COMMIT, model / "snapshots" / other)
+    (model / "refs" / "v2").write_text(other)
+    # of the main branch nothing can be read
+    (model / "snapshots" / COMMIT / "config.json").write_text("{")
+    context = RunContext(Settings(model="owner/name@v2"))
+    assert (context.source, context.revision) == ("owner/name", "v2")
+    assert context.weights == f"owner/name@{other}"
+    plan = context.plan(Composition.parse("magnitude"))
+    assert (plan.source, plan.revision, plan.requested.model) == (
+        *("owner/name", "v2"),
+        "owner/name@v2",
+    )
+    assert (
+        plan.keys
+        == RunContext(Settings(model=f"owner/name@{other}"))
+        .plan(Composition.parse("magnitude"))
+        .keys
+    )
+    chain = Chain(plan, Checkpoints(tmp_path / "kept"))
+    assert chain.model_after(0).fingerprint() == lm.fingerprint()
+    with pytest.raises(InvalidInput, match=r"config\.json"):
+        RunContext(Settings(model="owner/name")).plan(Composition.parse("magnitude"))
+
+
+def test_the_main_branch_by_name_has_the_same_keys(cache: Path, tmp_path: Path) -> None:
+    put(model_folder(tmp_path), cache, "owner/name")
+    origins = {
+        RunContext(Settings(model=name)).origin for name in ("owner/name", "owner/name@main")
+    }
+    assert len(origins) == 1
 
 
 def test_online_the_hub_says_which_files_there_are(

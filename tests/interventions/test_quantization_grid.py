@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from interventions.lm import LM
 from interventions.quantization_grid import (
     ROWS,
     QuantizationGrid,
@@ -165,3 +166,36 @@ def test_the_share_of_zeros_counts_exact_zeros_only() -> None:
     assert share_of_zeros(torch.tensor([[0.0, -0.0], [1e-30, 1.0]])) == 0.5
     assert share_of_zeros(torch.zeros(2, 3)) == 1
     assert share_of_zeros(torch.ones(3)) == 0
+
+
+# wherever the weights are
+
+
+def other_device(device: str) -> QuantizationGrid:
+    """A grid in activation order whose tensors are on a device."""
+    ordered = replace(grid(), input_groups=torch.tensor([1, 0, 0, 1], dtype=torch.int32))
+    return ordered.to(device)
+
+
+@pytest.mark.parametrize("place", ["cpu", "meta"])
+def test_a_grid_works_on_its_weights_device_wherever_its_own_tensors_are(place: str) -> None:
+    """The meta device stands for a GPU: an operation on tensors of two devices fails there, too."""
+    weight, there = torch.empty(2, 4, device="meta", dtype=torch.bfloat16), other_device(place)
+    for tensor in (there.nearest(weight), there.integers(weight), there.values(weight)):
+        assert tensor.is_meta and tensor.shape == weight.shape
+
+
+def test_a_quantized_layers_grid_is_put_where_its_weights_are(
+    lm: LM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a backend that works elsewhere, grid and values are on another device."""
+    monkeypatch.setattr("interventions.lm.share_of_zeros", lambda weight: 0.0)
+    lm.quantize("0.a", torch.zeros(2, 4, device="meta"), grid(), torch.ones(2, 4))
+    assert lm.grids["0.a"].scale.is_meta and lm.grids["0.a"].zero.is_meta
+
+
+def test_grids_are_loaded_to_the_device_that_is_asked_for(tmp_path: Path) -> None:
+    save_grids({"0.a": other_device("cpu"), "0.b": grid()}, tmp_path)
+    for loaded in load_grids(tmp_path, "meta").values():
+        tensors = [value for value in vars(loaded).values() if isinstance(value, Tensor)]
+        assert len(tensors) >= 2 and all(tensor.is_meta for tensor in tensors)

@@ -106,3 +106,19 @@ def test_only_the_experts_that_are_named_are_computed() -> None:
     with token_taps(only, torch.ones(1, 20, dtype=torch.bool), seen.__setitem__):
         model(input_ids=ids, use_cache=False)
     assert list(seen) == ["down"] and seen["down"].shape[1] == 32
+
+
+def test_on_the_meta_device_too_only_what_reads_the_same_shares_its_inputs() -> None:
+    """There all addresses are 0."""
+    first, second, third = (nn.Linear(4, 4, device="meta") for _ in range(3))
+    matrices = {
+        name: WeightMatrix(layer)
+        for name, layer in (("first", first), ("second", second), ("third", third))
+    }
+    inputs = torch.zeros(1, 3, 4, device="meta")
+    seen: list[torch.Tensor] = []
+    with token_taps(matrices, torch.ones(1, 3).bool(), lambda _, tokens: seen.append(tokens)):
+        first(inputs)
+        second(inputs)
+        third(torch.zeros(1, 3, 4, device="meta"))
+    assert seen[0] is seen[1] and seen[1] is not seen[2]

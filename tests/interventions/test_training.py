@@ -5,12 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from interventions.anatomy import blocks
 from interventions.errors import InvalidInput
-from interventions.training import block_weights, check_writers, readable, writers
+from interventions.lm import LM
+from interventions.training import (
+    block_weights,
+    check_writers,
+    label_losses,
+    readable,
+    row_slices,
+    writers,
+)
 from tests.anatomies.references import is_router
+from tests.anatomies.tokenizers import tokenizer
 from tests.anatomies.zoo import ANATOMIES
 
 NAMES = ("llama", "gpt2", "gpt-neox", "phi3", "gemma3", "opt", "mixtral", "deepseek-v3")
@@ -69,3 +79,57 @@ def test_experts_of_which_only_one_would_learn_are_refused() -> None:
 def test_no_more_tokens_are_read_than_the_model_can(models: dict[str, Any]) -> None:
     assert [readable(models["llama"], tokens) for tokens in (127, 128, 129)] == [127, 128, 128]
     assert readable(ANATOMIES["bloom"].model(), 4096) == 4096  # ALiBi: nothing bounds it
+
+
+def random_lm(name: str) -> LM:
+    words = tokenizer("bytes+bos")
+    words.pad_token = words.eos_token
+    return LM(ANATOMIES[name].model().eval().requires_grad_(False), words)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "gemma2"])
+def test_losses_at_labels_are_those_of_whole_passes_and_so_are_their_gradients(name: str) -> None:
+    """Where a label counts only; gemma2 caps its logits, and has tied embeddings."""
+    lm = random_lm(name)
+    encoded, labels = lm.encode_pairs([("one two three", " four"), ("one", " two three four five")])
+    weights = writers(lm.model, (1,))
+    for weight in weights:
+        weight.requires_grad_(True)
+    head_inputs: list[int] = []
+    lm.model.get_output_embeddings().register_forward_pre_hook(
+        lambda module, args: head_inputs.append(args[0].flatten(0, -2).shape[0])
+    )
+    results = []
+    for losses_of in (label_losses, LM.token_losses):
+        losses, counted = losses_of(lm, encoded, labels)
+        gradients = torch.autograd.grad(losses.square().sum(), weights)
+        results.append((losses.detach(), counted, *gradients))
+    for ours, expected in zip(*results, strict=True):
+        assert (ours.float() - expected.float()).norm() < 1e-4 * expected.float().norm()
+    assert head_inputs[-2:] == [int((labels[:, 1:] != -100).sum()), labels.numel()]
+
+
+def test_where_no_label_counts_the_losses_are_0_and_have_a_gradient() -> None:
+    lm = random_lm("gpt2")
+    encoded = lm.encode(["one two"])
+    writers(lm.model, (1,))[0].requires_grad_(True)
+    losses, counted = label_losses(lm, encoded, torch.full_like(encoded["input_ids"], -100))
+    losses.sum().backward()
+    assert not counted.any() and not losses.any()
+
+
+@pytest.mark.parametrize(
+    ("lengths", "tokens", "together", "expected"),
+    [
+        ([], 5, 1, []),
+        ([9], 5, 1, [(0, 1)]),
+        ([2, 2, 2], 4, 1, [(0, 2), (2, 3)]),
+        ([1, 1, 4], 6, 1, [(0, 2), (2, 3)]),  # three rows of four would be twelve
+        ([1, 3, 1, 1, 5, 5], 8, 2, [(0, 2), (2, 4), (4, 6)]),
+        ([1, 2, 2, 1], 8, 2, [(0, 4)]),
+    ],
+)
+def test_slices_are_as_many_rows_as_fit_with_their_padding(
+    lengths: list[int], tokens: int, together: int, expected: list[tuple[int, int]]
+) -> None:
+    assert row_slices(lengths, tokens, together) == [slice(*ends) for ends in expected]

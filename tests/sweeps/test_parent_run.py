@@ -143,7 +143,23 @@ def test_a_second_process_may_join_only_a_shared_sweep(parent: ParentRun) -> Non
     ):
         parent.open_run({})
     assert parent.open_run({}, shared=True) == run_id
-    parent.client.set_tag(run_id, schema.HEARTBEAT, "1.0")
+    for key, value in process_tags("gone").items():
+        parent.client.set_tag(run_id, key, value)
+    assert parent.open_run({}) == run_id
+
+
+def test_a_sweep_that_was_killed_after_its_first_request_is_free_at_once(
+    parent: ParentRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parent says from the beginning whose it is; a run that says nothing is given minutes."""
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "update_run", lambda *args, **kwargs: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            parent.open_run({})
+    (run_id,) = remaining(parent)
+    tags = parent.client.get_run(run_id).data.tags
+    assert tags.items() >= {schema.PID: lifecycle.process_tags()[schema.PID]}.items()
+    parent.client.set_tag(run_id, schema.PID, "999999")
     assert parent.open_run({}) == run_id
 
 

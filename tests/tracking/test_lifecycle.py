@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import RunTag
 
 from interventions.errors import InvalidInput
 from tests.tracking.recorded import artifacts
@@ -71,7 +72,9 @@ def test_a_run_ends_as_its_block_does(
 
 def test_only_dead_runs_are_ended(local_store: str) -> None:
     client, experiment_id = MlflowClient(local_store), store.ensure_experiment()
-    dead_tags = {**lifecycle.process_tags(), schema.PROCESS_STARTED: "1.0"}
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead_tags = {**lifecycle.process_tags(), schema.PID: str(ended.pid)}
     dead = client.create_run(experiment_id, tags=dead_tags).info.run_id
     alive = client.create_run(experiment_id, tags=lifecycle.process_tags()).info.run_id
     assert lifecycle.end_dead_runs(client, experiment_id) == [dead]
@@ -99,6 +102,66 @@ def test_a_command_has_the_status_of_how_it_ended(
 
     assert lifecycle.exit_status(command) == status
     assert capsys.readouterr().err == ("error: not valid\n" if status == 2 else "")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({schema.PID: "1"}, "is process 1's on"),
+        ("deleted", "was deleted meanwhile"),
+        ("KILLED", "was ended meanwhile, as KILLED"),
+    ],
+)
+def test_a_process_whose_run_is_anothers_stops_and_leaves_it_as_it_is(
+    change: dict[str, str] | str, expected: str, local_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracking.heartbeat.HEARTBEAT_SECONDS", 0.0)
+    monkeypatch.setattr("tracking.heartbeat._WATCH_SECONDS", 0.05)
+    client = MlflowClient(local_store)
+    run_id = client.create_run(store.ensure_experiment()).info.run_id
+    with (
+        pytest.raises(lifecycle.TakenOver, match=f"run {run_id} {expected}"),
+        lifecycle.closing_run(client, run_id),
+    ):
+        if isinstance(change, dict):
+            client.log_batch(run_id, tags=[RunTag(*tag) for tag in change.items()])
+        elif change == "deleted":
+            client.delete_run(run_id)
+        else:
+            client.set_terminated(run_id, change)
+        time.sleep(20)  # the signal ends it
+    left = client.get_run(run_id)
+    assert left.info.status == ("KILLED" if change == "KILLED" else "RUNNING")
+    assert schema.NOTE not in left.data.tags
+
+
+def test_a_run_that_several_processes_are_at_is_no_ones(
+    local_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracking.heartbeat.HEARTBEAT_SECONDS", 0.0)
+    monkeypatch.setattr("tracking.heartbeat._WATCH_SECONDS", 0.02)
+    client = MlflowClient(local_store)
+    run_id = client.create_run(store.ensure_experiment()).info.run_id
+    with lifecycle.closing_run(client, run_id, shared=True):
+        client.set_tag(run_id, schema.PID, "1")
+        time.sleep(0.2)
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(("status", "left"), [("RUNNING", "KILLED"), ("FINISHED", "FINISHED")])
+def test_ctrl_c_before_there_is_a_run_of_ours_ends_that_of_the_launcher_killed(
+    status: str, left: str, local_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient(local_store)
+    run_id = client.create_run(store.ensure_experiment()).info.run_id
+    client.update_run(run_id, status=status)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    assert lifecycle.exit_status(interrupted) == 130
+    assert client.get_run(run_id).info.status == left
 
 
 def start(arguments: list[str], uri: str, cache: Path) -> subprocess.Popen[str]:

@@ -10,7 +10,7 @@ from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput
 from interventions.lm import LM
 from tracking import model_name
-from tracking.model_name import model_source
+from tracking.model_name import model_revision, model_source
 from tracking.plan import plan_run
 from tracking.settings import Settings
 
@@ -18,6 +18,38 @@ from tracking.settings import Settings
 @pytest.mark.parametrize("name", ["gpt2", "owner/name", "distilgpt2", "EleutherAI/pythia-70m", "t"])
 def test_an_id_of_the_hub_needs_no_owner(name: str) -> None:
     assert model_source(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "hub_id", "revision"),
+    [
+        ("owner/name@main", "owner/name", "main"),
+        ("gpt2@refs/pr/1", "gpt2", "refs/pr/1"),
+        (f"owner/name@{'0a' * 20}", "owner/name", "0a" * 20),
+        ("owner/name@v1.0-rc_2", "owner/name", "v1.0-rc_2"),
+        ("owner/name", "owner/name", None),
+        ("testbed@2", str(MODEL), None),
+    ],
+)
+def test_a_revision_stands_behind_an_at_sign(name: str, hub_id: str, revision: str | None) -> None:
+    assert (model_source(name), model_revision(name)) == (hub_id, revision)
+
+
+@pytest.mark.parametrize(
+    "revision", ["", "a..b", "-x", "../x", "a b", "a@b", "é", "a\n", "/a", "a" * 201]
+)
+def test_what_can_be_no_revision_is_refused(revision: str) -> None:
+    with pytest.raises(
+        InvalidInput, match="has no revision that can be one: behind the @"
+    ) as error:
+        model_source(f"owner/name@{revision}")
+    assert str(error.value).isprintable() and len(str(error.value)) <= 390
+
+
+def test_a_folder_with_an_at_sign_is_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "name@main"
+    folder.mkdir()
+    assert (model_source(str(folder)), model_revision(str(folder))) == (str(folder), None)
 
 
 def test_a_folder_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

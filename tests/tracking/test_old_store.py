@@ -37,7 +37,13 @@ def on_version_1(value: Any) -> Any:
 
 EXPECTED: dict[str, Any] = on_version_1(json.loads((SHIPPED / "expected.json").read_text()))
 # columns of settings and hyperparameters that version 0.1.0 had not got
-READ_ANEW = {"trust_remote_code", "window", "gptq.static_groups", "gptq.true_sequential"}
+READ_ANEW = {
+    "trust_remote_code",
+    "window",
+    "gptq.static_groups",
+    "gptq.true_sequential",
+    "memit.tokens_per_input",
+}
 LOGGED = [
     (run_id, int(step)) for run_id, steps in EXPECTED["checkpoints"].items() for step in steps
 ]

@@ -1,8 +1,6 @@
 """What is checked about a run before anything is loaded, and what its key depends on."""
 
 import dataclasses
-import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -97,50 +95,12 @@ def test_the_origin_depends_on_weights_dtype_and_seed() -> None:
     assert RunContext(Settings(model=str(MODEL))).origin == RunContext(Settings()).origin
 
 
-def test_a_models_weights_are_known_by_its_files(tmp_path: Path) -> None:
-    for name in ("model.safetensors", "config.json", "README.md"):
-        (tmp_path / name).write_text("content")
-    identity = plan_module._weights_identity(str(tmp_path), None)
-    (tmp_path / "README.md").write_text("changed")
-    assert plan_module._weights_identity(str(tmp_path), None) == identity
-    (tmp_path / "config.json").write_text("changed")
-    assert plan_module._weights_identity(str(tmp_path), None) != identity
-    hub = plan_module._weights_identity("owner/name", type("Config", (), {"_commit_hash": "abc"}))
-    assert hub == "owner/name@abc"
-
-
-def test_code_that_is_run_is_part_of_a_models_identity(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    identity = plan_module._weights_identity(str(tmp_path), None)
-    assert plan_module._weights_identity(str(tmp_path), None, with_code=True) == identity
-    (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / "modeling.py").write_text("one")
-    assert plan_module._weights_identity(str(tmp_path), None) == identity
-    one = plan_module._weights_identity(str(tmp_path), None, with_code=True)
-    (tmp_path / "parts" / "modeling.py").write_text("two")
-    two = plan_module._weights_identity(str(tmp_path), None, with_code=True)
-    assert len({identity, one, two}) == 3
-    config = type("Config", (), {"_commit_hash": "abc"})
-    assert plan_module._weights_identity("a/b", config, with_code=True) == "a/b@abc with its code"
-
-
 def test_what_is_trusted_is_in_no_key_of_a_model_without_code() -> None:
     origins = {
         RunContext(Settings(trust_remote_code=trusted, allow_pickle=trusted)).origin
         for trusted in (False, True)
     }
     assert len(origins) == 1
-
-
-def test_only_a_file_is_read_for_a_models_identity(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    os.mkfifo(tmp_path / "pipe.json")  # reading it would wait for ever
-    read: list[Path] = []
-    monkeypatch.setattr(plan_module, "file_digest", read.extend)
-    plan_module._weights_identity(str(tmp_path), None)
-    assert read == [tmp_path / "config.json"]
 
 
 def test_contexts_of_other_replicates_and_splits_share_the_model() -> None:

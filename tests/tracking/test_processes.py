@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from tracking import schema
 from tracking.processes import (
     SILENT_SECONDS,
+    _state_and_ticks,
+    is_here,
     is_own_run,
     is_process_gone,
     is_run_dead,
@@ -45,8 +48,52 @@ def test_a_process_that_ended_is_gone() -> None:
     assert is_process_gone(tags) and is_run_dead(run_with(tags))
 
 
+def moved(tags: dict[str, str], place: int, value: str) -> dict[str, str]:
+    """Return tags with another boot (0), namespace (1), or start (2)."""
+    parts = tags[schema.PROCESS].split()
+    parts[place] = value
+    return {**tags, schema.PROCESS: " ".join(parts)}
+
+
+def test_the_start_is_counted_from_the_boot_so_that_a_clock_that_is_set_says_nothing() -> None:
+    tags = process_tags()
+    hour_later = {**tags, schema.PROCESS_STARTED: str(float(tags[schema.PROCESS_STARTED]) + 3600)}
+    assert not is_process_gone(hour_later) and is_own_run(run_with(hour_later))
+    ticks = int(tags[schema.PROCESS].split()[2])
+    assert ticks > 0
+    assert is_process_gone(moved(tags, 2, str(ticks - 1)))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_process_of_another_boot_or_namespace_is_not_looked_for_among_those_here(
+    place: int,
+) -> None:
+    """Two containers of one host name: number 1 of the one is not number 1 of the other."""
+    tags = moved({**process_tags(), schema.PID: "999999"}, place, "another")
+    assert not is_here(tags) and is_here(process_tags())
+    assert not is_process_gone(tags)
+    assert is_process_gone({**tags, schema.HEARTBEAT: str(time.time() - SILENT_SECONDS - 5)})
+    assert not is_own_run(run_with(moved(process_tags(), place, "another")))
+
+
+def test_a_zombie_lives_no_more() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    tags = process_tags() | {schema.PID: str(process.pid)}
+    _, ticks = _state_and_ticks(process.pid)
+    tags, before = moved(tags, 2, str(ticks)), tags
+    before.pop(schema.PROCESS)  # as a run of before 0.2 says it
+    before[schema.PROCESS_STARTED] = str(psutil.Process(process.pid).create_time())
+    assert not is_process_gone(tags) and not is_process_gone(before)
+    process.kill()
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert is_process_gone(tags) and is_process_gone(before)
+    process.communicate()
+
+
 def test_a_number_that_another_process_has_now_is_gone() -> None:
     tags = process_tags()
+    del tags[schema.PROCESS]  # as a run of before 0.2 says it
     started = float(tags[schema.PROCESS_STARTED])
     assert is_process_gone({**tags, schema.PROCESS_STARTED: str(started - 2)})
     assert not is_process_gone({**tags, schema.PROCESS_STARTED: str(started - 0.5)})

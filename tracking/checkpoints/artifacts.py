@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
@@ -19,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from interventions.errors import InvalidInput, printable_line, shown
 from interventions.files import is_plain_file
 from tracking import schema, store
+from tracking.artifact_files import local_artifacts
 from tracking.chain import Chain
 from tracking.checkpoints import delta
 from tracking.checkpoints.integrity import content_checksum, damaged_files, in_words
@@ -116,10 +115,10 @@ class LoggedCheckpoints:
 
     def _refuse_links(self, artifact: str) -> None:
         """Check that nothing among local artifacts is a link: MLflow copies what it points at."""
-        address = urlparse(self._run.info.artifact_uri)
-        if address.scheme not in ("", "file"):
+        root = local_artifacts(self._run.info.artifact_uri)
+        if root is None:
             return
-        folder = Path(url2pathname(address.path)) / artifact
+        folder = root / artifact
         for path in (folder.parent, folder):
             if path.is_symlink():
                 raise InvalidInput(f"{path.name} is a link")

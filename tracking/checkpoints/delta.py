@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from interventions.errors import InvalidInput, shown
 from interventions.files import is_plain_file
+from interventions.tensor_files import write_tensors
 from tracking.checkpoints.integrity import (
     MANIFEST,
     check_entry,
@@ -40,23 +40,21 @@ def write_changes(parent: Path, child: Path, out: Path) -> None:
     """Write what changed between two checkpoints, one file at a time.
 
     Args:
-        parent: the folder of the checkpoint before.
-        child: the folder of the checkpoint after.
+        parent: the folder of the checkpoint before; verified.
+        child: the folder of the checkpoint after; verified.
         out: an existing folder to write to.
     """
-    parent_files = _files_of_tensors(parent)
+    parent_files, parent_manifest = _files_of_tensors(parent), read_manifest(parent)
     files: dict[str, Any] = {}
-    for path in sorted(child.iterdir()):
-        if path.name == MANIFEST:
-            shutil.copy2(path, out)
-            continue
-        entry: dict[str, Any] = {"sha256": sha256(path)}
-        files[path.name] = entry
-        if path.suffix == _WEIGHTS:
-            entry |= _write_changed_tensors(path, parent_files, out / path.name)
-        elif _differs(parent / path.name, entry["sha256"]):
-            shutil.copy2(path, out)
-    changes = {"parent": read_manifest(parent).key, "files": files}
+    for name, checksum in sorted(read_manifest(child).checksums.items()):
+        entry: dict[str, Any] = {"sha256": checksum}
+        files[name] = entry
+        if name.endswith(_WEIGHTS):
+            entry |= _write_changed_tensors(child / name, parent_files, out / name)
+        elif parent_manifest.checksums.get(name) != checksum:
+            shutil.copyfile(child / name, out / name)
+    shutil.copyfile(child / MANIFEST, out / MANIFEST)
+    changes = {"parent": parent_manifest.key, "files": files}
     (out / CHANGES).write_text(json.dumps(changes, indent=1))
 
 
@@ -82,15 +80,17 @@ def assemble_checkpoint(parent: Path, changed: Path, out: Path) -> None:
     for name, entry in entries.items():
         if "tensors" in entry:
             tensors = _all_tensors(changed / name, parent_files, entry["tensors"])
-            save_file(tensors, out / name, metadata=entry["metadata"])
+            checksum = write_tensors(tensors, out / name, entry["metadata"])
         else:
             source = changed if (changed / name).exists() else parent
-            shutil.copy2(source / name, out / name, follow_symlinks=False)
+            # without its mode: the files of a stored checkpoint are read-only
+            shutil.copyfile(source / name, out / name, follow_symlinks=False)
             if name == _TOKENIZER_CONFIG:
                 _write_as_recorded(out / name, entry["sha256"])
-        if sha256(out / name) != entry["sha256"]:
+            checksum = sha256(out / name)
+        if checksum != entry["sha256"]:
             raise InvalidInput(f"{name} does not come to its recorded checksum")
-    shutil.copy2(changed / MANIFEST, out, follow_symlinks=False)
+    shutil.copyfile(changed / MANIFEST, out / MANIFEST, follow_symlinks=False)
 
 
 def _write_as_recorded(path: Path, checksum: str) -> None:
@@ -168,12 +168,8 @@ def _write_changed_tensors(
                 changed[name] = tensor
         metadata = opened.metadata()
     if changed:
-        save_file(changed, out)
+        write_tensors(changed, out)
     return {"metadata": metadata, "tensors": names}
-
-
-def _differs(path: Path, checksum: str) -> bool:
-    return not path.exists() or sha256(path) != checksum
 
 
 def _is_unchanged(tensor: Tensor, name: str, parent_files: Mapping[str, Path]) -> bool:

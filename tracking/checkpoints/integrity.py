@@ -19,6 +19,8 @@ MANIFEST = "manifest.json"  # of a checkpoint: its key, the checksum of every fi
 _MOST_NAME_BYTES = 255  # of a file's name, on most file systems
 _MOST_REASON = 120  # characters
 _CHECKSUM = re.compile("[0-9a-f]{64}")
+# of every file its name, inode, size, and when its content was changed
+Stamps = list[tuple[str, int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,21 @@ def sha256(path: Path) -> str:
         raise OSError(f"{path.name} is no plain file")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stamps_of(folder: Path) -> Stamps:
+    """Return what is another once a file of a folder was written to; nothing if it is not there.
+
+    A second name for a file, or the end of one, changes nothing of it.
+    """
+    try:
+        statuses = {path.name: path.lstat() for path in sorted(folder.iterdir())}
+    except OSError:
+        return []
+    return [
+        (name, status.st_ino, status.st_size, status.st_mtime_ns)
+        for name, status in statuses.items()
+    ]
 
 
 def disk_is_full(error: BaseException) -> bool:

@@ -24,7 +24,7 @@ from mlflow.exceptions import MlflowException
 from interventions.arguments import checked
 from interventions.composition import Composition
 from interventions.errors import InvalidInput, shown
-from interventions.files import whole_folder
+from interventions.files import set_read_only, whole_folder
 from tracking import history, schema, store
 from tracking.chain import Chain
 from tracking.checkpoints.artifacts import LoggedCheckpoints
@@ -104,6 +104,7 @@ def load_checkpoint(
                 whole.rename(complete)
             else:
                 _copy(whole, complete)
+            set_read_only(complete, read_only=False)  # the folder is the user's to change
             _check_free(out)
             complete.rename(out)
     return out
@@ -231,7 +232,7 @@ def _check_permitted(run: Run, **permitted: bool) -> None:
 def _settings_of_run(run: Run) -> Settings:
     # runs of before there was a choice do not say these
     switches = {name: "false" for name in ("trust_remote_code", "allow_pickle")}
-    defaults = ("split", "window", "criteria", "limit")
+    defaults = ("split", "window", "criteria", "limit", *schema.UNSAID_SETTINGS)
     earlier = {**{name: str(getattr(Settings, name)) for name in defaults}, **switches}
     recorded = {**earlier, **run.data.params}
     settings: dict[str, Any] = {}

@@ -1,12 +1,13 @@
 """Store checkpoints on disk by their key, within a size.
 
 A checkpoint is written beside its place, gets a manifest of checksums, and is renamed: a
-half-written one is never found. It is verified when it is loaded; a damaged one is dropped with a
-warning and computed again. Only what was computed here is stored under its key: a checkpoint that
+half-written one is never found. Its weights are hashed while they are written, and its files are
+read-only. It is verified when it is loaded; a damaged one is dropped with a warning and computed
+again. Only what was computed here is stored under its key: a checkpoint that
 came from a run's artifacts lies under a name of its own, so that no run goes on from it or reports
 its scores. Two processes that want the same one take turns (``claim``). The folder
 is held under a size (``COMPOSABILITY_CACHE_GIB``, 10 by default): the checkpoints used longest ago
-go first, those in use (``pin``) never. On a full disk the work goes on without storing.
+go first, those in use (``pin``, ``held``) never. On a full disk the work goes on without storing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import dataclasses
 import json
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,16 +25,26 @@ from filelock import Timeout
 
 from interventions import cache
 from interventions.criteria.cost import Cost
-from interventions.files import file_lock, remove, whole_folder, write_whole
+from interventions.files import (
+    file_lock,
+    remove,
+    second_names,
+    set_read_only,
+    whole_folder,
+    write_whole,
+)
 from interventions.lm import LM
+from interventions.tensor_files import recorded_checksums
 from tracking.checkpoints.integrity import (
     MANIFEST,
+    Stamps,
     content_checksum,
     damaged_files,
     disk_is_full,
     in_words,
     read_object,
     sha256,
+    stamps_of,
 )
 from tracking.checkpoints.values import MeasuredValues
 
@@ -54,7 +66,9 @@ class Checkpoints:
     def __init__(self, folder: Path | None = None, limit_gib: float | None = None) -> None:
         self.folder = folder or cache.folder()
         self.limit_bytes = (cache.limit_gib() if limit_gib is None else limit_gib) * _GIB
-        self._pinned: set[str] = set()
+        self._pinned, self._newest, self._is_warned = set[str](), "", False
+        self._held = Counter[str]()
+        self._sound: dict[str, Stamps] = {}  # of those that were written or verified here
         self._locks = self.folder / "locks"
         cache.make_writable(self._locks)
         self.values = MeasuredValues(self.folder / "scores")
@@ -102,6 +116,38 @@ class Checkpoints:
             if key in self:
                 os.utime(self.path(key), (0, 0))
 
+    @contextmanager
+    def held(self, key: str) -> Iterator[Path]:
+        """Keep the files of a stored checkpoint while the block runs, whoever makes room.
+
+        This process does not drop it, however small the limit; for others that do, its files have
+        second names, where the file system knows such.
+
+        Yields:
+            A folder with its files.
+
+        Raises:
+            FileNotFoundError: another process has dropped it.
+        """
+        self._held[key] += 1
+        try:
+            with second_names(self.path(key)) as folder:
+                yield folder
+        finally:
+            self._held[key] -= 1
+            self._make_room(self._newest or key, self.limit_bytes)
+
+    def warn_if_too_large(self, size: int) -> None:
+        """Warn, once, if a checkpoint alone has more bytes than all are to have together."""
+        if size > self.limit_bytes and not self._is_warned:
+            self._is_warned = True
+            warnings.warn(
+                f"a checkpoint of this model has {size / _GIB:.3g} GiB, over the cache's bound of"
+                f" {self.limit_bytes / _GIB:.3g} GiB ({cache.LIMIT}): it keeps the newest alone,"
+                " and other runs compute their steps again",
+                stacklevel=3,
+            )
+
     def save(self, key: str, lm: LM, spent: Cost) -> Path | None:
         """Store a checkpoint.
 
@@ -147,14 +193,23 @@ class Checkpoints:
         lm = LM.load(self.path(key), dtype, device, trust_remote_code=trust_remote_code)
         return lm, spent
 
-    def is_sound(self, key: str) -> bool:
+    def is_sound(self, key: str, again: bool = True) -> bool:
         """Return whether a checkpoint is stored, as it was written.
 
         A damaged one is dropped, with a warning.
+
+        Args:
+            key: the checkpoint's.
+            again: whether it is read in full even if this process has written or verified it and
+                no file has been touched since.
         """
         if key not in self:
             return False
+        stamps = stamps_of(self.path(key))
+        if not again and stamps and stamps == self._sound.get(key):
+            return True
         damaged = self._damage(key)
+        self._sound[key] = [] if damaged else stamps
         if damaged:
             warnings.warn(
                 f"checkpoint {key} is damaged ({in_words(damaged)}): computed again", stacklevel=3
@@ -171,6 +226,7 @@ class Checkpoints:
         Args:
             folder: a verified checkpoint, on the file system of the cache.
         """
+        set_read_only(folder)
         name = _name_of_restored(folder)
         self._place(folder, name)
         os.utime(self.path(name))
@@ -188,11 +244,19 @@ class Checkpoints:
     def _write(self, key: str, lm: LM, spent: Cost) -> None:
         with whole_folder(self.folder) as aside:
             folder = aside / key
-            lm.save(folder)
-            checksums = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+            with recorded_checksums() as written:
+                lm.save(folder)
+            checksums = {
+                path.name: written.get(path) or sha256(path) for path in sorted(folder.iterdir())
+            }
             manifest = {"key": key, "sha256": checksums, "spent": dataclasses.asdict(spent)}
             write_whole(folder / MANIFEST, json.dumps(manifest, indent=1))
+            set_read_only(folder)
+            stamps = stamps_of(folder)
             self._place(folder, key)
+            # those of another process, if it was first, have other inodes
+            self._sound[key] = stamps
+            self._newest = key
 
     def _place(self, folder: Path, name: str) -> None:
         target = self.path(name)
@@ -214,8 +278,11 @@ class Checkpoints:
         return damaged
 
     def _make_room(self, key: str, limit_bytes: float) -> None:
-        """Drop the checkpoints used longest ago, but ``key`` and those in use, down to a size."""
-        sized: list[tuple[float, int, Path]] = []
+        """Drop what was used longest ago, but ``key`` and what is in use, down to a size.
+
+        MEMIT's statistics count as the checkpoints do.
+        """
+        sized = cache.statistics_files(self.folder)
         for folder in self.folder.iterdir():
             # another process may drop it meanwhile; of a link the link counts
             with suppress(OSError):
@@ -226,7 +293,8 @@ class Checkpoints:
         for _, size, folder in sorted(sized):
             if total <= limit_bytes:
                 return
-            if folder.name != key and folder.name not in self._pinned:
+            is_used = folder.name in self._pinned or self._held[folder.name] > 0
+            if folder.name != key and not is_used:
                 remove(folder)
                 total -= size
 

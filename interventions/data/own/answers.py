@@ -7,15 +7,22 @@ from transformers import PreTrainedTokenizerBase
 from interventions.answers import continuations
 from interventions.data.base import Data
 from interventions.errors import InvalidInput, shown
+from interventions.prompt_format import PLAIN, PromptFormat
 
 
-def check_answers(data: Data, tokenizer: PreTrainedTokenizerBase, model: str) -> None:
+def check_answers(
+    data: Data,
+    tokenizer: PreTrainedTokenizerBase,
+    model: str,
+    prompt_format: PromptFormat = PLAIN,
+) -> None:
     """Check that every answer is one to the model: some tokenizers drop or replace characters.
 
     Args:
         data: one batch.
         tokenizer: the model's.
         model: its name, for the message.
+        prompt_format: what the model is given around a prompt.
 
     Raises:
         InvalidInput: an answer comes to no token.
@@ -27,7 +34,8 @@ def check_answers(data: Data, tokenizer: PreTrainedTokenizerBase, model: str) ->
         place = f"the answer to locality prompt {number}"
         answers.append((unedited.prompt, unedited.answer, place))
     pairs = [(prompt, answer) for prompt, answer, _ in answers]
-    for encoded, (_, answer, place) in zip(continuations(tokenizer, pairs), answers, strict=True):
+    encoded_pairs = continuations(tokenizer, pairs, prompt_format)
+    for encoded, (_, answer, place) in zip(encoded_pairs, answers, strict=True):
         # of some, a blank is left
         if not tokenizer.decode(encoded.answer).strip():
             raise InvalidInput(

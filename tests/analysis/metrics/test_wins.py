@@ -57,6 +57,17 @@ def test_methods_compete_within_their_group_only() -> None:
     assert won([cell("wanda", 0.2), cell("awq", 0.1, group="quantization")]) == {}
 
 
+def test_what_was_trained_elsewhere_wins_nothing_and_takes_no_win() -> None:
+    """Two adapters of somebody's own are no methods that compete."""
+    adapters = [
+        cell(f"adapter (path={name})", error, group="training")
+        for name, error in (("a", 0.1), ("b", 0.2))
+    ]
+    assert wins(pd.DataFrame(adapters)).empty and duels(pd.DataFrame(adapters)).empty
+    pruned = [cell("wanda", 0.3), cell("sparsegpt", 0.4)]
+    assert won([*adapters, *pruned]) == won(pruned) == {"wanda": 1, "sparsegpt": 0}
+
+
 def test_methods_compete_at_equal_levels_only() -> None:
     cells = [
         cell("awq", 0.2, level=2),

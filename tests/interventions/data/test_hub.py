@@ -147,3 +147,26 @@ def test_a_text_is_read_if_it_is_longer_than_a_heading_and_cut_to_a_context(
     monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: rows)
     assert [len(text) for text in corpora.C4.texts(None)] == [51, 10_000, 10_000]
     assert [len(text) for text in corpora.C4.texts(None, 0, 50)] == [49, 50, 50, 50, 50]
+
+
+def test_of_gated_data_the_hubs_whole_message_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "is_offline_mode", lambda: False)
+    said = (
+        "403 Client Error. (Request ID: Root=1-67)\n\nCannot access gated repo for url"
+        " https://huggingface.co/datasets/cais/wmdp-bio-forget-corpus/resolve/main/bio.json.\n"
+        "Access to dataset cais/wmdp-bio-forget-corpus is restricted and you are not in the"
+        " authorized list. Visit https://huggingface.co/datasets/cais/wmdp-bio-forget-corpus to ask"
+        " for access."
+    )
+    refusal = hub.unreadable(
+        "cais/wmdp-bio-forget-corpus (train)",
+        tried=hub.HUB,
+        place="cais/wmdp-bio-forget-corpus",
+        folder=None,
+        error=OSError(said),
+        hint="Access is on request: ask at https://huggingface.co/datasets/cais/wmdp-bio-forget-corpus",
+    )
+    told = " ".join([str(refusal), *refusal.__notes__])
+    assert "ask at https://huggingface.co/datasets/cais/wmdp-bio-forget-corpus" in str(refusal)
+    assert "Visit https://huggingface.co/datasets/cais/wmdp-bio-forget-corpus to ask" in told
+    assert len(str(refusal)) <= 390 and "\n" not in told

@@ -97,32 +97,32 @@ def test_the_mean_may_be_over_edits(lm: LM, small: Data) -> None:
     assert by_edits.fingerprint() != by_tokens.fingerprint()
 
 
-def test_the_training_ends_below_a_loss(lm: LM, small: Data, losses: Callable[[], int]) -> None:
+def test_the_training_ends_below_a_loss(lm: LM, small: Data, steps: Callable[[], int]) -> None:
     """No step is taken at such a loss, and none after it, as in EasyEdit."""
     untouched = LM.load(MODEL).fingerprint()
     assert (
         apply(FT(steps=5, stop_below=100.0), LM.load(MODEL), small, KEY).fingerprint() == untouched
     )
-    assert losses() == 0
+    assert steps() == 0
     apply(FT(steps=40, lr=1e-2, stop_below=0.5), lm, small, KEY)
-    assert 0 < losses() < 40
+    assert 0 < steps() < 40
     encoded, labels = lm.encode_pairs([(e.prompt, f" {e.target}") for e in small.edits])
     with torch.no_grad():
         assert answer_loss(*lm.token_losses(encoded, labels), "tokens").item() < 0.5
 
 
 @pytest.fixture
-def losses(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """A function that tells how many losses were backpropagated so far."""
+def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """A function that tells how many steps Adam took so far."""
     count = 0
-    backward = Tensor.backward
+    step = torch.optim.Adam.step
 
-    def noted(loss: Tensor, *args: Any, **kwargs: Any) -> None:
+    def noted(optimizer: torch.optim.Adam, *args: Any, **kwargs: Any) -> Any:
         nonlocal count
         count += 1
-        backward(loss, *args, **kwargs)
+        return step(optimizer, *args, **kwargs)
 
-    monkeypatch.setattr(Tensor, "backward", noted)
+    monkeypatch.setattr(torch.optim.Adam, "step", noted)
     return lambda: count
 
 
@@ -136,3 +136,21 @@ def test_the_paper_profile_is_the_papers() -> None:
         "stop_below": 1e-2,
         "master_weights": False,
     }
+
+
+def test_a_step_over_several_passes_is_that_of_one_pass(
+    lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of unlike lengths, by both means: what counts is a token's, or an edit's, share."""
+    long_answer = dataclasses.replace(small.edits[0], target="the quiet river and the lamp")
+    small = dataclasses.replace(small, edits=(long_answer, *small.edits[1:]))
+    for average in ("tokens", "edits"):
+        step = FT(layers=(2,), steps=3, average=average)
+        whole = apply(step, LM.load(MODEL), small, KEY)
+        with monkeypatch.context() as patch:
+            patch.setattr("interventions.editing.ft.PASS_TOKENS", 1)
+            in_parts = apply(step, LM.load(MODEL), small, KEY)
+        weight = lm.model.model.layers[2].mlp.down_proj.weight
+        change = whole.model.model.layers[2].mlp.down_proj.weight - weight
+        change_in_parts = in_parts.model.model.layers[2].mlp.down_proj.weight - weight
+        assert (change - change_in_parts).norm() < 1e-3 * change.norm()

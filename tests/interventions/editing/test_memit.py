@@ -18,6 +18,7 @@ from interventions.data.testbed import MODEL
 from interventions.editing.memit import MEMIT, closed_form_change
 from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
+from interventions.partial_pass import split_pass
 from tests.interventions.editing.reference import KEY, TEXTS, Reference, relative
 
 
@@ -235,3 +236,28 @@ def test_a_layer_named_twice_is_refused_or_edited_once(lm: LM, small: Data) -> N
     except InvalidInput:
         return
     assert apply(twice, LM.load(MODEL), small, KEY).fingerprint() == once
+
+
+@pytest.mark.parametrize("prefixes", [0, 2])
+def test_edits_in_several_passes_are_those_in_one(
+    prefixes: int, small: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memit = MEMIT(layers=(0, 1), steps=8, prefixes=prefixes)
+    whole = apply(memit, LM.load(MODEL), small, KEY)
+    passes: list[int] = []
+
+    def noted(model: Any, encoded: Any, layer: int) -> Any:
+        passes.append(len(encoded["input_ids"]))
+        return split_pass(model, encoded, layer)
+
+    monkeypatch.setattr("interventions.editing.memit.split_pass", noted)
+    monkeypatch.setattr("interventions.editing.prompts.PASS_TOKENS", 1)
+    in_parts = apply(memit, LM.load(MODEL), small, KEY)
+    # of each edit, its prompts and that about its subject's nature
+    assert passes == [1 + prefixes, 1] * len(small.edits)
+    for layer in (0, 1):
+        weight, one, several = (
+            lm.model.model.layers[layer].mlp.down_proj.weight
+            for lm in (LM.load(MODEL), whole, in_parts)
+        )
+        assert relative(several - weight, one - weight) < 1e-2

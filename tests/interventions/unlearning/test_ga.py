@@ -19,6 +19,7 @@ from interventions.data.base import Data
 from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput
 from interventions.lm import LM
+from interventions.training import label_losses
 from interventions.unlearning.ga import GA, add_gradients, last_weights
 from interventions.unlearning.gd import GD
 from tests.interventions.comparison import changed_weights
@@ -67,13 +68,12 @@ def test_a_batch_that_is_too_long_for_one_pass_has_the_same_gradient(
     """The mean is over the tokens of the whole batch, however many passes there are."""
     texts = of_unlike_lengths(small.forget[:5])
     rows: list[int] = []
-    token_losses = LM.token_losses
 
-    def counted(self: LM, encoded: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def counted(lm: LM, encoded: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
         rows.append(len(labels))
-        return token_losses(self, encoded, labels)
+        return label_losses(lm, encoded, labels)
 
-    monkeypatch.setattr(LM, "token_losses", counted)
+    monkeypatch.setattr("interventions.unlearning.ga.label_losses", counted)
     whole = gradients(lm, texts)
     longest = max(len(lm.tokenizer.encode(text)) for text in texts)
     monkeypatch.setattr("interventions.unlearning.ga.PASS_TOKENS", 2 * longest)
@@ -109,13 +109,12 @@ def test_texts_are_no_longer_than_the_models_context(
 ) -> None:
     lm.model.config.max_position_embeddings = 9
     lengths: list[int] = []
-    token_losses = LM.token_losses
 
-    def noted(self: LM, encoded: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def noted(lm: LM, encoded: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
         lengths.append(labels.shape[1])
-        return token_losses(self, encoded, labels)
+        return label_losses(lm, encoded, labels)
 
-    monkeypatch.setattr(LM, "token_losses", noted)
+    monkeypatch.setattr("interventions.unlearning.ga.label_losses", noted)
     apply(GA(samples=4, last_layers=1), lm, small, KEY)
     apply(GD(samples=4, last_layers=1, retain_batch=2), lm, small, KEY)
     assert lengths == [9, 9, 9]

@@ -129,6 +129,11 @@ def test_another_window_is_another_grid_and_the_datas_own_is_not(
         GridRequest("magnitude", length=1, window=window).checked().name for window in (0, 64, 32)
     )
     assert default == own != another
+    of_windows = [
+        GridRequest("magnitude", length=1, **changed).checked().name
+        for changed in ({"stride": 16}, {"tail": "drop"})
+    ]
+    assert len({default, another, *of_windows}) == 4
 
 
 def test_the_parent_runs_params_are_the_values_as_on_the_command_line() -> None:

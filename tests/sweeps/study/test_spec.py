@@ -63,6 +63,8 @@ def test_what_a_study_is_about() -> None:
         {"settings": settings(seed=1)},
         {"settings": settings(edit_batch=1)},
         {"settings": settings(window=32)},
+        {"settings": settings(stride=16)},
+        {"settings": settings(tail="drop")},
         {"settings": settings(recompress="never")},
         {"settings": settings(dtype="bfloat16")},
     ],
@@ -84,7 +86,13 @@ def test_how_many_trials_there_are_and_where_it_runs_does_not_make_another_study
 def test_a_study_of_before_there_was_a_window_or_a_presets_policy_goes_on() -> None:
     names = {
         ft_spec(settings=settings(**changed)).request.name
-        for changed in ({}, {"window": 64}, {"recompress": "auto"}, {"recompress": "preset"})
+        for changed in (
+            {},
+            {"window": 64},
+            {"stride": 64},
+            {"recompress": "auto"},
+            {"recompress": "preset"},
+        )
     }
     assert len(names) == 1
     assert ft_spec(settings=settings(window=32)).about()["window"] == "32"

@@ -12,6 +12,7 @@ from mlflow.artifacts import download_artifacts
 
 from composability.command import main
 from interventions.errors import InvalidInput
+from interventions.files import set_read_only
 from tests.tracking.checkpoints.damage import zero_weights
 from tests.tracking.checkpoints.test_restore import logged
 from tests.tracking.recorded import history
@@ -37,11 +38,13 @@ def whole(local_store: str, checkpoints: Checkpoints) -> str:
 
 
 def unlinked(run_id: str) -> str:
-    """Make sure that no artifact shares its bytes with the cache."""
+    """Make sure that no artifact shares its bytes with the cache, and that all can be changed."""
     folder = logged(run_id)
     shutil.copytree(folder, folder.with_name("copy"))
     shutil.rmtree(folder)
     folder.with_name("copy").rename(folder)
+    for checkpoint in folder.iterdir():
+        set_read_only(checkpoint, read_only=False)
     return run_id
 
 

@@ -157,6 +157,7 @@ def test_a_cost_of_another_form_is_unknown(spent: str, lm: LM, tmp_path: Path) -
     checkpoints.save("a", lm, SPENT)
     manifest = checkpoints.path("a") / "manifest.json"
     record = json.loads(manifest.read_text())
+    manifest.chmod(0o600)  # a checkpoint's files are read-only
     manifest.write_text(json.dumps({**record, "spent": json.loads(spent)}))
     assert checkpoints.cost("a") is None and checkpoints.load("a", "float32", "cpu") is None
 
@@ -171,6 +172,23 @@ def test_a_link_planted_as_a_lock_does_not_touch_what_it_points_at(tmp_path: Pat
 
 
 # within a size
+
+
+def test_statistics_count_in_the_size_and_go_in_their_turn(lm: LM, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, limit_gib=2.7 * SIZE_GIB)
+    old, new = (tmp_path / "statistics" / f"{name}.safetensors" for name in ("old", "new"))
+    old.parent.mkdir()
+    for file in (old, new):
+        file.write_bytes(b"0" * int(0.4 * SIZE_GIB * 2**30))
+    os.utime(old, (1, 1))
+    checkpoints.save("a", lm, Cost())
+    assert old.exists() and new.exists()
+    checkpoints.save("b", lm, Cost())
+    assert (
+        not old.exists()
+        and new.exists()
+        and {"a", "b"} <= {path.name for path in tmp_path.iterdir()}
+    )
 
 
 def test_the_checkpoints_used_longest_ago_go_first(lm: LM, tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""A rehearsal counts what is there, says nothing by itself, and ends."""
+
+import warnings
+
+import pytest
+import torch
+from tqdm import tqdm
+
+from interventions.rehearsal.meta import TooLong, rehearse
+from interventions.rehearsal.speed import H100
+
+FLOAT = 4  # bytes
+
+
+def test_what_is_there_counts_from_the_beginning() -> None:
+    weight = torch.zeros(10, 10, device="meta")
+    layer = torch.nn.Linear(10, 10, device="meta")
+    _, takes = rehearse(lambda: layer(weight).sum(), [weight, layer], H100, more_bytes=1000)
+    there = 1000 + (100 + 110) * FLOAT
+    # the layer's output, and its sum
+    assert (takes.peak_bytes, takes.kept_bytes) == (there + 101 * FLOAT, there + FLOAT)
+    assert takes.seconds > 0
+
+
+def test_only_the_meta_device_counts() -> None:
+    _, takes = rehearse(lambda: torch.zeros(1000) + 1, [], H100)
+    assert (takes.peak_bytes, takes.seconds) == (0, 0)
+
+
+def test_neither_bars_nor_warnings_are_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    def loud() -> bool:
+        warnings.warn("of a real run", stacklevel=1)
+        return bool(tqdm(range(3), disable=None, delay=0).disable)
+
+    is_silent, _ = rehearse(lambda: bool(tqdm(range(3)).disable), [], H100)
+    assert is_silent
+    rehearse(loud, [], H100)
+    assert not capsys.readouterr().err
+    assert not tqdm(range(3), disable=False).disable
+
+
+def test_what_goes_on_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interventions.rehearsal.meta._MOST_OPERATORS", 10)
+
+    def work(count: int) -> None:
+        for _ in range(count):
+            torch.zeros(1, device="meta")
+
+    rehearse(lambda: work(10), [], H100)
+    with pytest.raises(TooLong):
+        rehearse(lambda: work(11), [], H100)
+
+
+def test_an_error_is_raised_as_it_is_and_leaves_nothing_behind() -> None:
+    def fail() -> None:
+        raise ValueError("as it is")
+
+    with pytest.raises(ValueError, match="as it is"):
+        rehearse(fail, [], H100)
+    assert torch.zeros(3).tolist() == [0, 0, 0]
+    assert torch.zeros(1, device="meta").is_meta

@@ -1,0 +1,59 @@
+"""How long operators take: by their arithmetic, their bytes, or their start."""
+
+import pytest
+import torch
+
+from interventions.rehearsal.speed import H100, Speed, operations, speed_of
+
+aten = torch.ops.aten
+SLOW = Speed("slow", {torch.float32: 1000.0}, bytes=100.0, operator_seconds=7.0)
+
+
+def meta(*shape: int) -> torch.Tensor:
+    return torch.empty(shape, device="meta")
+
+
+@pytest.mark.parametrize(
+    ("func", "inputs", "count"),
+    [
+        (aten.mm.default, [(2, 3), (3, 5)], 2 * 2 * 3 * 5),
+        (aten.addmm.default, [(5,), (2, 3), (3, 5)], 2 * 2 * 3 * 5),
+        (aten.bmm.default, [(7, 2, 3), (7, 3, 5)], 2 * 7 * 2 * 3 * 5),
+        # scores and their product with the values
+        (
+            aten._scaled_dot_product_flash_attention_for_cpu.default,
+            [(1, 4, 6, 8), (1, 4, 9, 8), (1, 4, 9, 8)],
+            2 * 2 * 4 * 6 * 8 * 9,
+        ),
+        (aten.linalg_cholesky_ex.default, [(30, 30)], 30**3 / 3),
+        (aten._linalg_solve_ex.default, [(30, 30), (30, 2)], 30**3 * 2 / 3),
+        (aten.add.Tensor, [(2, 3), (2, 3)], 0),
+    ],
+)
+def test_operations_are_those_of_the_matrix_products(
+    func: object, inputs: list[tuple[int, ...]], count: float
+) -> None:
+    assert operations(func, [meta(*shape) for shape in inputs], []) == pytest.approx(count)
+
+
+def test_the_slower_of_arithmetic_and_bytes_counts() -> None:
+    square = meta(10, 10)
+    # 2,000 operations take 2 s, and 1,200 bytes 12 s
+    assert SLOW.seconds(aten.mm.default, [square, square], [square]) == 12 + 7
+    large = meta(1000, 1000)
+    assert SLOW.seconds(aten.mm.default, [large, large], [large]) == 2e9 / 1000 + 7
+    assert SLOW.seconds(aten.add.Tensor, [square, square], [square]) == 12 + 7
+
+
+def test_a_view_takes_no_time() -> None:
+    assert SLOW.seconds(aten.transpose.int, [meta(2, 3)], [meta(3, 2)]) == 0
+
+
+def test_every_gpu_counts_as_an_h100_and_a_cpu_by_its_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert speed_of("cuda") == speed_of("cuda:3") == H100
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    one = speed_of("cpu").operations[torch.float32]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    assert speed_of("cpu").operations[torch.float32] == 8 * one

@@ -1,0 +1,69 @@
+"""Keep the checkpoints of a chain while they are logged, however small the cache is."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tracking.chain import Chain
+
+_ATTEMPTS = 3  # at holding what other processes drop
+
+
+class HeldCheckpoints:
+    """Checkpoints of a chain, held until they are released; a context that releases all.
+
+    What a step changed is written from two checkpoints, and the second may take the first's place
+    in a cache that has no room for both.
+
+    Args:
+        chain: whose checkpoints they are.
+    """
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._held: dict[int, tuple[Path, ExitStack]] = {}
+
+    def folder(self, k: int) -> Path:
+        """Return the files of the checkpoint after k interventions, verified; they stay.
+
+        It is computed and stored if it was not.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        if k not in self._held:
+            self._held[k] = self._hold(k)
+        return self._held[k][0]
+
+    def release(self, before: int) -> None:
+        """Hold no longer the checkpoints after fewer than ``before`` interventions."""
+        for k in [k for k in self._held if k < before]:
+            self._held.pop(k)[1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release(len(self._chain.keys))
+
+    def _hold(self, k: int) -> tuple[Path, ExitStack]:
+        checkpoints, key = self._chain.checkpoints, self._chain.keys[k]
+        for _ in range(_ATTEMPTS):
+            self._chain.checkpoint_folder(k)
+            stack = ExitStack()
+            try:
+                return stack.enter_context(checkpoints.held(key)), stack
+            except FileNotFoundError:  # another process has dropped it since
+                continue
+        raise OSError(
+            f"other processes drop the checkpoint of step {k} from {checkpoints.folder} before it"
+            " is logged: give them more room with COMPOSABILITY_CACHE_GIB"
+        )
