@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -34,7 +34,7 @@ class Cost:
 
     seconds: float = 0.0
     peak_gib: float = 0.0
-    step_gib: float = math.nan
+    step_gib: float = field(default=math.nan, compare=False)
 
 
 @contextmanager

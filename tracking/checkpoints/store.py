@@ -3,11 +3,10 @@
 A checkpoint is written beside its place, gets a manifest of checksums, and is renamed: a
 half-written one is never found. Its weights are hashed while they are written, and its files are
 read-only. It is verified when it is loaded; a damaged one is dropped with a warning and computed
-again. Only what was computed here is stored under its key: a checkpoint that
-came from a run's artifacts lies under a name of its own, so that no run goes on from it or reports
-its scores. Two processes that want the same one take turns (``claim``). The folder
-is held under a size (``COMPOSABILITY_CACHE_GIB``, 10 by default): the checkpoints used longest ago
-go first, those in use (``pin``, ``held``) never. On a full disk the work goes on without storing.
+again. Only what was computed here is stored under its key: what came from a run's artifacts lies
+under a name of its own, so that no run goes on from it. Two processes that want the same one take
+turns (``claim``). The folder is held under a size (``COMPOSABILITY_CACHE_GIB``, 10 by default):
+what was used longest ago goes first, what is in use (``pin``, ``held``) never.
 """
 
 from __future__ import annotations
@@ -278,10 +277,7 @@ class Checkpoints:
         return damaged
 
     def _make_room(self, key: str, limit_bytes: float) -> None:
-        """Drop what was used longest ago, but ``key`` and what is in use, down to a size.
-
-        MEMIT's statistics count as the checkpoints do.
-        """
+        """Drop what was used longest ago, but ``key`` and what is in use; MEMIT's files count."""
         sized = cache.statistics_files(self.folder)
         for folder in self.folder.iterdir():
             # another process may drop it meanwhile; of a link the link counts
