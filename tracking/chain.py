@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from interventions.base import Intervention
+from interventions.base_model import base_model
 from interventions.composition import Composition, apply
 from interventions.criteria.base import Scores, measure
 from interventions.criteria.cost import Cost, cost
@@ -228,7 +229,7 @@ class Chain:
         identity = ["base_answers", 2, self.plan.measured_data.identity("locality")]
         values = self.checkpoints.values
         answers = values.load(self.keys[0], identity)
-        if not _is_list_of_texts(answers):
+        if not (isinstance(answers, list) and all(isinstance(text, str) for text in answers)):
             answers = list(locality_answers(self.model_after(0), self.plan.measured_data))
             values.save(self.keys[0], identity, answers)
         return tuple(answers)
@@ -236,9 +237,11 @@ class Chain:
     def _apply(self, j: int) -> None:
         assert self.lm is not None
         key = self.keys[j]
-        before = self._weights or self._fingerprint(self.lm)
-        with cost(self.lm.device) as applying, recorded_metrics() as metrics:
-            self.lm = apply(self.steps[j - 1], self.lm, self.plan.data, key)
+        lm, before = self.lm, self._weights or self._fingerprint(self.lm)
+        # before the first step it is the base model itself
+        known = base_model(self._load_base if j > 1 else lambda: lm)
+        with known, cost(lm.device) as applying, recorded_metrics() as metrics:
+            self.lm = apply(self.steps[j - 1], lm, self.plan.data, key)
         self._weights = self._fingerprint(self.lm)
         self._facts[key] = StepFacts(self._weights != before, metrics, self._weights)
         self.checkpoints.values.save(key, IDENTITY, self._facts[key].as_json())
@@ -258,19 +261,20 @@ class Chain:
         return self._keep(self.keys[min(j, len(self.plan.composition))])
 
     def _load_nearest(self, k: int) -> None:
-        if any(self._load(j) for j in range(k, 0, -1)):
-            return
+        if not any(self._load(j) for j in range(k, 0, -1)):
+            with self._timed("load"):
+                self._go_on_from(self._load_base(), 0)
+
+    def _load_base(self) -> LM:
         settings = self.plan.settings
-        with self._timed("load"):
-            lm = LM.load(
-                self.plan.source,
-                settings.dtype,
-                settings.device,
-                self.plan.revision,
-                trust_remote_code=settings.trust_remote_code,
-                allow_pickle=settings.allow_pickle,
-            )
-            self._go_on_from(lm, 0)
+        return LM.load(
+            self.plan.source,
+            settings.dtype,
+            settings.device,
+            self.plan.revision,
+            trust_remote_code=settings.trust_remote_code,
+            allow_pickle=settings.allow_pickle,
+        )
 
     def _go_on_from(self, lm: LM, position: int) -> None:
         lm.prompt_format = self.plan.prompt_format
@@ -294,7 +298,3 @@ class Chain:
             yield
         finally:
             self.seconds[activity] += time.perf_counter() - start
-
-
-def _is_list_of_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)

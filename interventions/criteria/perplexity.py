@@ -98,8 +98,6 @@ def windows(ids: Sequence[int], window: int, stride: int, tail: str) -> list[Tok
             queries = [(place - start - 1, ids[place]) for place in range(first, end)]
             rows.append(TokenRow(ids[start:end], queries))
         scored_end = end
-        if end == len(ids):
-            break
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from interventions.anatomy import blocks, check_anatomy, check_layers, down_projection, taps
 from interventions.answers import plain_generation
 from interventions.base import Intervention
+from interventions.base_model import load_base_model
 from interventions.data.base import Data, Edit
 from interventions.editing.prompts import EditPrompts, edit_slices
 from interventions.editing.second_moments import second_moments
@@ -86,13 +87,20 @@ class MEMIT(Intervention, category="editing", version=3):
         low=0,
         high=1e9,
     )
+    statistics: Literal["current", "base"] = hyperparameter(
+        "current",
+        "whose second moments: the model's as it is, or the base model's, taken once for all steps"
+        " before",
+    )
     prefixes: int = hyperparameter(
         0, "random texts put before each prompt, beside none", paper=5, low=0, high=100
     )
     prefix_tokens: int = hyperparameter(10, "length of these texts", low=1, high=1000)
     reads = frozenset({"edits", "statistics"})
     texts: ClassVar[Mapping[str, str]] = {"samples": "statistics"}
-    earlier: ClassVar[Mapping[int, Mapping[str, Any]]] = {2: {"tokens_per_input": 0.0}}
+    earlier: ClassVar[Mapping[int, Mapping[str, Any]]] = {
+        2: {"tokens_per_input": 0.0, "statistics": "current"}
+    }
 
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if the model lacks a layer, or MEMIT cannot write into it."""
@@ -119,7 +127,9 @@ class MEMIT(Intervention, category="editing", version=3):
         """Edit in place; the closed form is computed in float64."""
         gains = stream_gains(lm, self.layers, self.name)
         texts = data.statistics[: self.samples]
-        moments = second_moments(lm, texts, self.layers, self.tokens_per_input)
+        measured = lm if self.statistics == "current" else load_base_model(self.name)
+        moments = second_moments(measured, texts, self.layers, self.tokens_per_input)
+        del measured  # a base model of its own is not needed any more
         prefixes = self._prefixes(lm)
         targets = self.targets(lm, data.edits, prefixes)
         prompts = EditPrompts.in_parts(lm, data.edits, prefixes, answers=False)

@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from interventions.base import Intervention
+from interventions.base_model import base_model
 from interventions.composition import apply
 from interventions.criteria.base import Criterion, measure
 from interventions.criteria.lm_eval_tasks import criterion_of_task, tasks
@@ -140,7 +141,8 @@ class Stage:
     def _rehearsed(self, action: Callable[[LM], object]) -> Takes | Unknown:
         lm = self._fresh()
         try:
-            _, takes = rehearse(lambda: action(lm), [lm.model], self._speed, self.kept_bytes)
+            with base_model(self._fresh):
+                _, takes = rehearse(lambda: action(lm), [lm.model], self._speed, self.kept_bytes)
         except TooLong as error:
             return Unknown(f"it would take too long to rehearse: {error}")
         except Exception as error:  # whatever asks for values that a rehearsal has not

@@ -43,6 +43,7 @@ READ_ANEW = {
     "gptq.static_groups",
     "gptq.true_sequential",
     "memit.tokens_per_input",
+    "memit.statistics",
 }
 LOGGED = [
     (run_id, int(step)) for run_id, steps in EXPECTED["checkpoints"].items() for step in steps

@@ -160,6 +160,8 @@ def test_a_tail_that_is_dropped_is_a_window_that_is_not_full() -> None:
     assert [len(row.ids) for row in windows(ids, 8, 0, "keep")] == [8, 8, 4]
     assert windows(ids, 10, 0, "drop") == windows(ids, 10, 0, "keep")
     assert windows(ids, 21, 0, "drop") == []
+    # as where a model reads less than the stride
+    assert windows(ids, 8, 9, "keep") == windows(ids, 8, 0, "keep")
 
 
 def test_texts_without_a_window_that_counts_are_refused(lm: LM, windowed: Data) -> None:
