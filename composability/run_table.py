@@ -115,7 +115,8 @@ def _fate(gain: float, left: float) -> str:
 
 def _judging(criteria: Mapping[str, CriterionFacts], category: str) -> str:
     """Return the criterion that says most about a category's steps; "" if none was measured."""
-    judging = [name for name, facts in criteria.items() if category in facts.judges]
+    # one of a group is a part of what another measures, or its price, as locality is
+    judging = [n for n, facts in criteria.items() if category in facts.judges and not facts.group]
     # of a compression, what any model can do: its own criteria say how small the model is
     wanted = category if category in _WORK else ""
     own = [name for name in judging if criteria[name].category == wanted]

@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from interventions.errors import InvalidInput
 from tracking import failures, query, schema, store
 from tracking.facts import CriterionFacts
+from tracking.house_facts import house_criteria
 
 BASE = "base model"
 _PLANNED = " | "  # between the steps of a composition
@@ -62,7 +63,7 @@ class RunSummary:
         composition: its planned steps, as the param says them.
         steps: the base model's scores, then those after each step, recompressions included.
         categories: of each step: editing, unlearning, ….
-        criteria: facts by name, in the order in which they were measured.
+        criteria: facts by name: this project's in their usual order, then those of others.
         others: runs of other orders of the same steps, newest first, one for each order.
         reused: how many steps came from the cache.
     """
@@ -128,8 +129,9 @@ def run_summary(run_id: str) -> RunSummary:
             title=facts.get("title", ""),
             judges=tuple(facts.get("judges", ())),
             category=facts.get("category", ""),
+            group=facts.get("group", ""),
         )
-        for name, facts in _stated(run, schema.ABOUT_CRITERIA).items()
+        for name, facts in _in_order(_stated(run, schema.ABOUT_CRITERIA))
     }
     steps = _steps(run, criteria)
     names = [step.name.partition("(")[0] for step in steps[1:]]
@@ -189,6 +191,11 @@ def _stated(run: Run, tag: str) -> dict[str, dict[str, Any]]:
         entries = json.loads(run.data.tags.get(tag, "{}"))
         return {str(name): dict(facts) for name, facts in entries.items()}
     return {}
+
+
+def _in_order(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    places = {name: place for place, name in enumerate(house_criteria())}
+    return sorted(facts.items(), key=lambda entry: places.get(entry[0], len(places)))
 
 
 def _count(text: str) -> int:

@@ -158,7 +158,9 @@ class Adapter(Intervention, category="training"):
         return weight
 
     def _refusal(self, reason: str) -> InvalidInput:
-        return InvalidInput(f"cannot merge the adapter {shown(self.path, _MOST_SHOWN)}: {reason}")
+        return InvalidInput(
+            f"cannot merge the adapter at path {shown(self.path, _MOST_SHOWN)}: {reason}"
+        )
 
 
 def _last_part(name: str) -> str:

@@ -85,7 +85,7 @@ class MEMIT(Intervention, category="editing", version=3):
         "tokens for the second moments, for each input of a down-projection; 0: all of the texts'",
         paper=40.0,
         low=0,
-        high=1e9,
+        high=1e6,
     )
     statistics: Literal["current", "base"] = hyperparameter(
         "current",

@@ -9,6 +9,9 @@ from tracking.facts import CriterionFacts
 from tracking.run_summary import OtherOrder, RunSummary, StepScores
 
 CRITERIA = {
+    "edit_locality": CriterionFacts(
+        "higher", "share", group="locality", judges=("editing",), category="editing"
+    ),
     "edit_success": CriterionFacts("higher", "share", judges=("editing",), category="editing"),
     "wmdp": CriterionFacts("lower", "accuracy", judges=("unlearning",), category="unlearning"),
     "average_bits": CriterionFacts(
@@ -39,9 +42,13 @@ def summary(
 def pair(success: float, **final: float) -> RunSummary:
     """An edit that reached .8, and a compression after which it stands at ``success``."""
     return summary(
-        ("lora", "editing", {"edit_success": 0.8, "wikitext_ppl": 5.0}),
-        ("wanda(sparsity=0.5)", "compression", {"edit_success": success, **final}),
-        base={"edit_success": 0.0, "wikitext_ppl": 4.9},
+        ("lora", "editing", {"edit_success": 0.8, "edit_locality": 0.9, "wikitext_ppl": 5.0}),
+        (
+            "wanda(sparsity=0.5)",
+            "compression",
+            {"edit_success": success, "edit_locality": 0.1, **final},
+        ),
+        base={"edit_success": 0.0, "edit_locality": 1.0, "wikitext_ppl": 4.9},
     )
 
 
@@ -53,10 +60,10 @@ def test_rows_are_steps_columns_criteria_and_what_changed_is_marked_by_its_direc
     )
     lines = run_table(found, 200).splitlines()
     assert lines[0].split() == list(CRITERIA)
-    assert lines[1].split() == ["base", "model", "0.50", "0.90", "-", "-", "0.00"]
+    assert lines[1].split() == ["base", "model", "-", "0.50", "0.90", "-", "-", "0.00"]
     # a lower wmdp is better; the same digits are no change; sparsity is neither
-    assert lines[2].split() == ["rmu", "0.50", "0.30▲", "-", "-", "0.00"]
-    assert lines[3].split() == ["ft", "0.40▼", "0.30", "-", "-", "0.50"]
+    assert lines[2].split() == ["rmu", "-", "0.50", "0.30▲", "-", "-", "0.00"]
+    assert lines[3].split() == ["ft", "-", "0.40▼", "0.30", "-", "-", "0.50"]
     assert len({len(line) for line in lines[1:]} | {len(lines[1])}) <= 2
 
 

@@ -36,6 +36,7 @@ VALID: dict[str, list[Any]] = {
     "alpha": [2.5, 0], "clamp": [2.5], "covariance": [2.5, 10**8], "damp": [2.5], "dropout": [0],
     "group": [-1], "kl_factor": [2.5, 0], "layers": [0], "lr": [2.5], "orthogonality": [2.5, 0],
     "prefixes": [0], "retain_weight": [2.5, 0], "sparsity": [0], "steering": [2.5],
+    "tokens_per_input": [2.5, 0],
     "stop_below": [2.5, 0], "weight_decay": [2.5, 0],
 }  # fmt: skip
 

@@ -40,7 +40,7 @@ class MeasuredValues:
             "value": json_number(scores.value),
             "stderr": json_number(scores.stderr),
             "items": {item: json_number(score) for item, score in scores.items.items()},
-            "spent": dataclasses.asdict(spent),
+            "spent": {part: json_number(n) for part, n in dataclasses.asdict(spent).items()},
         }
         self.save(key, identity, value)
 

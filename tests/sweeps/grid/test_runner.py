@@ -92,7 +92,8 @@ def test_live_checkpoints_are_only_those_on_the_way(
         live_counts.append(sum(path.name in cache for path in cache.folder.iterdir()))
 
     applied.before = count_live
-    result = run_grid(grid(lengths=(0, 1, 2, 3)), cache)
+    with pytest.warns(UserWarning, match="over the cache's bound of 0 GiB"):
+        result = run_grid(grid(lengths=(0, 1, 2, 3)), cache)
     assert 1 <= max(live_counts) <= 3
     assert result.applications == len(set(applied.keys))
 

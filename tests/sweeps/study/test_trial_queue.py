@@ -21,7 +21,7 @@ from tests.sweeps.study.queues import (
 from tracking import lifecycle, schema
 
 # the pid of a process that is gone, given to this one since
-DEAD = {schema.PROCESS_STARTED: "1.0"}
+DEAD = {schema.PID: "999999"}
 
 
 def test_what_several_put_in_at_once_is_run_once(studies: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_turn_is_one_process_at_a_time_and_one_that_was_killed_in_it_does_not_
     assert most == 1
     abandoned = open_queue(studies).turn("conclusion")
     abandoned.__enter__()  # and never let go of
-    dead = lifecycle.process_tags() | {schema.PROCESS_STARTED: "1.0"}
+    dead = lifecycle.process_tags() | {schema.PID: "999999"}
     storage = open_storage(JOURNAL, studies, "composability", "mine")
     turn = optuna.load_study(study_name="mine (conclusion)", storage=storage)
     turn.set_user_attr(OWNER, dead)
@@ -109,7 +109,7 @@ def test_a_turn_that_nobody_signs_is_taken_over_after_a_minute(
 
 @pytest.mark.usefixtures("no_wait")
 def test_a_dead_process_on_this_host_loses_its_turn_whatever_runs(studies: Path) -> None:
-    dead = lifecycle.process_tags() | {schema.PROCESS_STARTED: "1.0"}
+    dead = lifecycle.process_tags() | {schema.PID: "999999"}
     entered = False
     with held_by(studies, dead).turn("conclusion", lambda: False):
         entered = True

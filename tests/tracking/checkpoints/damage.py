@@ -6,24 +6,35 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from interventions.files import set_read_only
 from tracking.checkpoints.integrity import MANIFEST, sha256
 
 
-def flip_last_byte(path: Path) -> None:
+def flip_last_byte(path: Path, in_place: bool = False) -> None:
+    """Change a file; in all places where the same file is linked, or in this one only."""
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
-    path.chmod(0o600)  # a checkpoint's files are read-only
+    if in_place:
+        path.chmod(0o600)  # a checkpoint's files are read-only
+    else:
+        path.unlink()  # an artifact is a link of a file in the cache, which other tests use
     path.write_bytes(content)
 
 
 def zero_weights(folder: Path) -> None:
     """Zero all weights, and make the manifest fit."""
     weights = folder / "model.safetensors"
-    set_read_only(folder, read_only=False)
+    cut_links(folder)
     tensors = {name: torch.zeros_like(tensor) for name, tensor in load_file(weights).items()}
     save_file(tensors, weights, metadata={"format": "pt"})
     fit_manifest(folder)
+
+
+def cut_links(folder: Path) -> None:
+    """Make the files of a folder its own, and writable: they may be links into a cache."""
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
 
 
 def fit_manifest(folder: Path) -> None:

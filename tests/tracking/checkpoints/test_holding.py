@@ -138,7 +138,7 @@ def test_damage_to_an_artifact_is_noticed_by_either_name(local_store: str, tmp_p
     run_id = run_quickly(cache, "all")
     key = MlflowClient().get_run(run_id).data.tags[schema.KEY]
     artifact = logged(run_id) / "2-rtn" / "model.safetensors"
-    flip_last_byte(artifact)
+    flip_last_byte(artifact, in_place=True)
     with pytest.warns(UserWarning, match="is damaged"):
         assert cache.load(key, "float32", "cpu") is None
     with pytest.warns(UserWarning, match="is damaged"):
