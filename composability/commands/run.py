@@ -15,6 +15,7 @@ from composability.commands.steps import (
     print_plan,
     specs_of,
 )
+from interventions.errors import printable_line
 
 
 @click.command()
@@ -68,7 +69,13 @@ def _run(specs: list[str], experiment: str, settings: dict[str, Any], as_json: b
 
 def _print_summary(run_id: str, as_json: bool) -> None:
     from composability.run_table import run_text
+    from tracking.lifecycle import one_line
     from tracking.run_summary import run_summary
 
-    summary = run_summary(run_id)
+    try:
+        summary = run_summary(run_id)
+    except Exception as error:  # the run itself has ended well
+        reason = printable_line(one_line(error), 200)
+        print(f"warning: what run {run_id} found cannot be read back: {reason}", file=sys.stderr)
+        return
     print(dumps(summary.as_json(), indent=2) if as_json else run_text(summary))

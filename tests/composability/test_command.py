@@ -205,6 +205,8 @@ def test_the_command_runs_a_composition_and_says_where(
     assert ended.returncode == 0, ended.stderr
     (run,) = MlflowClient(local_store).search_runs([store.ensure_experiment()])
     assert f"run {run.info.run_id} in sqlite://" in ended.stdout
+    assert ended.stdout.splitlines()[1].startswith("base model")
+    assert 'composability run "rtn(bits=3) | magnitude(sparsity=0.5)"' in ended.stdout
     assert run.data.params["composition"] == "magnitude(sparsity=0.5) | rtn(bits=3)"
     assert (
         json.loads(run.data.tags["composability.interventions"])["rtn"]["category"] == "compression"

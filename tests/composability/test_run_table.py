@@ -1,9 +1,12 @@
 """What the terminal shows of a run: its table, what is left of each step, and the other order."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 
+from composability.command import main
 from composability.run_table import fates, order_sentences, run_table, run_text
 from tracking.facts import CriterionFacts
 from tracking.run_summary import OtherOrder, RunSummary, StepScores
@@ -153,3 +156,25 @@ def test_the_same_step_twice_and_three_steps_have_no_one_other_order() -> None:
 def test_the_base_model_alone_has_a_row_and_no_legend() -> None:
     text = run_text(summary(base={"edit_success": 0.5}), 200)
     assert text.splitlines()[-1].startswith("base model") and "▲" not in text
+
+
+def test_the_command_prints_it_as_json_and_a_summary_that_fails_is_a_warning(
+    local_store: str,
+    kept_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COMPOSABILITY_CACHE", str(kept_folder))
+    command = ["run", "magnitude", "--criteria", "sparsity", "--checkpoints", "none"]
+    assert main([*command, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert [step["step"] for step in values["steps"]] == ["base model", "magnitude(sparsity=0.5)"]
+
+    def broken(run_id: str) -> None:
+        raise RuntimeError("the artifacts\nare away")
+
+    monkeypatch.setattr("tracking.run_summary.run_summary", broken)
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert "cannot be read back: the artifacts are away" in printed.err
+    assert printed.out.startswith("run ") and len(printed.out.splitlines()) == 1
