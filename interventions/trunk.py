@@ -64,11 +64,12 @@ class TrunkPass:
 
         What the model does to its head's output (a scale, a soft cap) is done to them.
         """
-        states = self.output[0][rows, positions][None]  # (1, k, hidden)
+        # as k texts of one token: no text is longer than what the model reads at once
+        states = self.output[0][rows, positions][:, None]  # (k, 1, hidden)
         ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
         output = _with_states(self.output, states)
         with replaced(self.trunk, lambda *_, **__: output):
-            logits: Tensor = self.model(input_ids=ids, use_cache=False).logits[0]
+            logits: Tensor = self.model(input_ids=ids, use_cache=False).logits[:, 0]
         return logits
 
 

@@ -66,7 +66,7 @@ def documented_categories() -> dict[str, str]:
     return dict(re.findall(r"^\| `(\w+)` \| (editing|compression|unlearning) \|", text, re.M))
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_the_table_of_effects_is_what_its_command_prints(measured_effects: Effects) -> None:
     assert set(printed_effects()) == set(measured_effects) == set(SPECS)
     for spec, values in printed_effects().items():

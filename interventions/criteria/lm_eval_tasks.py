@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def tasks(questions: Questions) -> Any:
     """
     from lm_eval.tasks import TaskManager
 
+    # of each task in memory it says where options of its own command would be given
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     # lm-eval's full index takes 20 s to read
     return TaskManager(include_defaults=False).load(configs(questions))
 

@@ -101,7 +101,7 @@ def test_of_half_precision_the_softmax_is_in_float32() -> None:
     log_likelihoods(lm, [row], "test")
     logits: list[torch.Tensor] = []
     handle = lm.model.register_forward_hook(
-        lambda module, args, output: logits.append(output.logits[0])
+        lambda module, args, output: logits.append(output.logits.flatten(0, 1))
     )
     (scores,) = log_likelihoods(lm, [row], "test")
     handle.remove()
