@@ -79,7 +79,7 @@ def test_the_table_of_effects_is_what_its_command_prints(measured_effects: Effec
                 assert measured == pytest.approx(value, abs=SHARES), (spec, name)
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_every_editor_edits_on_the_testbed(measured_effects: Effects) -> None:
     for editor, least in (("ft", 0.85), ("lora", 0.85), ("memit", 0.70)):
         scores = measured_effects[editor]
@@ -87,7 +87,7 @@ def test_every_editor_edits_on_the_testbed(measured_effects: Effects) -> None:
         assert scores["edit_generalization"] > 0.5, editor
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_every_compression_compresses_on_the_testbed(measured_effects: Effects) -> None:
     effect = measured_effects
     for level in (0.65, 0.75):
@@ -109,7 +109,7 @@ def test_every_compression_compresses_on_the_testbed(measured_effects: Effects) 
         assert two_bits["wikitext_ppl"] > base["wikitext_ppl"] + 0.02
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_every_unlearner_unlearns_on_the_testbed(measured_effects: Effects) -> None:
     effect = measured_effects
     base = effect["none"]
