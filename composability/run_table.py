@@ -18,6 +18,7 @@ _CAUTION = "one run, on one batch of edits: what holds over batches, `composabil
 _LEAST_GAIN = 0.02  # of a share: of less it is not said how much is left
 _KEPT, _LOST = 0.9, 0.5  # shares of a gain that is left: at least, and less than
 _NARROWEST = 60  # characters
+_COMMAND = "composability run"
 # categories that put something into a model or take it out; a compression only costs
 _WORK = {"editing": "the edit", "unlearning": "the unlearning"}
 
@@ -35,7 +36,11 @@ def run_text(summary: RunSummary, width: int | None = None) -> str:
         blocks.append(_LEGEND)
     sentences = [*fates(summary), *order_sentences(summary)]
     sentences += [_CAUTION] if len(summary.steps) > 2 else []
-    blocks += [textwrap.fill(sentence, width, subsequent_indent="  ") for sentence in sentences]
+    blocks += [
+        # a command is to be copied as one line
+        sentence if _COMMAND in sentence else textwrap.fill(sentence, width, subsequent_indent="  ")
+        for sentence in sentences
+    ]
     return "\n".join(blocks)
 
 
@@ -97,7 +102,7 @@ def order_sentences(summary: RunSummary) -> list[str]:
         found = ", ".join(numbers) or "without a criterion in common"
         sentences.append(f"other order, {other.composition} (run {other.run_id}): {found}")
     if summary.reversed_composition and not summary.others:
-        command = f'composability run "{summary.reversed_composition}"'
+        command = f'{_COMMAND} "{summary.reversed_composition}"'
         sentences.append(f"the other order has not run with these settings: {command}")
     return sentences
 

@@ -135,6 +135,7 @@ def test_where_the_criterion_failed_nothing_is_said() -> None:
 def test_another_order_is_compared_and_a_missing_one_is_named_as_a_command() -> None:
     (missing,) = order_sentences(pair(0.7))
     assert missing.endswith('composability run "wanda(sparsity=0.5) | lora"')
+    assert missing in run_text(pair(0.7), 60).splitlines()  # to be copied, in one line
     other = OtherOrder("wanda(sparsity=0.5) | lora", "0b", {"edit_success": 0.75})
     with_other = summary(
         ("lora", "editing", {"edit_success": 0.8}),
