@@ -13,7 +13,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from benchmarks.made_up import SHAPES, made_up_data, shape_config, word_tokenizer
-from benchmarks.shapes import fitting
+from benchmarks.shapes import OWN_FILES, fitting
 from interventions.base import INTERVENTIONS
 from interventions.criteria.base import applicable
 from interventions.lm import DTYPES, LM
@@ -22,7 +22,6 @@ from interventions.rehearsal.speed import speed_of
 from interventions.rehearsal.steps import Stage, Unknown
 
 _GIB = 2**30
-_OWN_FILES = ("adapter",)  # which somebody must bring
 
 
 def main() -> None:
@@ -40,7 +39,7 @@ def main() -> None:
     )
     lm = LM(model, tokenizer)
     for name in INTERVENTIONS.all():
-        if name not in _OWN_FILES:
+        if name not in OWN_FILES:
             step = fitting(name, lm)
             print_row(name, stage.step(step, data.seen_by(name)))
     print_row("criteria", stage.criteria(applicable(data), data))

@@ -41,7 +41,7 @@ CRITERIA = {
     _EDITS: ["edit_success", "edit_generalization", "edit_locality"],
 }
 HASH = "fingerprint"
-_OWN_FILES = ("adapter",)  # which somebody must bring
+OWN_FILES = ("adapter",)  # which somebody must bring
 # seconds on an H100 at 8B, and GiB with the weights (15)
 TARGETS = {
     "wanda": (120, 40),
@@ -99,7 +99,7 @@ def jobs(lm: LM, data: Data, names: list[str]) -> dict[str, Callable[[], object]
         return apply(fitting(name, lm), lm, data, _KEY)
 
     work: dict[str, Callable[[], object]] = {
-        name: partial(applied, name) for name in INTERVENTIONS.all() if name not in _OWN_FILES
+        name: partial(applied, name) for name in INTERVENTIONS.all() if name not in OWN_FILES
     }
     for name, criteria in CRITERIA.items():
         work[name] = partial(measure, lm, _answered(data), criteria)

@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tracking.text_table import text_table
+
 if TYPE_CHECKING:
     from tracking.facts import CriterionFacts
     from tracking.run_summary import RunSummary
@@ -58,7 +60,7 @@ def run_table(summary: RunSummary, width: int) -> str:
     tables, rest = [], columns
     while rest:
         fitting = _fitting(first_column, rest, width)
-        tables.append(_aligned([first_column, *rest[:fitting]]))
+        tables.append(text_table(list(zip(first_column, *rest[:fitting], strict=True))))
         rest = rest[fitting:]
     return "\n\n".join(tables)
 
@@ -99,8 +101,8 @@ def order_sentences(summary: RunSummary) -> list[str]:
             for name in judging
             if name in other.values and name in final
         ]
-        found = ", ".join(numbers) or "without a criterion in common"
-        sentences.append(f"other order, {other.composition} (run {other.run_id}): {found}")
+        comparison = ", ".join(numbers) or "without a criterion in common"
+        sentences.append(f"other order, {other.composition} (run {other.run_id}): {comparison}")
     if summary.reversed_composition and not summary.others:
         command = f'{_COMMAND} "{summary.reversed_composition}"'
         sentences.append(f"the other order has not run with these settings: {command}")
@@ -155,13 +157,3 @@ def _fitting(first: Sequence[str], columns: Sequence[Sequence[str]], width: int)
         if used > width:
             return max(1, count)
     return len(columns)
-
-
-def _aligned(columns: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in columns]
-    lines = []
-    for row in zip(*columns, strict=True):
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)

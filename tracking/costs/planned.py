@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tracking.costs.room import GIB
+from tracking.text_table import text_table
 
 _HEADERS = ("step", "device GiB", "host GiB", "seconds", "disk GiB")
 _UNKNOWN = "unknown"
@@ -95,12 +96,7 @@ class RunPlan:
             ),
             _row(total, self.device_bytes, self.host_bytes, self.seconds, self.disk_bytes),
         ]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADERS))]
-        lines = []
-        for name, *amounts in rows:
-            right = [text.rjust(width) for text, width in zip(amounts, widths[1:], strict=True)]
-            lines.append("  ".join([name.ljust(widths[0]), *right]))
-        return "\n".join(lines)
+        return text_table(rows)
 
     def __str__(self) -> str:
         unknown = [f"{step.name}: {step.reason}" for step in self.steps if step.reason]
