@@ -32,7 +32,7 @@ import torch
 
 from benchmarks.evaluation_world import SHAPES, build, questions
 from interventions.criteria.engine.evaluation import evaluate
-from interventions.criteria.lm_eval_tasks import tasks
+from interventions.data.lm_eval_tasks import tasks
 from interventions.lm import LM
 
 ROOT = Path(__file__).resolve().parents[1]

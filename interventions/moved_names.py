@@ -13,6 +13,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     ),
     "interventions.watching": ("interventions.callbacks",),
     "interventions.spaces": ("interventions.search_space", "interventions.base"),
+    "interventions.criteria.lm_eval_tasks": ("interventions.data.lm_eval_tasks",),
     "interventions.compression.peers": (
         "interventions.compression.backends",
         "interventions.compression.backends.installed",

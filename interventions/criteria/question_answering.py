@@ -14,9 +14,9 @@ from interventions.criteria.base import (
     mean_scores,
 )
 from interventions.criteria.engine.evaluation import evaluate
-from interventions.criteria.lm_eval_tasks import criterion_of_task, sampled, tasks
 from interventions.criteria.sharing import shared
 from interventions.data.base import Data, Questions
+from interventions.data.lm_eval_tasks import criterion_of_task, sampled, tasks
 from interventions.data.question_set import QuestionSet
 from interventions.errors import InvalidInput
 from interventions.lm import LM

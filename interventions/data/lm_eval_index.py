@@ -48,6 +48,7 @@ def _home() -> Path:
 
 def _configs(task: str, folders: tuple[Path, ...], is_group: bool) -> list[dict[str, Any]]:
     from lm_eval.tasks import TaskManager
+    from lm_eval.tasks._yaml_loader import load_yaml
 
     manager = TaskManager(include_path=list(folders), include_defaults=False)
     names = [
@@ -55,4 +56,5 @@ def _configs(task: str, folders: tuple[Path, ...], is_group: bool) -> list[dict[
         for name in manager.all_subtasks
         if name == task or (is_group and name.startswith(f"{task}_"))
     ]
-    return [dict(manager.task_index[name].cfg) for name in names]
+    # the index has the paths of a task's functions, the file the functions themselves
+    return [load_yaml(manager.task_index[name].yaml_path) for name in names]

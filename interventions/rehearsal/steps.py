@@ -14,8 +14,8 @@ from interventions.base import Intervention
 from interventions.base_model import base_model
 from interventions.composition import apply
 from interventions.criteria.base import Criterion, measure
-from interventions.criteria.lm_eval_tasks import criterion_of_task, tasks
 from interventions.data.base import Data
+from interventions.data.lm_eval_tasks import criterion_of_task, tasks
 from interventions.errors import printable_line
 from interventions.lm import LM
 from interventions.prompt_format import PLAIN, PromptFormat

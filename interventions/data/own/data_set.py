@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from interventions.data.own.leaks import (
 from interventions.data.own.parts import DataPart
 from interventions.data.own.rows import EditRow, read_texts
 from interventions.data.own.splits import Split, batch_of, count_batches
+from interventions.data.own.task_questions import hashes_of_tasks
 from interventions.data.question_set import QuestionSet
 from interventions.errors import InvalidInput, shown
 
@@ -89,7 +89,6 @@ class DataSet:
             learned = content.learned.get(part)
             if learned is not None and not isinstance(learned, DataPart):
                 check_texts(part, learned, self._measured, content.allowed)
-        _warn_of_tasks(content)
         self.digest = _digest(content)
 
     def __str__(self) -> str:
@@ -165,9 +164,14 @@ class DataSet:
 
     def _texts(self, part: str) -> Sequence[str]:
         learned = self.content.learned.get(part, ())
-        if not isinstance(learned, DataPart):
+        if not isinstance(learned, DataPart) and not (learned and self._task_names):
             return learned
         return Lazy(functools.partial(_read_checked, part, learned, self))
+
+    @property
+    def _task_names(self) -> list[str]:
+        """Return the sets that are lm-eval's own tasks, whose questions are elsewhere."""
+        return [each.name for each in self.content.questions.of("test") if each.task]
 
     def _edits(self, split: str) -> list[Edit]:
         return [row.edit for row in self.content.edits.of(split)]
@@ -185,23 +189,28 @@ class DataSet:
             [text for split in SPLITS for text in self.content.perplexity.of(split)],
         )
 
-
-def _read_checked(part: str, source: DataPart, data_set: DataSet) -> tuple[str, ...]:
-    """Return the texts of a part that is on the hub, read now, with nothing of what is measured."""
-    read = read_texts(source.rows(), source.reading)
-    check_texts(part, read, data_set._measured, data_set.content.allowed)
-    return read
+    @functools.cached_property
+    def _measured_by_tasks(self) -> Measured:
+        asked = _questions(self.content, "test").only(self._task_names)
+        return hashes_of_tasks(asked)
 
 
-def _warn_of_tasks(content: DataContent) -> None:
-    """Warn that some questions are not compared with what is learned from: they are not here."""
-    tasks = sorted({each.task for split in SPLITS for each in content.questions.of(split)} - {""})
-    if tasks and content.learned:
-        warnings.warn(
-            f"the questions of lm-eval's own tasks ({', '.join(tasks)}) are not compared with what"
-            " is learned from",
-            stacklevel=4,
-        )
+def _read_checked(
+    part: str, source: Sequence[str] | DataPart, data_set: DataSet
+) -> tuple[str, ...]:
+    """Return the texts of a part, read now, with nothing of what is measured.
+
+    The questions of lm-eval's own tasks are read for it, from their copies or the hub.
+    """
+    allowed = data_set.content.allowed
+    if isinstance(source, DataPart):
+        texts = read_texts(source.rows(), source.reading)
+        check_texts(part, texts, data_set._measured, allowed)
+    else:  # compared with what is in memory before
+        texts = tuple(source)
+    if data_set._task_names and f"{part}-questions" not in allowed:
+        check_texts(part, texts, data_set._measured_by_tasks, allowed)
+    return texts
 
 
 def _questions(content: DataContent, split: str) -> Questions:

@@ -2,8 +2,9 @@
 
 Of what is learned from, whole texts and every line are compared with questions and prompts, alone
 and with their right answers behind them, and with the texts of perplexity and those of their lines
-that have at least five words. Case, Unicode variants and the number of blanks make no difference;
-other words do.
+that have at least five words. Of lm-eval's own tasks the prompts, the texts of the rows and their
+lines count (``task_questions``). Case, Unicode variants and the number of blanks make no
+difference; other words do.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from interventions.errors import InvalidInput, did_you_mean, shown
 LEARNED = ("forget", "retain", "calibration", "statistics")
 MEASURED = ("questions", "edits", "locality", "perplexity")
 NAMES = (*(f"{part}-{other}" for part in LEARNED for other in MEASURED), "edits-locality")
-_WORDS = 5  # of a line of perplexity's texts; shorter ones, such as headings, are in many texts
+MEASURED_WORDS = 5  # of a line; shorter ones, such as headings, are in many texts
 _LONG = 500  # characters
 
 
@@ -59,25 +60,35 @@ def hashes_of_measured(
         for number, question in enumerate(question_set.questions, 1):
             place = f"question {number} of {question_set.name}"
             answers = [question.right_choice]
-            _add(places["questions"], question.question, answers, place)
+            add_question(places["questions"], question.question, answers, place)
     for number, edit in enumerate(edits, 1):
         place, answers = f"edit {number}", [edit.target, edit.original]
         for prompt in (edit.prompt, *edit.rephrasings):
-            _add(places["edits"], prompt, answers, place)
+            add_question(places["edits"], prompt, answers, place)
         for derived in edit.portability:
-            _add(places["edits"], derived.prompt, [derived.answer], place)
+            add_question(places["edits"], derived.prompt, [derived.answer], place)
     for number, unedited in enumerate(locality, 1):
-        _add(places["locality"], unedited.prompt, [unedited.answer], f"locality prompt {number}")
+        place = f"locality prompt {number}"
+        add_question(places["locality"], unedited.prompt, [unedited.answer], place)
     for number, text in enumerate(perplexity, 1):
-        for unit in _units(text, _WORDS):
-            places["perplexity"].setdefault(text_hash(unit), f"perplexity text {number}")
+        add_text(places["perplexity"], text, f"perplexity text {number}", least_words=1)
     return Measured(places)
 
 
-def _add(places: dict[str, str], prompt: str, answers: Sequence[str], place: str) -> None:
+def add_question(places: dict[str, str], prompt: str, answers: Sequence[str], place: str) -> None:
+    """Add the hashes of a prompt, alone and with each answer behind it."""
     places.setdefault(text_hash(prompt), place)
     for answer in filter(None, answers):
         places.setdefault(text_hash(f"{prompt} {answer}"), place)
+
+
+def add_text(
+    places: dict[str, str], text: str, place: str, least_words: int = MEASURED_WORDS
+) -> None:
+    """Add the hashes of a text that has enough words, and of those of its lines that have five."""
+    if len(text.split()) >= least_words:
+        for unit in _units(text, MEASURED_WORDS):
+            places.setdefault(text_hash(unit), place)
 
 
 def check_texts(

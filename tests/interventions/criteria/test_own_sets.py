@@ -8,10 +8,10 @@ import pytest
 
 from interventions.criteria import base
 from interventions.criteria.base import CRITERIA, applicable, criterion_of, measure, selected
-from interventions.criteria.lm_eval_tasks import sampled
 from interventions.criteria.question_answering import accuracies
 from interventions.data import testbed as world
 from interventions.data.base import Data, Edit
+from interventions.data.lm_eval_tasks import sampled
 from interventions.data.own.reading import own_data
 from interventions.errors import InvalidInput
 from interventions.lm import LM

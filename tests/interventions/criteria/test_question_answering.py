@@ -8,8 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from interventions.anatomy import block_linears
-from interventions.criteria import lm_eval_tasks, question_answering
+from interventions.criteria import question_answering
 from interventions.criteria.base import Scores, measure
+from interventions.data import lm_eval_tasks
 from interventions.data.base import Data
 from interventions.data.testbed import TASKS
 from interventions.lm import LM

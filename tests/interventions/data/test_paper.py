@@ -9,9 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from interventions.composition import Composition
-from interventions.criteria import lm_eval_tasks
 from interventions.criteria.base import measure
-from interventions.data import hub
+from interventions.data import hub, lm_eval_tasks
 from interventions.data.base import Data, Questions
 from interventions.data.paper import MMLU, WMDP_BIO, paper
 from interventions.errors import InvalidInput

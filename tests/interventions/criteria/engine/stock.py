@@ -12,8 +12,8 @@ import lm_eval.evaluator
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from interventions.criteria.lm_eval_tasks import tasks
 from interventions.data.base import Questions
+from interventions.data.lm_eval_tasks import tasks
 from interventions.data.question_set import Question, QuestionSet
 from interventions.lm import LM
 from tests.anatomies.texts import sentences

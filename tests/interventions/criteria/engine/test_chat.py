@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from interventions.criteria.engine.evaluation import evaluate
-from interventions.criteria.lm_eval_tasks import tasks
+from interventions.data.lm_eval_tasks import tasks
 from interventions.errors import InvalidInput
 from interventions.lm import LM
 from interventions.prompt_format import PLAIN, read_prompt_format

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from interventions.criteria.engine.evaluation import evaluate
-from interventions.criteria.lm_eval_tasks import tasks
 from interventions.data.base import Questions
+from interventions.data.lm_eval_tasks import tasks
 from interventions.errors import InvalidInput
 from interventions.lm import LM
 from tests.anatomies.zoo import ANATOMIES

@@ -101,9 +101,3 @@ def test_texts_of_the_hub_are_looked_at_when_they_are_read(monkeypatch: pytest.M
 def test_the_same_text_has_one_hash_and_another_has_another() -> None:
     assert text_hash("Straße  A") == text_hash("STRASSE a\n") != text_hash("Strasse b")
     assert data_set.SPLITS == ("test", "validation")
-
-
-def test_it_is_said_that_a_task_of_lm_evals_is_not_compared() -> None:
-    task = {"task": "hellaswag", "better": "higher", "revision": "a" * 40}
-    with pytest.warns(UserWarning, match=r"own tasks .hellaswag. are not compared with what is"):
-        own_data(questions={"endings": task}, retain=["a text"])

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from interventions.criteria import lm_eval_tasks
-from interventions.data import hub
+from interventions.data import hub, lm_eval_tasks
 from interventions.data.own.reading import own_data
 from interventions.errors import InvalidInput
 from tests.interventions.data.local_copies import question, write_parquet

@@ -143,13 +143,16 @@ def _relocated(config: dict[str, Any], questions: Questions) -> dict[str, Any] |
     split, rows = questions.rows(config["dataset_path"])
     if questions.sets:  # somebody's own choice of tasks: the split by which lm-eval judges
         split, rows = config.get("test_split") or config["validation_split"], slice(None)
-    config = config | {"test_split": split, "fewshot_split": None, "num_fewshot": 0}
+    # no example is shown, and a local copy may have no other split
+    unused = dict.fromkeys(("training_split", "validation_split", "fewshot_split"))
+    config = config | unused | {"test_split": split, "num_fewshot": 0}
     if rows != slice(None):
         config["process_docs"] = functools.partial(_select_rows, rows)
     place = dict(questions.sources).get(config["dataset_path"])
     if not isinstance(place, Path):
         return config | {"dataset_kwargs": {"revision": place}}
-    files = f"{config['dataset_name']}/{split}*"  # the hub's layout
+    # the hub's layout
+    files = f"{config.get('dataset_name') or 'data'}/{split}*"
     if not any(place.glob(files)):
         return None
     data_files = {"data_files": {split: files}}
