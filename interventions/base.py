@@ -203,6 +203,7 @@ INTERVENTIONS: Registry[type[Intervention]] = Registry(
         "interventions.compression",
         "interventions.unlearning",
         "interventions.adapters",
+        "interventions.finetuning",
     ),
     group="composable_interventions.interventions",
 )

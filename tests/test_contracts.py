@@ -23,12 +23,13 @@ NAMES = list(INTERVENTIONS.all())
 KEY = "0123456789abcdef" * 2
 
 
-# this project's own: the paper's ten interventions with their baselines, and its criteria
+# this project's own: the paper's ten interventions, their baselines, later ones, and criteria
 HOUSE = {
     "ft": "editing", "lora": "editing", "memit": "editing",
     "wanda": "compression", "sparsegpt": "compression", "gptq": "compression", "awq": "compression",
     "magnitude": "compression", "rtn": "compression",
     "ga": "unlearning", "gd": "unlearning", "rmu": "unlearning",
+    "npo": "unlearning", "simnpo": "unlearning",
 }  # fmt: skip
 HOUSE_CRITERIA = (
     "edit_success", "edit_generalization", "edit_locality", "edit_preservation",
@@ -204,4 +205,4 @@ def test_the_houses_interventions_can_be_tuned_and_report_if_they_train_step_by_
     """What they suggest is in the tests of sweeps, what they report in those of callbacks."""
     assert set(tunable()) >= set(HOUSE)
     reporting = {name for name in HOUSE if INTERVENTIONS.get(name).reports}
-    assert reporting == {"ft", "lora", "ga", "gd", "rmu"}
+    assert reporting == {"ft", "lora", "ga", "gd", "rmu", "npo", "simnpo"}

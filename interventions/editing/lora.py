@@ -128,15 +128,7 @@ class LoRA(Intervention, category="editing", version=3):
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Train adapters in float32, and merge them in the model's dtype."""
-        # imported here: no other method needs peft
-        from peft import get_peft_model
-
-        with warnings.catch_warnings():
-            # peft 0.21 asks transformers 5.23 for a name that it renames in 6
-            warnings.filterwarnings(
-                "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
-            )
-            adapted = get_peft_model(lm.model, self.config(lm.model))
+        adapted = adapt(lm.model, self.config(lm.model))
 
         def after_step(steps_done: int) -> None:
             if self.adaptive and self.allocate:
@@ -147,17 +139,13 @@ class LoRA(Intervention, category="editing", version=3):
         train_on_answers(
             lm,
             [(edit.prompt, f" {edit.target}") for edit in data.edits],
-            [weight for weight in adapted.parameters() if weight.requires_grad],
+            trainable(adapted),
             steps=self.steps,
             lr=self.lr,
             penalty=self._penalty(adapted),
             after_step=after_step,
         )
-        _merge(adapted)
-        merged: Any = adapted.unload()
-        if hasattr(merged, "peft_config"):
-            del merged.peft_config  # nothing of the adapters may stay behind
-        return replace(lm, model=merged)
+        return replace(lm, model=merged(adapted))
 
     def _penalty(self, adapted: nn.Module) -> Callable[[], Tensor] | None:
         if not self.adaptive or self.orthogonality == 0:
@@ -208,9 +196,35 @@ def orthogonality(adapted: nn.Module) -> Tensor:
     return torch.stack(distances).mean()
 
 
+def adapt(model: PreTrainedModel, config: Any) -> Any:
+    """Put adapters into a model, and return peft's model around it.
+
+    Args:
+        model: changed in place: its layers compute with the adapters.
+        config: peft's, as ``LoRA.config`` returns it.
+    """
+    # imported here: no other method needs peft
+    from peft import get_peft_model
+
+    with warnings.catch_warnings():
+        # peft 0.21 asks transformers 5.23 for a name that it renames in 6
+        warnings.filterwarnings(
+            "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
+        )
+        return get_peft_model(model, config)
+
+
+def trainable(adapted: nn.Module) -> list[nn.Parameter]:
+    """Return the adapters' own weights."""
+    return [weight for weight in adapted.parameters() if weight.requires_grad]
+
+
 @torch.no_grad()
-def _merge(adapted: nn.Module) -> None:
-    """Add the adapters to the weights in float32; of experts peft rounds the change first."""
+def merged(adapted: Any) -> Any:
+    """Return the model with its adapters added to its weights, and nothing else left of them.
+
+    They are added in float32; of experts peft would round the change first.
+    """
     from peft.tuners.lora import LoraLayer
 
     for layer in adapted.modules():
@@ -220,3 +234,7 @@ def _merge(adapted: nn.Module) -> None:
             weight.data = weight.data.to(torch.float32)
             layer.merge()
             weight.data = weight.data.to(dtype)
+    model = adapted.unload()
+    if hasattr(model, "peft_config"):
+        del model.peft_config
+    return model

@@ -33,8 +33,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "memit": {"layers": (0, 1), "steps": 12, "covariance": 1e-4},
     "ga": {"samples": 8, "last_layers": 2, "lr": 1e-3},
     "gd": {"samples": 8, "last_layers": 2, "lr": 1e-3, "retain_batch": 4},
+    "finetune": {"steps": 3, "batch": 4, "layers": (0, 1), "lr": 1e-3},
+    "npo": {
+        "steps": 3, "batch": 4, "last_layers": 2, "lr": 1e-3, "retain_batch": 4, "beta": 0.5,
+    },
+    "simnpo": {
+        "steps": 3, "batch": 4, "last_layers": 2, "lr": 1e-3, "retain_batch": 4, "margin": 0.1,
+    },
     "rmu": {"layer": 2, "steps": 3, "batch": 4, "lr": 1e-3, "steering": 20.0},
-}
+}  # fmt: skip
 
 
 class Wrong(Exception):

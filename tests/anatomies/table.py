@@ -28,6 +28,9 @@ CHECKS: dict[str, Check] = {
     "ga": trained.ga,
     "gd": trained.gd,
     "rmu": trained.rmu,
+    "finetune": trained.finetune,
+    "npo": trained.npo,
+    "simnpo": trained.simnpo,
 }
 METHODS = (*CHECKS, *FACTS)
 

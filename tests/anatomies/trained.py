@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from interventions.editing.second_moments import second_moments
 from tests.anatomies import training
@@ -78,6 +79,68 @@ def _ascent(case: Case, retain: bool) -> str:
 
     steps = -(-len(forget[: step.samples]) // step.batch)
     gradients = training.train(learned, loss, steps, optimizer)
+    note = _within(_difference(case, learned, gradients))
+    return f"{note}, routers as they were" if still else note
+
+
+def finetune(case: Case) -> str:
+    """Check fine-tuning of some blocks against a plain loop."""
+    step: Any = case.step
+    model = case.anatomy.model().double()
+    still = _untouched_routers(case)
+    learned: dict[str, nn.Parameter] = {}
+    for layer in step.layers:
+        block = decoder_blocks(model, case.anatomy)[layer]
+        learned |= {f"{layer}.{name}": weight for name, weight in block.named_parameters()}
+    learned = _unfrozen({name: weight for name, weight in learned.items() if name not in still})
+    optimizer = torch.optim.AdamW(list(learned.values()), lr=step.lr, weight_decay=0.0)
+    rows = cycle(training.text_rows(case.lm.tokenizer, case.data.retain, step.max_tokens))
+
+    def loss(index: int) -> Tensor:
+        return training.mean_over_tokens(model, list(islice(rows, step.batch)))
+
+    gradients = training.train(learned, loss, step.steps, optimizer)
+    note = _within(_difference(case, learned, gradients))
+    return f"{note}, routers as they were" if still else note
+
+
+def npo(case: Case) -> str:
+    """Check negative preference optimization against a plain loop, with a second model."""
+    frozen = case.anatomy.model().double()
+
+    def ratio(losses: Tensor, ids: list[int]) -> Tensor:
+        with torch.no_grad():
+            before = training.losses(frozen, ids, 1).sum()
+        return losses.sum() - before
+
+    return _preference(case, ratio, margin=0.0)
+
+
+def simnpo(case: Case) -> str:
+    """Check SimNPO against a plain loop."""
+    step: Any = case.step
+    return _preference(case, lambda losses, ids: losses.mean(), step.margin)
+
+
+def _preference(case: Case, distance: Callable[[Tensor, list[int]], Tensor], margin: float) -> str:
+    step: Any = case.step
+    model = case.anatomy.model().double()
+    last = training.last_parameters(model, case.anatomy, step.last_layers)
+    still = _untouched_routers(case)
+    learned = _unfrozen({name: p for name, p in last.items() if name not in still})
+    optimizer = torch.optim.AdamW(list(learned.values()), lr=step.lr, weight_decay=0.0)
+    forget = cycle(training.text_rows(case.lm.tokenizer, case.data.forget, step.max_tokens))
+    retained = cycle(training.text_rows(case.lm.tokenizer, case.data.retain, step.max_tokens))
+
+    def loss(index: int) -> Tensor:
+        texts = []
+        for ids, first in islice(forget, step.batch):
+            away = distance(training.losses(model, ids, first), ids)
+            texts.append(2 / step.beta * F.softplus(margin - step.beta * away))
+        kept = training.mean_over_tokens(model, list(islice(retained, step.retain_batch)))
+        return torch.stack(texts).mean() + step.retain_weight * kept
+
+    gradients = training.train(learned, loss, step.steps, optimizer)
     note = _within(_difference(case, learned, gradients))
     return f"{note}, routers as they were" if still else note
 

@@ -14,7 +14,9 @@ from interventions.editing.lora import LoRA
 from interventions.lm import LM
 from interventions.unlearning.ga import GA
 from interventions.unlearning.gd import GD
+from interventions.unlearning.npo import NPO
 from interventions.unlearning.rmu import RMU
+from interventions.unlearning.simnpo import SimNPO
 
 KEY = "0123456789abcdef" * 2
 
@@ -27,6 +29,8 @@ KEY = "0123456789abcdef" * 2
         GA(samples=3, batch=1, last_layers=1),
         GD(samples=3, batch=1, retain_batch=1, last_layers=1),
         RMU(steps=3, batch=1),
+        NPO(steps=3, batch=1, retain_batch=1, last_layers=1),
+        SimNPO(steps=3, batch=1, retain_batch=1, last_layers=1),
     ],
     ids=lambda step: step.name,
 )

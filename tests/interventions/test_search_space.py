@@ -95,6 +95,13 @@ Range = tuple[float, float, bool]
 LAYERS: dict[str, Range] = {"layers.last": (0, 5, False), "layers.count": (1, 5, False)}
 BITS: dict[str, Range] = {"bits": (2, 8, False)}
 SPARSITY: dict[str, Range] = {"sparsity": (0.1, 0.9, False)}
+NPO: dict[str, Range] = {
+    "lr": (1e-3 / 30, 1e-2, True),
+    "beta": (0.01, 10, True),
+    "steps": (15, 240, True),
+    "retain_weight": (0.1, 100, True),
+    "last_layers": (1, 6, False),
+}
 # for the testbed: its model has 6 layers, its data 800 texts to forget; True: on the logarithm
 RANGES: dict[str, dict[str, Range]] = {
     "awq": BITS,
@@ -121,6 +128,9 @@ RANGES: dict[str, dict[str, Range]] = {
         "lr": (0.05, 0.8, True),
         "covariance": (2.5, 1000, True),
     },
+    "finetune": {"lr": (1e-3 / 30, 1e-2, True), "steps": (5, 160, True)},
+    "npo": NPO,
+    "simnpo": {**NPO, "beta": (0.05, 10, True)},
     "rmu": {
         "layer": (2, 5, False),
         "steering": (50, 3200, True),

@@ -145,17 +145,17 @@ def test_the_change_is_added_in_float32_and_rounded_once(
     before = [block.self_attn.v_proj.weight.float() for block in lm.model.model.layers]
     changes: list[torch.Tensor] = []
 
-    def noted(adapted: Any) -> None:
+    def noted(adapted: Any) -> Any:
         for layer in adapted.modules():
             if isinstance(layer, LoraLayer):
                 changes.append(layer.get_delta_weight("default").detach())
-        merge(adapted)
+        return merged(adapted)
 
-    merge = lora._merge
-    monkeypatch.setattr(lora, "_merge", noted)
-    merged = apply(step, lm, dataclasses.replace(small, edits=small.edits[:1]), KEY).model
+    merged = lora.merged
+    monkeypatch.setattr(lora, "merged", noted)
+    model = apply(step, lm, dataclasses.replace(small, edits=small.edits[:1]), KEY).model
     assert {change.dtype for change in changes} == {torch.float32}
-    for block, weight, change in zip(merged.model.layers, before, changes, strict=True):
+    for block, weight, change in zip(model.model.layers, before, changes, strict=True):
         assert torch.equal(block.self_attn.v_proj.weight, (weight + change).bfloat16())
 
 

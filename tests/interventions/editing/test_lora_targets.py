@@ -130,7 +130,7 @@ def test_a_change_of_experts_is_added_in_float32(monkeypatch: pytest.MonkeyPatch
     """peft rounds the change to the experts' dtype, and then the sum."""
     expected: list[torch.Tensor] = []
 
-    def noted(adapted: Any) -> None:
+    def noted(adapted: Any) -> Any:
         for layer in adapted.modules():
             if isinstance(layer, ParamWrapper) and layer.parameter_name == "down_proj":
                 inner = layer.lora_A["default"].weight.unflatten(0, (layer.num_experts, -1))
@@ -138,13 +138,13 @@ def test_a_change_of_experts_is_added_in_float32(monkeypatch: pytest.MonkeyPatch
                 change = torch.einsum("ore,eri->eoi", outer, inner) * layer.scaling["default"]
                 assert change.dtype == torch.float32
                 expected.append((layer.get_param().float() + change).bfloat16())
-        merge(adapted)
+        return merged(adapted)
 
-    merge = lora._merge
-    monkeypatch.setattr(lora, "_merge", noted)
+    merged = lora.merged
+    monkeypatch.setattr(lora, "merged", noted)
     step = LoRA(steps=2, lr=1e-2, targets=("down_proj",))
-    merged: Any = apply(step, small_lm("mixtral", torch.bfloat16), tiny_data(), KEY).model
-    for block, weight in zip(merged.model.layers, expected, strict=True):
+    model: Any = apply(step, small_lm("mixtral", torch.bfloat16), tiny_data(), KEY).model
+    for block, weight in zip(model.model.layers, expected, strict=True):
         assert torch.equal(block.mlp.experts.down_proj, weight)
 
 

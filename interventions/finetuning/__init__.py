@@ -1,0 +1,1 @@
+"""Training on texts after the fact: benign, or of what was unlearned."""
