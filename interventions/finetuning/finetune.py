@@ -19,6 +19,7 @@ from interventions.base import Intervention
 from interventions.callbacks import report
 from interventions.data.base import Data
 from interventions.editing.lora import MOST_RANK, LoRA, adapt, merged, trainable
+from interventions.editing.lora_targets import find_targets
 from interventions.errors import InvalidInput, shown
 from interventions.hyperparameters import (
     MOST_BATCH,
@@ -34,6 +35,7 @@ from interventions.search_space import Trial, TuningContext
 from interventions.training import block_weights, characters
 from interventions.unlearning.ga import add_gradients
 
+_SAMPLES = 200
 _CONTENT = "_first_content"  # kept beside the fields, so that a change of the file is noticed
 
 
@@ -67,7 +69,7 @@ class Finetune(Intervention, category="training"):
     content: str = hyperparameter(
         "", "hash of the file's texts, which it must have; empty: whatever it has"
     )
-    samples: int = hyperparameter(200, "texts that are learned", low=1, high=MOST_TEXTS)
+    samples: int = hyperparameter(_SAMPLES, "texts that are learned", low=1, high=MOST_TEXTS)
     skip: int = hyperparameter(
         0, "texts that are left out at the beginning", low=0, high=MOST_TEXTS
     )
@@ -115,12 +117,20 @@ class Finetune(Intervention, category="training"):
         check_anatomy(model)
         check_layers(model, self.layers or (), "finetune.layers")
         if self.rank:
-            self._lora().check(model)
+            most = find_targets(model, self._lora().targets).greatest_rank
+            if self.rank > most:
+                raise InvalidInput(
+                    f"finetune.rank must be at most {most}, the smaller side of the adapted"
+                    f" layers, but got {self.rank}"
+                )
         if self.file:
             self._chosen(self._file_texts())
 
     def check_texts(self, data: Data) -> None:
-        """Raise InvalidInput if nothing is left after the texts that are left out."""
+        """Raise InvalidInput if there are not as many texts as are asked for.
+
+        The default takes what there is.
+        """
         if not self.file:
             self._chosen(getattr(data, self.part))
 
@@ -178,11 +188,17 @@ class Finetune(Intervention, category="training"):
         return texts
 
     def _chosen(self, texts: Sequence[str]) -> Sequence[str]:
+        """Return the texts that are learned.
+
+        Raises:
+            InvalidInput: there are fewer, and more than the default's are asked for.
+        """
         chosen = texts[self.skip : self.skip + self.samples]
-        if not chosen:
+        wanted = 1 if self.samples == _SAMPLES else self.samples
+        if len(chosen) < wanted:
             raise InvalidInput(
-                f"finetune.skip is {self.skip}, but there are {len(texts)} texts"
-                f" ({self.file or self.part}): none is left"
+                f"finetune.samples is {self.samples} after {self.skip} that finetune.skip leaves"
+                f" out, but there are {len(texts)} texts ({shown(self.file or self.part, 60)})"
             )
         return chosen
 

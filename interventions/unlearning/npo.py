@@ -16,7 +16,7 @@ from interventions.hyperparameters import MOST_BATCH, MOST_STEPS, MOST_TOKENS, h
 from interventions.lm import LM
 from interventions.search_space import Trial, TuningContext
 from interventions.unlearning.ga import check_last_layers
-from interventions.unlearning.text_losses import TextLoss, forget_texts, text_losses
+from interventions.unlearning.text_losses import TextLoss, text_losses, train_to_forget
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class NPO(Intervention, category="unlearning"):
             references = before[list(places)]
             return lambda sums, tokens, part: self.loss(sums, tokens, references[part])
 
-        forget_texts(self, lm, data, losses)
+        train_to_forget(self, lm, data, losses)
         return lm
 
     def loss(self, now: Tensor, tokens: Tensor, before: Tensor) -> Tensor:

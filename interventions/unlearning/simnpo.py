@@ -16,7 +16,7 @@ from interventions.hyperparameters import MOST_BATCH, MOST_STEPS, MOST_TOKENS, h
 from interventions.lm import LM
 from interventions.search_space import Trial, TuningContext
 from interventions.unlearning.ga import check_last_layers
-from interventions.unlearning.text_losses import TextLoss, forget_texts
+from interventions.unlearning.text_losses import TextLoss, train_to_forget
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class SimNPO(Intervention, category="unlearning"):
         def losses(places: Sequence[int]) -> TextLoss:
             return lambda sums, tokens, part: self.loss(sums, tokens)
 
-        forget_texts(self, lm, data, losses)
+        train_to_forget(self, lm, data, losses)
         return lm
 
     def loss(self, now: Tensor, tokens: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TextLoss = Callable[[Tensor, Tensor, slice], Tensor]
 
 
-def forget_texts(
+def train_to_forget(
     step: NPO | SimNPO, lm: LM, data: Data, losses: Callable[[Sequence[int]], TextLoss]
 ) -> None:
     """Train the last blocks in place, on a batch to forget and one to retain at a time.

@@ -33,9 +33,11 @@ WRONG = [
 ]  # fmt: skip
 # what of these is a legitimate value of a field; True, False and None are where the type has them
 VALID: dict[str, list[Any]] = {
-    "alpha": [2.5, 0], "clamp": [2.5], "covariance": [2.5, 10**8], "damp": [2.5], "dropout": [0],
+    "alpha": [2.5, 0], "beta": [2.5], "clamp": [2.5], "covariance": [2.5, 10**8], "damp": [2.5],
+    "dropout": [0],
     "group": [-1], "kl_factor": [2.5, 0], "layers": [0], "lr": [2.5], "orthogonality": [2.5, 0],
-    "prefixes": [0], "retain_weight": [2.5, 0], "sparsity": [0], "steering": [2.5],
+    "margin": [2.5, 0, -1], "prefixes": [0], "retain_weight": [2.5, 0], "skip": [0],
+    "sparsity": [0], "steering": [2.5],
     "tokens_per_input": [2.5, 0],
     "stop_below": [2.5, 0], "weight_decay": [2.5, 0],
 }  # fmt: skip
@@ -57,7 +59,9 @@ def is_valid(name: str, field: str, value: Any) -> bool:
     if value is None or isinstance(value, bool):
         return type(value) in (hint, *get_args(hint))
     if field == "alpha":
-        return value in ([2.5] if name == "lora" else [2.5, 0, 10**8])
+        return value in ([2.5] if name in ("lora", "finetune") else [2.5, 0, 10**8])
+    if (name, field) == ("finetune", "rank"):
+        return bool(type(value) is int and value == 0)
     return any(type(value) is type(valid) and value == valid for valid in VALID.get(field, []))
 
 

@@ -106,7 +106,7 @@ def test_a_file_that_was_changed_is_refused(lm: LM, small: Data, tmp_path: Path)
     ("step", "message"),
     [
         (Finetune(layers=(6,)), "finetune.layers names layer 6, but the model has layers 0 to 5"),
-        (Finetune(rank=129), "lora.rank must be at most 128"),
+        (Finetune(rank=129), "finetune.rank must be at most 128"),
         (Finetune(file="no/such.jsonl"), "no/such.jsonl"),
     ],
     ids=["layer", "rank", "file"],
@@ -123,9 +123,19 @@ def test_a_hash_without_a_file_is_refused() -> None:
         Finetune(content="a" * 32)
 
 
-def test_texts_that_are_all_left_out_are_said(small: Data) -> None:
-    with pytest.raises(InvalidInput, match=r"skip is 900, but there are \d+ texts .retain"):
-        Finetune(skip=900).check_texts(small)
+def test_more_texts_than_there_are_are_refused_unless_the_default_asks_for_them(
+    small: Data, tmp_path: Path
+) -> None:
+    count = len(small.retain)
+    Finetune(samples=count - 3, skip=3).check_texts(small)
+    Finetune(skip=count - 1).check_texts(small)
+    for step in (Finetune(samples=count - 2, skip=3), Finetune(skip=count)):
+        with pytest.raises(InvalidInput, match=rf"{step.skip} that .* are {count} texts .'retain'"):
+            step.check_texts(small)
+    step = Finetune(samples=3, file=file_of(tmp_path, "An old ship.", "A new one."))
+    step.check_texts(small)
+    with pytest.raises(InvalidInput, match="there are 2 texts"):
+        step.check(skeleton(MODEL))
 
 
 def test_the_key_goes_by_the_part_that_is_read(small: Data) -> None:
