@@ -6,6 +6,8 @@ Imports no torch.
 from __future__ import annotations
 
 import ast
+import copy
+import functools
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -223,6 +225,13 @@ def _value(key: str, text: str) -> Any:
     """Return hyperparameters and integers as values, all else as text."""
     if "." not in key and key not in _INTEGERS:
         return text
+    value = _literal(text)
+    # what one row's owner changes is no other row's
+    return copy.deepcopy(value) if isinstance(value, list | dict | set | tuple) else value
+
+
+@functools.lru_cache(maxsize=4096)  # thousands of runs have the same few values
+def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

@@ -146,3 +146,9 @@ def test_a_run_that_says_no_window_had_the_datas_own(
         assert "window" not in row or pd.isna(row["window"])
     else:
         assert row["window"] == expected and isinstance(row["window"], int | np.integer)
+
+
+def test_rows_share_no_value_that_can_be_changed() -> None:
+    first, second = (query._value("step.values", "[1, (2, [3])]") for _ in range(2))
+    first[1][1].append(4)
+    assert second == [1, (2, [3])] == query._value("step.values", "[1, (2, [3])]")
