@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from interventions.data.own.data_set import WINDOW, DataContent, DataSet
 from interventions.data.own.described import DEFAULTS
 from interventions.data.own.files import Row
-from interventions.data.own.leaks import LEARNED, allowed_leaks
+from interventions.data.own.leaks import LEARNED, allowed_leaks, text_hash
 from interventions.data.own.parts import DataPart
 from interventions.data.own.rows import (
     Reading,
@@ -46,15 +46,15 @@ def data_set(description: Mapping[str, Any], folder: Path, name: str) -> DataSet
     reader = _Parts(description, folder)
     learned, topics = _learned(description, folder)
     content = DataContent(
-        edits=reader.split("edits", read_edits, lambda row: row.edit.subject),
-        locality=reader.split("locality", read_prompts, lambda row: row.prompt),
+        edits=reader.split("edits", read_edits, lambda row: text_hash(row.edit.subject)),
+        locality=reader.split("locality", read_prompts, lambda row: text_hash(row.prompt)),
         questions=reader.question_sets(),
-        perplexity=reader.split("perplexity", read_texts, lambda text: text),
+        perplexity=reader.split("perplexity", read_texts, text_hash),
         learned=learned,
         topics=topics,
         task_sources=reader.task_sources,
-        batch=description.get("batch", 0),
-        window=description.get("window", WINDOW),
+        batch=int(description.get("batch", 0)),  # 5.0 is an integer to JSON Schema
+        window=int(description.get("window", WINDOW)),
         allowed=allowed_leaks(description.get("allow_leak", ()), name),
     )
     return DataSet(name, description.get("defaults", DEFAULTS), content)
@@ -82,7 +82,7 @@ class _Parts:
         if validation is None:
             return Split(items)
         if isinstance(validation, int | float):
-            seed = f"validation of {name}, {self._description.get('seed', 0)}"
+            seed = f"validation of {name}, {int(self._description.get('seed', 0))}"
             return divided(items, validation, seed, together)
         inherited = {key: part.source[key] for key in _READ_SO if key in part.source}
         other = DataPart.read(f"{name}.validation", validation, self._folder)
@@ -119,7 +119,7 @@ _READ_SO = (
 
 
 def _question_text(question: Question) -> str:
-    return question.question
+    return text_hash(question.question)
 
 
 def _check_apart(
@@ -127,12 +127,12 @@ def _check_apart(
 ) -> None:
     """Raise InvalidInput if what tunes is what judges."""
     tested = {together(item) for item in test}
-    shared = next((together(item) for item in validation if together(item) in tested), None)
-    if shared is not None:
-        raise InvalidInput(
-            f"{name}: {shown(shared, 100)} is both in the rows that judge and in validation, by"
-            " which a setting is tuned; take it out of one of them"
-        )
+    for number, item in enumerate(validation, 1):
+        if together(item) in tested:
+            raise InvalidInput(
+                f"{name}: {shown(together(item), 100)}, row {number} of validation, by which a"
+                " setting is tuned, is in the rows that judge too; take it out of one of them"
+            )
 
 
 def _learned(

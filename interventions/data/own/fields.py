@@ -56,7 +56,10 @@ def row_fields(
         if field in mapping or field in columns
     }
     _check_slips(columns, known, mapping, place, is_inline)
-    return {field: _as_list(value) if field in _LISTS else value for field, value in row.items()}
+    return {
+        field: _as_list(value, f"{place}: field {field!r}") if field in _LISTS else value
+        for field, value in row.items()
+    }
 
 
 def _value(source: Any, columns: Mapping[str, Any], place: str) -> Any:
@@ -118,15 +121,24 @@ def _check_slips(
             )
 
 
-def _as_list(value: Any) -> Any:
-    """Return a list; a cell of a CSV file holds one as JSON, or is its only entry."""
+def _as_list(value: Any, place: str) -> Any:
+    """Return a list; a cell of a CSV file holds one as JSON, or is its only entry.
+
+    Raises:
+        InvalidInput: it looks like a list, and is none in JSON, as pandas writes them.
+    """
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("["):
             try:
                 return json.loads(text)
-            except (json.JSONDecodeError, RecursionError):
-                return [value]
+            except (json.JSONDecodeError, RecursionError) as error:
+                if text.endswith("]"):
+                    raise InvalidInput(
+                        f"{place} must be a list in JSON, with double quotes, or one text, but got"
+                        f" {shown(text, 80)}"
+                    ) from error
+                return [value]  # [sic] a text
         return [value] if text else []
     # parquet and tables have arrays, and None for what is missing
     if value is None:

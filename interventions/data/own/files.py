@@ -114,10 +114,19 @@ def _text_of(path: Path) -> str:
     return read_file(path).decode("utf-8-sig")
 
 
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidInput(f"the field {shown(twice, 60)} is there twice")
+    return mapping
+
+
 def _json(path: Path, texts: str) -> Iterator[Row]:
     text = _text_of(path)
     try:
-        loaded = json.loads(text)
+        loaded = json.loads(text, object_pairs_hook=_mapping)
     except json.JSONDecodeError:
         # some data sets of the hub have a row a line in files that are named so
         if not text.lstrip().startswith("{"):
@@ -139,7 +148,9 @@ def _lines_of_json(text: str) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            yield f"row {number}", json.loads(line)
+            yield f"row {number}", json.loads(line, object_pairs_hook=_mapping)
+        except InvalidInput as error:
+            raise InvalidInput(f"row {number}: {error}") from error
         except json.JSONDecodeError as error:
             raise ValueError(f"row {number} is no JSON: {error.msg}") from error
 
@@ -190,7 +201,7 @@ def _parquet(path: Path, texts: str) -> Iterator[Row]:
 
 
 def _text(path: Path, texts: str) -> Iterator[Row]:
-    text = _text_of(path).replace("\r\n", "\n")
+    text = _text_of(path).replace("\r\n", "\n").replace("\r", "\n")
     if texts == "whole":
         pieces = [text]
     elif texts == "lines":

@@ -3,16 +3,18 @@
 Of what is learned from, whole texts and every line are compared with questions and prompts, alone
 and with their right answers behind them, and with the texts of perplexity and those of their lines
 that have at least five words. Of lm-eval's own tasks the prompts, the texts of the rows and their
-lines count (``task_questions``). Case, Unicode variants and the number of blanks make no
-difference; other words do.
+lines count (``task_questions``). Case, Unicode variants, the number of blanks, marks at the end
+and a label of one or two words before, such as "Question:", make no difference; other words do.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from interventions.data.base import Edit, Prompt
 from interventions.data.question_set import QuestionSet
@@ -23,6 +25,8 @@ MEASURED = ("questions", "edits", "locality", "perplexity")
 NAMES = (*(f"{part}-{other}" for part in LEARNED for other in MEASURED), "edits-locality")
 MEASURED_WORDS = 5  # of a line; shorter ones, such as headings, are in many texts
 _LONG = 500  # characters
+_ENDS = ".!?:;,…\"'"  # of a text; nothing hangs on them
+_LABEL = re.compile(r"\s*\w{1,20}(?: \w{1,20})?:\s+")  # as "Question: " before one
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,17 @@ class Measured:
 
 
 def text_hash(text: str) -> str:
-    """Return a text's normal form, in which neither case nor the number of blanks counts.
+    """Return a text's normal form, in which neither case, blanks nor marks at its end count.
 
     Of a long text it is a hash. Short ones are compared as they are, which costs less.
 
     Example:
-        >>> text_hash("Who  wrote it? ") == text_hash("who wrote IT?")
+        >>> text_hash("Who  wrote it? ") == text_hash("who wrote IT")
         True
     """
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     normal = " ".join(plain.casefold().split())
+    normal = normal.rstrip(_ENDS).rstrip() or normal
     if len(normal) <= _LONG:
         return normal
     return hashlib.blake2b(normal.encode(), digest_size=16).hexdigest()
@@ -116,7 +121,8 @@ def check_texts(
     counts = dict.fromkeys(watched, 0)
     every = frozenset().union(*watched.values())
     for number, text in enumerate(texts, 1):
-        shared = [(unit, key) for unit in _units(text) if (key := text_hash(unit)) in every]
+        units = chain.from_iterable(map(_unlabelled, _units(text)))
+        shared = [(unit, key) for unit in units if (key := text_hash(unit)) in every]
         if not shared:
             continue
         for name, hashes in watched.items():
@@ -127,8 +133,8 @@ def check_texts(
     for name, (number, unit, place) in overlaps.items():
         raise InvalidInput(
             f"leak {name}: text {number} of {part} has what is measured as {place}:"
-            f" {shown(unit.strip(), 80)} ({counts[name]} of {len(texts)} texts; case and blanks do"
-            f" not count); take it out, or write allow_leak: [{name}]"
+            f" {shown(unit.strip(), 80)} ({counts[name]} of {len(texts)} texts; case, blanks and"
+            f" marks at the end do not count); take it out, or write allow_leak: [{name}]"
         )
 
 
@@ -171,6 +177,14 @@ def allowed_leaks(names: Sequence[str], place: str) -> frozenset[str]:
                 f" is measured ({', '.join(MEASURED)}), or edits-locality"
             )
     return frozenset(names)
+
+
+def _unlabelled(unit: str) -> Iterable[str]:
+    """Return a text, and what stands behind a label such as "Question: "."""
+    yield unit
+    label = _LABEL.match(unit)
+    if label is not None:
+        yield unit[label.end() :]
 
 
 def _units(text: str, least_words: int = 1) -> Iterable[str]:

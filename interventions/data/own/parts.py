@@ -38,6 +38,7 @@ class DataPart:
             return cls(name, {"file": written}, folder)
         if isinstance(written, Sequence):
             return cls(name, {"rows": written}, folder)
+        _check_used(name, written)
         return cls(name, written, folder)
 
     @property
@@ -65,7 +66,7 @@ class DataPart:
             InvalidInput: they cannot be read, or there are none.
         """
         rows = self._all_rows()
-        first = self.source.get("first")
+        first = int(self.source.get("first", 0))
         if not rows:
             raise InvalidInput(
                 f"{self.reading.place} has no rows; leave the part out where there is nothing"
@@ -79,7 +80,7 @@ class DataPart:
         if "file" in self.source:
             path = find_file(self.source["file"], self.folder, place)
             return read_rows(path, self.source.get("texts", TEXTS[0]), place)
-        most = self.source.get("first", MOST_ROWS)
+        most = int(self.source.get("first", MOST_ROWS))
         source = self._hub_source()
         rows = list(islice(source.rows(local_folder(None)), most + 1))
         if len(rows) > MOST_ROWS:
@@ -108,6 +109,23 @@ class DataPart:
             key: value for key, value in self.source.items() if key not in ("hub", "validation")
         }
         return [content, source.config, source.split, said]
+
+
+def _check_used(name: str, source: Mapping[str, Any]) -> None:
+    """Raise InvalidInput if something is said that would change nothing."""
+    is_of_edits = name.split(".")[0] == "edits"
+    is_text = Path(str(source.get("file", ""))).suffix.lower() == ".txt"
+    of_validation = not source.keys() & {"rows", "file", "hub"}
+    uses = {
+        "config": ("hub" in source, "a data set of the hub"),
+        "split": ("hub" in source, "a data set of the hub"),
+        "placeholder": (is_of_edits, "edits"),
+        "repeats": (is_of_edits, "edits"),
+        "texts": (is_text, "a text file"),
+    }
+    for key, (is_used, what) in uses.items():
+        if key in source and not is_used and not of_validation:
+            raise InvalidInput(f"{name}: {key} says something of {what}, and changes nothing here")
 
 
 def _is_hidden(path: Path) -> bool:

@@ -130,6 +130,11 @@ def _plain(name: str, value: Any) -> Any:
                 f"{name}: the columns of a table must have names, but are"
                 f" {shown(list(value.columns), 100)}"
             )
+        if not value.columns.is_unique:
+            raise InvalidInput(
+                f"{name}: the columns of a table must have different names, but are"
+                f" {shown(list(value.columns), 100)}"
+            )
         return [_plain_row(row) for row in value.to_dict("records")]
     if isinstance(value, pd.Series):
         return value.tolist()

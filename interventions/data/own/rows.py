@@ -9,6 +9,7 @@ from typing import Any
 from interventions.data.base import Edit, PortabilityPrompt, Prompt
 from interventions.data.own.fields import row_fields
 from interventions.data.own.files import Row
+from interventions.data.own.leaks import text_hash
 from interventions.data.own.schema import check_row, schema
 from interventions.data.question_set import LETTERS, Question
 from interventions.errors import InvalidInput, shown
@@ -155,10 +156,11 @@ def read_questions(rows: Iterable[Row], reading: Reading) -> tuple[Question, ...
     """Return the questions of rows.
 
     Raises:
-        InvalidInput: a field is missing or wrong, two choices are the same, or it is not clear
-            which is the right one.
+        InvalidInput: a field is missing or wrong, two choices are the same, it is not clear which
+            is the right one, or two rows ask the same and differ in that.
     """
     made = []
+    right: dict[Any, tuple[str, str]] = {}  # a question with its choices: the right one, and where
     for row in rows:
         place, fields = reading.fields("question", row)
         choices = tuple(choice.strip() for choice in fields["choices"])
@@ -168,16 +170,23 @@ def read_questions(rows: Iterable[Row], reading: Reading) -> tuple[Question, ...
                 f" {shown(list(choices), 120)}"
             )
         answer = _answer(fields["answer"], choices, f"{place}: field 'answer'")
+        same_question = (text_hash(fields["question"]), frozenset(choices))
+        right_choice, first_place = right.setdefault(same_question, (choices[answer], row[0]))
+        if right_choice != choices[answer]:
+            raise InvalidInput(
+                f"{place}: field 'answer' is {shown(choices[answer], 60)}, but {first_place} asks"
+                f" the same and says {shown(right_choice, 60)}"
+            )
         made.append(
             Question(fields["question"].strip(), choices, answer, fields.get("subject", ""))
         )
     return tuple(made)
 
 
-def _answer(answer: int | str, choices: tuple[str, ...], place: str) -> int:
+def _answer(answer: float | str, choices: tuple[str, ...], place: str) -> int:
     """Return the index of the right choice, if only one can be meant."""
-    if isinstance(answer, int):
-        return answer
+    if not isinstance(answer, str):
+        return int(answer)  # 2.0 is an integer to JSON Schema, and in a table's column
     text = answer.strip()
     meanings = {index for index, choice in enumerate(choices) if choice == text}
     if text in LETTERS:

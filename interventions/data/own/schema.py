@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
+from jsonschema.protocols import Validator
 
 from interventions.errors import InvalidInput, did_you_mean, shown
 
@@ -72,15 +74,26 @@ def check_row(kind: str, row: object, place: str) -> None:
     _check(_validator(kind), row, place)
 
 
+def _is_number(_: object, value: object) -> bool:
+    """Return whether a value is a number to JSON, which has no NaN: it is within all bounds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("number", _is_number),
+)
+
+
 @functools.cache
-def _validator(kind: str) -> Draft202012Validator:
+def _validator(kind: str) -> Validator:
     whole = schema()
     if not kind:
-        return Draft202012Validator(whole)
-    return Draft202012Validator({"$ref": f"#/$defs/{kind}_row", "$defs": whole["$defs"]})
+        return _Validator(whole)
+    return _Validator({"$ref": f"#/$defs/{kind}_row", "$defs": whole["$defs"]})
 
 
-def _check(validator: Draft202012Validator, value: object, place: str) -> None:
+def _check(validator: Validator, value: object, place: str) -> None:
     error = next(iter(validator.iter_errors(value)), None)
     if error is not None:
         raise InvalidInput(f"{place}: {_in_words(_innermost(error))}")

@@ -132,7 +132,7 @@ def test_rows_of_their_own_are_for_tuning() -> None:
     sets = [data.batch(0, split).questions.sets[0] for split in ("test", "validation")]
     assert [len(each.questions) for each in sets] == [2, 1]
     both = question_set(question(0), question(1), validation=[question(1)])
-    with pytest.raises(InvalidInput, match=r"questions\.stones: .* is both in the rows that judge"):
+    with pytest.raises(InvalidInput, match=r"questions\.stones: .*, row 1 of validation"):
         own_data(questions={"stones": both})
     with pytest.raises(InvalidInput, match="have nothing for split=validation"):
         own_data(retain=["text"]).batch(0, "validation")

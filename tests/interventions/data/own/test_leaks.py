@@ -58,11 +58,25 @@ def test_one_leak_that_is_allowed_does_not_hide_another() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Which colour has stone 33?", "Which colour has stone 3", "An old ship", "Bridge 3"]
+    "text", ["Which colour has stone 33?", "Colour of stone 3?", "An old ship", "Bridge 3"]
 )
 def test_other_words_are_no_leak(text: str) -> None:
     parts = {key: value for each in MEASURED.values() for key, value in each.items()}
     assert own_data(**parts, retain=[text]).batch().retain == (text,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Which colour has stone 3",
+        "Question: Which colour has stone 3?",
+        "Question: Which colour has stone 3?\nAnswer: grey",
+        "The river under Bridge 3 is the River 3.",
+    ],
+)
+def test_marks_at_the_end_and_a_label_before_hide_no_leak(text: str) -> None:
+    with pytest.raises(InvalidInput, match="leak retain-"):
+        own_data(**MEASURED["edits"], **MEASURED["questions"], retain=[text])
 
 
 def test_a_prompt_that_is_edited_and_is_to_stay_is_refused_in_its_batch_alone() -> None:

@@ -70,7 +70,7 @@ def test_every_part_that_is_learned_from_is_compared(part: str) -> None:
 @pytest.mark.usefixtures("copies")
 @pytest.mark.parametrize(
     "text",
-    ["Which colour has stone 33?", "red", "any", "Answer:", "A. red", "Which colour has stone 3"],
+    ["Which colour has stone 33?", "red", "any", "Answer:", "A. red", "Colour of stone 3?"],
 )
 def test_other_words_and_short_lines_are_no_leak(text: str) -> None:
     assert list(learned("forget", text).batch().forget) == ["something else", text]
