@@ -30,12 +30,18 @@ _aten = torch.ops.aten
 class KnownValues:
     """The values of tensors on the meta device, as far as they follow from those on the CPU.
 
+    Args:
+        is_host: whether the meta device stands for the CPU: what is moved there stays in memory,
+            and moved back it is the same tensor.
+
     Attributes:
         made_up: how often a number was asked for that is not known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_host: bool = False) -> None:
         self._values = WeakTensorKeyDictionary()
+        self._is_host = is_host
+        self._moved = WeakTensorKeyDictionary()  # on the CPU -> what it was on the meta device
         self.made_up = 0
         self._outputs = Outputs()
         self._storages: set[int] = set()  # addresses; some may be gone
@@ -52,6 +58,8 @@ class KnownValues:
             return self._number(args[0])
         if func is _aten._to_copy.default and args[0].is_meta and _device(kwargs) == "cpu":
             return self._copied(func, args[0], kwargs)
+        if func is _aten._to_copy.default and args[0] in self._moved and _is_moved_only(kwargs):
+            return self._moved[args[0]].detach()
         known = self._known_result(func, args, kwargs)
         if known is not None and not isinstance(known, Tensor | tuple | list):
             return known  # as torch.equal, which returns no tensor
@@ -89,7 +97,10 @@ class KnownValues:
             number = 0 if tensor.dtype is torch.bool else 1
             value = torch.full((), number, dtype=tensor.dtype).expand(tensor.shape)
         dtype = kwargs.get("dtype")
-        return value if dtype is None else value.to(dtype)
+        copied = value.detach() if dtype is None else value.to(dtype)
+        if self._is_host and copied.dtype is tensor.dtype:
+            self._moved[copied] = tensor  # alive as long as the copy is
+        return copied
 
     def _known_result(
         self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -150,6 +161,10 @@ class KnownValues:
             if tensor.untyped_storage()._cdata in written:
                 del self._values[tensor]
         self._storages -= written
+
+
+def _is_moved_only(kwargs: Mapping[str, Any]) -> bool:
+    return _device(kwargs) == "meta" and kwargs.get("dtype") is None
 
 
 def _depends_on_values(func: Any) -> bool:

@@ -99,7 +99,7 @@ class _Counter(TorchDispatchMode):
         super().__init__()
         self.memory = LiveMemory("meta")
         self.seconds = 0.0
-        self.values = KnownValues()
+        self.values = KnownValues(speed.is_host)
         self._speed, self._operators = speed, 0
         self._passes: list[tuple[float, int, int]] = []
 

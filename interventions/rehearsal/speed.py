@@ -22,12 +22,14 @@ class Speed:
         operations: dtype -> floating-point operations in matrix products.
         bytes: read and written, where that takes longer than the arithmetic.
         operator_seconds: that starting one operator takes.
+        is_host: whether its memory is the CPU's, so that a copy to the CPU is none.
     """
 
     name: str
     operations: Mapping[torch.dtype, float]
     bytes: float
     operator_seconds: float
+    is_host: bool = False
 
     def seconds(self, func: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> float:
         """Return how long an operator takes.
@@ -92,6 +94,7 @@ _CPU = Speed(
     {torch.float32: 5e10, torch.float64: 2.5e10, torch.bfloat16: 1e9, torch.float16: 1e9},
     bytes=5e9,
     operator_seconds=1.5e-5,
+    is_host=True,
 )
 H100 = Speed(
     "an NVIDIA H100",

@@ -7,9 +7,25 @@ import torch
 from tqdm import tqdm
 
 from interventions.rehearsal.meta import TooLong, rehearse
-from interventions.rehearsal.speed import H100
+from interventions.rehearsal.speed import H100, speed_of
 
 FLOAT = 4  # bytes
+
+
+def test_on_a_cpu_what_is_moved_there_stays_in_memory_and_comes_back_as_it_is() -> None:
+    size = FLOAT * 1000**2
+
+    def moved() -> None:
+        moments = [torch.ones(1000, 1000, device="meta").neg().cpu() for _ in range(3)]
+        for moment in moments:
+            moment.to("meta").sum()
+
+    peaks = {
+        device: rehearse(moved, [], speed_of(device))[1].peak_bytes for device in ("cpu", "cuda")
+    }
+    # on the CPU three, and of the third what it is computed from
+    assert peaks["cpu"] == pytest.approx(4 * size, rel=0.01)
+    assert peaks["cuda"] == pytest.approx(2 * size, rel=0.01)
 
 
 def test_what_is_there_counts_from_the_beginning() -> None:
