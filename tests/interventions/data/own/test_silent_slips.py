@@ -93,5 +93,6 @@ def test_what_would_change_nothing_is_refused(said: dict[str, str]) -> None:
     ],
 )
 def test_what_judges_is_not_for_tuning_in_another_case(part: str, rows: Any, near: Any) -> None:
+    parts: dict[str, Any] = {part: {"rows": rows, "validation": near}}
     with pytest.raises(InvalidInput, match="row 1 of validation"):
-        own_data(**{part: {"rows": rows, "validation": near}})
+        own_data(**parts)
