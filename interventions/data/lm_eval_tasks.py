@@ -97,6 +97,26 @@ def sampled(questions: Questions) -> dict[str, list[int]] | None:
     return chosen
 
 
+def by_length(questions: Questions) -> list[tuple[str, int]]:
+    """Return the questions that are asked, of all tasks, the one with the most characters first.
+
+    Args:
+        questions: whose tasks are asked; of a sample, what is in it.
+
+    Returns:
+        Of each the name of its task, and its index there.
+    """
+    asked = sampled(questions)
+    lengths = []
+    for name, task in tasks(questions)["tasks"].items():
+        docs = task.eval_docs
+        for index in range(len(docs)) if asked is None else asked[name]:
+            prompt, options = task.doc_to_text(docs[index]), task.doc_to_choice(docs[index])
+            longest = max((len(str(option)) for option in options), default=0)
+            lengths.append((-len(str(prompt)) - longest, name, index))
+    return [(name, index) for _, name, index in sorted(lengths)]
+
+
 def _set_config(task: str, question_set: QuestionSet) -> dict[str, Any]:
     """Return the config of a task whose questions are in memory."""
     return {

@@ -14,8 +14,10 @@ from interventions.base import Intervention
 from interventions.base_model import base_model
 from interventions.composition import apply
 from interventions.criteria.base import Criterion, measure
-from interventions.data.base import Data
-from interventions.data.lm_eval_tasks import criterion_of_task, tasks
+from interventions.criteria.engine.batching import budget
+from interventions.criteria.engine.evaluation import evaluate
+from interventions.data.base import Data, Questions
+from interventions.data.lm_eval_tasks import by_length, criterion_of_task, tasks
 from interventions.errors import printable_line
 from interventions.lm import LM
 from interventions.prompt_format import PLAIN, PromptFormat
@@ -23,6 +25,7 @@ from interventions.rehearsal.meta import Takes, TooLong, rehearse
 from interventions.rehearsal.speed import Speed
 
 _QUESTIONS = 40  # of a criterion that are rehearsed
+_MOST_QUESTIONS = 2000  # that a batch is filled with
 _WINDOWS = 8  # of texts, likewise
 _KEY = "0" * 32  # of a checkpoint: any draw at random takes as much
 _MOST_REASON = 150  # characters
@@ -101,7 +104,7 @@ class Stage:
         """Return what it takes to measure criteria.
 
         Of many questions, and of a long text, a sample is rehearsed, whose time counts as often as
-        there are questions, or windows.
+        there are questions, or windows. Memory is that of full batches.
 
         Args:
             criteria: of the data.
@@ -125,6 +128,11 @@ class Stage:
                 if isinstance(part, Unknown):
                     return part
                 parts.append(dataclasses.replace(part, seconds=part.seconds * max(1.0, times)))
+        if _times_sampled(asking, data) > 1:
+            part = self._rehearsed(_filling_batches(_asked_questions(asking, data)))
+            if isinstance(part, Unknown):
+                return part
+            parts.append(dataclasses.replace(part, seconds=0.0))
         return Takes(
             max([self.weight_bytes, *(part.peak_bytes for part in parts)]),
             self.weight_bytes + self.kept_bytes,
@@ -133,6 +141,8 @@ class Stage:
 
     def _windows(self, data: Data) -> int:
         """Return in how many windows the texts are read on which perplexity is measured."""
+        if not data.test_text:
+            return 0
         step = getattr(data, "stride", 0) or data.window
         ids = self._tokenizer(list(data.test_text), verbose=False)["input_ids"]
         count = sum(-(-len(row) // step) for row in ids)
@@ -160,14 +170,40 @@ def _times_sampled(criteria: Sequence[Criterion], data: Data) -> float:
     """Return how many times the questions of a sample there are, of those that criteria ask."""
     if not criteria or 0 < data.limit <= _QUESTIONS:
         return 1.0
-    sets = {need.removeprefix("questions.") for each in criteria for need in each.needs}
-    questions = data.questions.only(sets) if sets else data.questions
+    questions = _asked_questions(criteria, data)
     counts: dict[str, int] = {}
     for name, task in tasks(questions)["tasks"].items():
         criterion, _ = criterion_of_task(questions, name)
         counts[criterion] = counts.get(criterion, 0) + len(task.eval_docs)
     asked = [min(count, data.limit or count) for count in counts.values()]
     return sum(asked) / sum(min(count, _QUESTIONS) for count in asked)
+
+
+def _asked_questions(criteria: Sequence[Criterion], data: Data) -> Questions:
+    sets = {need.removeprefix("questions.") for each in criteria for need in each.needs}
+    questions = data.questions.only(sets) if sets else data.questions
+    return dataclasses.replace(questions, limit=data.limit)
+
+
+def _filling_batches(questions: Questions) -> Callable[[LM], object]:
+    """Return what asks the longest questions, and as many of the shortest as fill a batch.
+
+    A batch of long rows takes most for what their tokens read, one of many short rows for what is
+    said of their ends.
+    """
+    objects = tasks(questions)["tasks"]
+    ordered = by_length(questions)
+
+    def ask(lm: LM) -> object:
+        name, index = ordered[-1]
+        task = objects[name]
+        shortest = lm.tokenizer(str(task.doc_to_text(task.eval_docs[index])))["input_ids"]
+        count = budget(lm.model, logits_too=False).rows(max(1, len(shortest)))
+        chosen = {*ordered[:_QUESTIONS], *ordered[-min(count, _MOST_QUESTIONS) :]}
+        samples = {name: sorted(i for of, i in chosen if of == name) for name in objects}
+        return evaluate(lm, objects, samples)
+
+    return ask
 
 
 def _is_ours(step: Intervention) -> bool:
