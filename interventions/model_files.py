@@ -185,7 +185,10 @@ def _downloaded(source: str | Path, revision: str | None) -> Path:
         raise with_hub_message(str(refusal(source, reason)), error) from error
     except LocalEntryNotFoundError as error:
         because = "HF_HUB_OFFLINE is set" if is_offline_mode() else "the hub cannot be reached"
-        raise refusal(source, f"it is not in the Hugging Face cache, and {because}") from error
+        missing = f"its revision {shown(revision, 60)}" if revision else "it"
+        raise refusal(
+            source, f"{missing} is not in the Hugging Face cache, and {because}"
+        ) from error
     except Exception as error:  # whatever the hub's and the network's libraries raise
         raise refusal(source, str(error) or type(error).__name__) from error
 

@@ -171,3 +171,5 @@ def test_a_folder_that_has_no_model_is_refused(
 def test_a_model_that_is_not_there_is_refused_before_a_run() -> None:
     with pytest.raises(InvalidInput, match="'gpt2': it is not in the Hugging Face cache"):
         plan_run("none", Settings(model="gpt2"))
+    with pytest.raises(InvalidInput, match="'gpt2': its revision 'nope' is not in the Hugging"):
+        plan_run("none", Settings(model="gpt2@nope"))

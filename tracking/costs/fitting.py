@@ -63,8 +63,10 @@ def _too_large(
     assert room.device is not None
     fitting = list(_what_fits(estimator, plan, index, planned, room))
     end = f"; it fits with {' or '.join(fitting)}" if fitting else "; nothing smaller is known"
+    # the table's row has the measurements after the step, too
+    what = f"{planned.name} itself" if index else f"measuring the {planned.name}"
     return (
-        f"{planned.name} needs about {_gib(planned.alone_bytes)} on the device, which has"
+        f"{what} needs about {_gib(planned.alone_bytes)} on the device, which has"
         f" {_gib(room.device)}{end}"
     )
 

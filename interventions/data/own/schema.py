@@ -105,15 +105,21 @@ def _innermost(error: ValidationError) -> ValidationError:
         return error
     errors_of_form: dict[object, list[ValidationError]] = {}
     for inner in error.context:
-        errors_of_form.setdefault(inner.schema_path[0], []).append(inner)
+        # a form may have forms of its own
+        errors_of_form.setdefault(inner.schema_path[0], []).append(_innermost(inner))
     near = [
         errors
         for errors in errors_of_form.values()
         if not any(inner.validator == "type" and not inner.path for inner in errors)
     ]
-    # of two mappings, the one that lacks nothing is meant
-    complete = [form for form in near if not any(inner.validator == "required" for inner in form)]
-    near = complete if len(near) > 1 else near
+    # of two mappings, the one that lacks nothing is meant, and the one that knows the fields
+    for unlike in ("required", "additionalProperties"):
+        fitting = [
+            form
+            for form in near
+            if not any(inner.validator == unlike and not inner.path for inner in form)
+        ]
+        near = fitting if len(near) > 1 and fitting else near
     return _innermost(near[0][0]) if len(near) == 1 else error
 
 
@@ -166,6 +172,8 @@ def _wanted(error: ValidationError) -> str:
     if error.validator == "pattern":
         if rule == "\\S":
             return "text that is not blank"
+        if rule.startswith("^[A-Za-z_]"):
+            return "a name of letters, digits and underscores, the first no digit, at most 60"
         entry = str(error.absolute_path[-1]) if error.absolute_path else ""
         return _FORMS.get(entry, f"of the form {rule}")
     if error.validator in ("anyOf", "oneOf"):

@@ -107,7 +107,7 @@ def test_a_step_that_does_not_fit_is_warned_of_with_what_fits(
     assert plan(step, **settings).warnings == ()
     in_room(monkeypatch, device=peak - 1)
     (warning,) = plan(step, **settings).warnings
-    assert warning.startswith("ft(layers=(0, 1, 2, 3, 4, 5), steps=2) needs about 0.0")
+    assert warning.startswith("ft(layers=(0, 1, 2, 3, 4, 5), steps=2) itself needs about 0.0")
     fitting = "ft(layers=(0, 1, 2, 3, 4, 5), steps=2, master_weights=False)"
     assert warning.endswith(f"; it fits with {fitting} or device=cpu")
     assert plan(fitting, **settings).warnings == ()
@@ -236,7 +236,7 @@ def test_the_command_plans_for_a_gpu_elsewhere(capsys: pytest.CaptureFixture[str
     assert main(["plan", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "(bfloat16, cuda)" in printed
-    assert "warning: ft(steps=2) needs about 0.0" in printed
+    assert "warning: ft(steps=2) itself needs about 0.0" in printed
     assert (
         main(["plan", "--first", "magnitude", "--then", "ft(steps=2)", "--criteria", "sparsity"])
         == 0

@@ -44,7 +44,11 @@ BOMB = "a: &a [x, x, x, x]\n" + "".join(
         ("retain: {rows: [a], file: b.txt}", "must have exactly one of rows or file or hub"),
         ("retain: {rows: [a], validation: 0.5}", "retain is learned from"),
         ("questions: {sets: {task: ./tasks/x.yaml, better: higher}}", "no file, which could run"),
-        ("questions: {a b: {rows: [], better: higher}}", "'questions' must be of the form"),
+        (
+            "questions: {a b: {rows: [], better: higher}}",
+            "'questions' must be a name of letters, digits and underscores",
+        ),
+        ("forget: {topics: {a b: [x]}}", "'forget.topics' must be a name of letters, digits"),
         ("questions: {ab: {rows: [a]}}", "field 'better' of questions.ab is missing"),
         ("allow_leak: [retain-question]", "Did you mean 'retain-questions'"),
         ("forget: {topics: {a: [x, y], b: [z]}}", "each needs as many texts"),
