@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -25,18 +26,19 @@ _COMMAND = "composability run"
 _WORK = {"editing": "the edit", "unlearning": "the unlearning"}
 
 
-def run_text(summary: RunSummary, width: int | None = None) -> str:
+def run_text(summary: RunSummary, width: int | None = None, options: str = "") -> str:
     """Return a run's table, what became of each step, and its other orders.
 
     Args:
         summary: of the run.
         width: characters of a line; the terminal's by default.
+        options: of the command that ran it, for the command that runs its other order.
     """
     width = max(_NARROWEST, width or shutil.get_terminal_size((100, 24)).columns)
     blocks = [run_table(summary, width)]
     if len(summary.steps) > 1:
         blocks.append(_LEGEND)
-    sentences = [*fates(summary), *order_sentences(summary)]
+    sentences = [*fates(summary), *order_sentences(summary, options)]
     sentences += [_CAUTION] if len(summary.steps) > 2 else []
     blocks += [
         # a command is to be copied as one line
@@ -90,8 +92,13 @@ def fates(summary: RunSummary) -> list[str]:
     return sentences
 
 
-def order_sentences(summary: RunSummary) -> list[str]:
-    """Return a line on each other order that has run, or how to run a pair's."""
+def order_sentences(summary: RunSummary, options: str = "") -> list[str]:
+    """Return a line on each other order that has run, or how to run a pair's.
+
+    Args:
+        summary: of the run.
+        options: of the command that ran it.
+    """
     sentences = []
     judging = {_judging(summary.criteria, category): None for category in summary.categories}
     final = summary.steps[-1].values
@@ -104,7 +111,8 @@ def order_sentences(summary: RunSummary) -> list[str]:
         comparison = ", ".join(numbers) or "without a criterion in common"
         sentences.append(f"other order, {other.composition} (run {other.run_id}): {comparison}")
     if summary.reversed_composition and not summary.others:
-        command = f'{_COMMAND} "{summary.reversed_composition}"'
+        steps = _quoted(summary.reversed_composition)
+        command = " ".join(filter(None, (_COMMAND, steps, options)))
         sentences.append(f"the other order has not run with these settings: {command}")
     return sentences
 
@@ -157,3 +165,15 @@ def _fitting(first: Sequence[str], columns: Sequence[Sequence[str]], width: int)
         if used > width:
             return max(1, count)
     return len(columns)
+
+
+def _quoted(steps: str) -> str:
+    """Return steps as a shell reads them, in double quotes where these do: steps have single ones.
+
+    Example:
+        >>> print(_quoted("ft(average='edits') | rtn"))
+        "ft(average='edits') | rtn"
+        >>> print(_quoted("adapter | rtn(bits=$a)"))
+        'adapter | rtn(bits=$a)'
+    """
+    return shlex.quote(steps) if set(steps) & set('"$`\\!') else f'"{steps}"'

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from composability.commands.given import given_options
 from composability.commands.options import run_settings, switch
 from composability.commands.steps import (
     composition_of,
@@ -16,6 +17,9 @@ from composability.commands.steps import (
     specs_of,
 )
 from interventions.errors import printable_line
+
+# options that say no more than what is run, or how it is printed
+_NO_SETTINGS = ("composition", "first", "second", "then", "dry_run", "json")
 
 
 @click.command()
@@ -48,26 +52,29 @@ def run(
     if dry_run:
         return exit_status(lambda: print_plan(specs, settings))
     failed: list[str] = []
-    status = exit_status(lambda: failed.extend(_run(specs, experiment, settings, json)))
+    options = given_options(click.get_current_context(), _NO_SETTINGS)
+    status = exit_status(lambda: failed.extend(_run(specs, experiment, settings, json, options)))
     for line in failed:
         print(f"error: {line}", file=sys.stderr)
     return status or int(bool(failed))
 
 
-def _run(specs: list[str], experiment: str, settings: dict[str, Any], as_json: bool) -> list[str]:
+def _run(
+    specs: list[str], experiment: str, settings: dict[str, Any], as_json: bool, options: str
+) -> list[str]:
     """Run the steps and print what they led to; return a line on each criterion that failed."""
     from tracking import failures, store
     from tracking.run import run as run_composition
 
     steps = composition_of(specs, settings["data"])
     run_id = run_composition(steps, experiment=experiment, **settings)
-    _print_summary(run_id, as_json)
+    _print_summary(run_id, as_json, options)
     if not as_json:
         print(f"run {run_id} in {store.shown_address()}")
     return failures.of_run(run_id)
 
 
-def _print_summary(run_id: str, as_json: bool) -> None:
+def _print_summary(run_id: str, as_json: bool, options: str) -> None:
     from composability.run_table import run_text
     from tracking.lifecycle import one_line
     from tracking.run_summary import run_summary
@@ -78,4 +85,4 @@ def _print_summary(run_id: str, as_json: bool) -> None:
         reason = printable_line(one_line(error), 200)
         print(f"warning: what run {run_id} found cannot be read back: {reason}", file=sys.stderr)
         return
-    print(dumps(summary.as_json(), indent=2) if as_json else run_text(summary))
+    print(dumps(summary.as_json(), indent=2) if as_json else run_text(summary, options=options))

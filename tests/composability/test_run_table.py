@@ -136,6 +136,9 @@ def test_another_order_is_compared_and_a_missing_one_is_named_as_a_command() -> 
     (missing,) = order_sentences(pair(0.7))
     assert missing.endswith('composability run "wanda(sparsity=0.5) | lora"')
     assert missing in run_text(pair(0.7), 60).splitlines()  # to be copied, in one line
+    (missing,) = order_sentences(pair(0.7), "--model ./ours --seed 3")
+    assert missing.endswith('"wanda(sparsity=0.5) | lora" --model ./ours --seed 3')
+    assert missing in run_text(pair(0.7), options="--model ./ours --seed 3").splitlines()
     other = OtherOrder("wanda(sparsity=0.5) | lora", "0b", {"edit_success": 0.75})
     with_other = summary(
         ("lora", "editing", {"edit_success": 0.8}),
