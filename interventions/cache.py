@@ -20,6 +20,7 @@ LIMIT = "COMPOSABILITY_CACHE_GIB"
 STATISTICS = "statistics"  # the folder of MEMIT's second moments
 _GIB = 2**30
 _checked: set[Path] = set()  # the folders of which it was said, or need not be
+_read_only: set[Path] = set()  # those of which it was said that nothing is kept
 
 
 def checkout() -> Path | None:
@@ -92,26 +93,41 @@ def bound_statistics(kept: Collection[Path]) -> None:
         if total <= limit_gib() * _GIB:
             return
         if path not in kept:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # of a cache that is only read
+                path.unlink(missing_ok=True)
             total -= size
 
 
-def make_writable(folder: Path) -> None:
-    """Make a folder of the cache if it is missing.
+def make_writable(folder: Path) -> bool:
+    """Make the cache's folder if it is missing; return whether anything can be kept in it.
+
+    One that is there and can only be read serves. That nothing is kept then is said once.
+
+    Args:
+        folder: of the cache.
 
     Raises:
-        InvalidInput: it cannot be made, or nothing can be written into it.
+        InvalidInput: it is missing and cannot be made, is no folder, or cannot be read.
     """
+    existed = folder.is_dir()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "locks").mkdir(parents=True, exist_ok=True)
         reason = "" if os.access(folder, os.W_OK | os.X_OK) else "permission denied"
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-    if reason:
+    if reason and not (existed and os.access(folder, os.R_OK | os.X_OK)):
         raise InvalidInput(
             f"cannot write to the cache {shown(str(folder))}: {reason};"
             " name another folder with COMPOSABILITY_CACHE"
         )
+    if reason and folder not in _read_only:
+        _read_only.add(folder)
+        warnings.warn(
+            f"the cache {shown(str(folder))} can only be read: what is in it is used, and nothing"
+            " is kept",
+            stacklevel=3,
+        )
+    return not reason
 
 
 def warn_if_others_may_write(folder: Path) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from interventions.anatomy import block_linears
+from interventions.aside import whole_folder
 from interventions.errors import InvalidInput
-from interventions.files import whole_folder
 from interventions.packed_formats import FORMATS, WHOLE_ROW, Scheme
 from interventions.quantization_grid import QuantizationGrid
 

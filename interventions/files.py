@@ -6,12 +6,13 @@ import hashlib
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock
+
+from interventions.aside import whole_folder
 
 _WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
@@ -55,30 +56,11 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(parent: Path) -> Iterator[Path]:
-    """Give an empty folder in ``parent``, to fill it and rename what is complete.
-
-    What is left of it when the block ends is removed. A folder inside it is on the same file
-    system as ``parent``, so that its rename is one step.
-
-    Example:
-        >>> parent = Path(tempfile.mkdtemp())
-        >>> with whole_folder(parent) as aside:
-        ...     (aside / "model").mkdir()
-        ...     _ = (aside / "model").rename(parent / "model")
-        >>> [path.name for path in parent.iterdir()]
-        ['model']
-    """
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=".writing-") as aside:
-        yield Path(aside)
-
-
-@contextmanager
 def second_names(folder: Path) -> Iterator[Path]:
     """Give a folder with second names for another's files, which stay while the block runs.
 
-    Where the file system has none, it is the folder itself, whose files may go meanwhile.
+    Where there can be none, it is the folder itself, whose files may go meanwhile: on a file system
+    that is full, read-only, or without such names.
 
     Raises:
         FileNotFoundError: a file is gone already, or the folder is.
@@ -91,11 +73,19 @@ def second_names(folder: Path) -> Iterator[Path]:
         ...     (names / "note.txt").read_text()
         'written'
     """
-    with whole_folder(folder.parent) as aside:
-        names = aside / folder.name
+    with ExitStack() as stack:
+        yield _linked_aside(folder, stack) or folder
+
+
+def _linked_aside(folder: Path, stack: ExitStack) -> Path | None:
+    """Return a folder with second names, until the stack is closed; None if there can be none."""
+    paths = list(folder.iterdir())
+    try:
+        names = stack.enter_context(whole_folder(folder.parent)) / folder.name
         names.mkdir()
-        linked = all(hard_link(path, names / path.name) for path in folder.iterdir())
-        yield names if linked else folder
+    except OSError:
+        return None
+    return names if all(hard_link(path, names / path.name) for path in paths) else None
 
 
 def is_plain_file(path: Path) -> bool:
@@ -185,14 +175,6 @@ def hard_link(path: Path, target: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def remove(path: Path) -> None:
-    """Remove a file, a link (never what it points at) or a folder; what cannot be removed stays."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def file_lock(path: Path) -> FileLock:

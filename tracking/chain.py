@@ -168,27 +168,20 @@ class Chain:
         assert self.lm is not None
         return self.lm
 
-    def checkpoint_folder(self, k: int) -> Path:
+    def checkpoint_folder(self, k: int) -> Path | None:
         """Return the folder of the checkpoint after k interventions, verified.
 
-        It is stored if it was not, or was damaged.
-
-        Raises:
-            OSError: there is no room for it.
+        It is stored if it was not, or was damaged. None, with a warning, if it cannot be.
         """
         key = self.keys[k]
         # scores may be stored too, so that nothing has loaded and verified it
-        if not self.checkpoints.is_sound(key, again=False):
-            lm = self.model_after(k)
-            # model_after stores what is worth it
-            if key not in self.checkpoints:
-                folder = self.checkpoints.save(key, lm, self.cost_of_step(k) or Cost(0.0, 0.0))
-                if folder is None:
-                    raise OSError(
-                        f"no room in {self.checkpoints.folder} for the checkpoint of step {k},"
-                        " which is to be logged"
-                    )
-        return self.checkpoints.path(key)
+        if self.checkpoints.is_sound(key, again=False):
+            return self.checkpoints.path(key)
+        lm = self.model_after(k)
+        # model_after stores what is worth it
+        if self.checkpoints.is_sound(key, again=False):
+            return self.checkpoints.path(key)
+        return self.checkpoints.save(key, lm, self.cost_of_step(k) or Cost(0.0, 0.0))
 
     def _stored_scores(self, k: int) -> dict[str, Measured | None]:
         with self._timed("load"):

@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -18,8 +19,8 @@ from tqdm import tqdm
 
 from interventions import cache
 from interventions.arguments import check_columns, check_type, checked
+from interventions.aside import scratch_folder, whole_folder
 from interventions.errors import InvalidInput, one_of, shown
-from interventions.files import whole_folder
 from tracking import schema, store
 
 _DOWNLOADS = 16  # requests under way; each waits for the network
@@ -111,19 +112,23 @@ def _read_items(
     criteria: list[str] | None, last: bool, run: tuple[str, str]
 ) -> pd.DataFrame | None:
     run_id, artifact_uri = run
-    path = _local_file(run_id, artifact_uri)
-    if path is None:
-        return None
     filters = None if criteria is None else [("criterion", "in", criteria)]
-    frame = pd.read_parquet(path, filters=filters)
+    with ExitStack() as stack:
+        path = _local_file(run_id, artifact_uri, stack)
+        if path is None:
+            return None
+        frame = pd.read_parquet(path, filters=filters)
     if last and len(frame):
         frame = frame[frame.step == frame.step.max()]
     frame.insert(0, "run_id", run_id)
     return frame
 
 
-def _local_file(run_id: str, artifact_uri: str) -> Path | None:
-    """Return the file on this machine, downloaded if need be; None if the run has none."""
+def _local_file(run_id: str, artifact_uri: str, stack: ExitStack) -> Path | None:
+    """Return the file on this machine, downloaded if need be; None if the run has none.
+
+    Where it cannot be kept in the cache, it goes when the stack is closed.
+    """
     address = urlparse(artifact_uri)
     if address.scheme in ("", "file"):
         path = Path(url2pathname(address.path)) / schema.ITEMS
@@ -134,11 +139,17 @@ def _local_file(run_id: str, artifact_uri: str) -> Path | None:
     files = list_artifacts(artifact_uri=artifact_uri, tracking_uri=store.uri())
     if schema.ITEMS not in {Path(file.path).name for file in files}:
         return None
-    with whole_folder(path.parent) as aside:
-        downloaded = download_artifacts(
-            artifact_uri=f"{artifact_uri}/{schema.ITEMS}",
-            dst_path=str(aside),
-            tracking_uri=store.uri(),
-        )
+    try:
+        aside = stack.enter_context(whole_folder(path.parent))
+    except OSError:
+        aside = stack.enter_context(scratch_folder())
+    downloaded = download_artifacts(
+        artifact_uri=f"{artifact_uri}/{schema.ITEMS}",
+        dst_path=str(aside),
+        tracking_uri=store.uri(),
+    )
+    try:
         os.replace(downloaded, path)
+    except OSError:
+        return Path(downloaded)
     return path

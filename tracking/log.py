@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
+from interventions.aside import scratch_folder
 from interventions.base import Intervention
 from interventions.composition import Composition
 from interventions.criteria.base import Scores
@@ -270,12 +270,12 @@ class Log:
 
     @_timed
     def _log_files(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
+        with scratch_folder() as folder:
             steps = {"composition": self.plan.spec(), "steps": self._steps}
-            (Path(folder) / schema.CRITERIA_JSON).write_text(json.dumps(steps, indent=1))
+            (folder / schema.CRITERIA_JSON).write_text(json.dumps(steps, indent=1))
             items = pd.concat(self._items, ignore_index=True)
-            items.to_parquet(Path(folder) / schema.ITEMS, index=False)
-            self.client.log_artifacts(self.run_id, folder)
+            items.to_parquet(folder / schema.ITEMS, index=False)
+            self.client.log_artifacts(self.run_id, str(folder))
 
     def _add_metrics(
         self, metrics: Mapping[str, float], step: int, model_id: str | None = None

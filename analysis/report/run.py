@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from analysis.report.files import REPORT, write_files
 from analysis.report.findings.evidence import Finding
 from analysis.report.prepare import PreparedAnalysis, prepare_analysis
 from analysis.report.request import AnalysisRequest, read_analysis_request
+from interventions.aside import scratch_folder
 from interventions.errors import LONGEST_PATH, InvalidInput, plain_text, shown
 from tracking import lifecycle, schema, store
 from tracking.markup import plain_markdown
@@ -129,9 +129,9 @@ def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) ->
 def _log_files(
     client: MlflowClient, run_id: str, prepared: PreparedAnalysis, output: Path | None
 ) -> None:
-    with tempfile.TemporaryDirectory() as temporary:
+    with scratch_folder() as temporary:
         # A folder in it has the usual permissions, which a temporary folder itself has not.
-        folder = Path(temporary) / "analysis"
+        folder = temporary / "analysis"
         findings = write_files(prepared, folder)
         client.log_artifacts(run_id, str(folder))
         client.set_tag(run_id, schema.NOTE, _note(findings))

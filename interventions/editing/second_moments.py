@@ -62,7 +62,6 @@ def second_moments(
     if lm.device.type == "meta":  # a rehearsal, in which nothing is computed
         return {layer: _compute(lm, texts, layer) for layer in layers}
     folder = cache.folder() / cache.STATISTICS
-    folder.mkdir(parents=True, exist_ok=True)
     cache.warn_if_others_may_write(cache.folder())
     files = {
         layer: folder / f"{key}.safetensors" for layer, key in _keys(lm, texts, layers).items()
@@ -182,10 +181,15 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 def _save(file: Path, moment: Tensor) -> None:
-    """Write a moment with a checksum of its values."""
+    """Write a moment with a checksum of its values; where that cannot be, go on without."""
     moment = moment.cpu().contiguous()
-    with whole_file(file) as partial:
-        save_file({"moment": moment}, partial, metadata={"sha256": _checksum(file.stem, moment)})
+    checksum = _checksum(file.stem, moment)
+    try:
+        with whole_file(file) as partial:
+            save_file({"moment": moment}, partial, metadata={"sha256": checksum})
+    except (OSError, SafetensorError) as error:  # the library has its own for a full disk
+        reason = getattr(error, "strerror", None) or error
+        warnings.warn(f"second moments are not kept: {reason}", stacklevel=2)
 
 
 def _load(file: Path) -> Tensor | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from filelock import Timeout
 from mlflow import MlflowClient
 from tqdm import tqdm
 
+from interventions.aside import scratch_folder
 from interventions.composition import digest
 from interventions.errors import InvalidInput
 from interventions.files import file_lock
@@ -76,15 +77,17 @@ def run_grid(grid: CompositionGrid, cache: Checkpoints | None = None) -> GridRes
     checkpoints = cache or Checkpoints()
     mlflow.set_tracking_uri(store.uri())
     lock_name = f"sweep-{digest(store.uri(), grid.experiment, grid.name)}.lock"
-    lock = file_lock(checkpoints.folder / "locks" / lock_name)
-    try:
-        acquired = lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InvalidInput(
-            f"{grid.name!r} is being run on this machine: wait for it or end it, or give this one"
-            " another name"
-        ) from error
-    with acquired:
+    with ExitStack() as stack:
+        try:
+            lock = file_lock(checkpoints.folder / "locks" / lock_name)
+            stack.enter_context(lock.acquire(timeout=0))
+        except Timeout as error:
+            raise InvalidInput(
+                f"{grid.name!r} is being run on this machine: wait for it or end it, or give this"
+                " one another name"
+            ) from error
+        except (OSError, NotImplementedError):
+            pass  # a cache that is only read has no locks; the store tells as well
         parent = ParentRun(MlflowClient(), store.ensure_experiment(grid.experiment), grid.name)
         run_id = parent.open_run(grid.params)
         with lifecycle.closing_run(parent.client, run_id):
@@ -109,7 +112,8 @@ def _run_missing(
     seconds = time.perf_counter() - start
     seconds_by_part = dict(tally.seconds)
     tally.seconds["wall"] = seconds
-    patiently(lambda: progress.finish(_write_table(grid)))
+    with scratch_folder() as folder:
+        patiently(lambda: progress.finish(_write_table(grid, folder)))
     if tally.failed:
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in tally.failed.items())
         raise Incomplete(
@@ -153,11 +157,11 @@ def _run_job(job: Job, progress: Progress, checkpoints: Checkpoints, prefix_use:
             progress.job_done()
 
 
-def _write_table(grid: CompositionGrid) -> Path:
-    """Write the finished runs as a CSV file in a folder of its own, and return its path."""
+def _write_table(grid: CompositionGrid, folder: Path) -> Path:
+    """Write the finished runs as a CSV file in a folder, and return its path."""
     finished_runs = query.compositions(
         grid.experiment, f"tags.`{schema.SWEEP}` = '{grid.name}' and attributes.status = 'FINISHED'"
     )
-    path = Path(tempfile.mkdtemp(prefix="composability-")) / TABLE
+    path = folder / TABLE
     plain_cells(finished_runs).to_csv(path, index=False)
     return path

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
+from interventions.aside import scratch_folder
 from sweeps.study import plots
 from sweeps.study.attributes import RUNS
 from sweeps.study.conclusion import Conclusion
@@ -64,7 +62,7 @@ def _log_artifacts(
 ) -> None:
     title = f"{spec.request.name}: {spec.request.composition}"
     figures = plots.draw_figures(queue.study, spec.objectives)
-    with tempfile.TemporaryDirectory(prefix="composability-") as folder:
-        plain_cells(trial_table(spec, conclusion)).to_csv(Path(folder) / TABLE, index=False)
-        (Path(folder) / plots.PAGE).write_text(plots.render_page(title, words, figures))
-        study_runs.parent.client.log_artifacts(study_runs.parent_id, folder)
+    with scratch_folder() as folder:
+        plain_cells(trial_table(spec, conclusion)).to_csv(folder / TABLE, index=False)
+        (folder / plots.PAGE).write_text(plots.render_page(title, words, figures))
+        study_runs.parent.client.log_artifacts(study_runs.parent_id, str(folder))

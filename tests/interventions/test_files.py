@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from interventions.aside import remove, whole_folder
 from interventions.files import (
     file_digest,
     file_lock,
     is_plain_file,
     read_plain,
-    remove,
     whole_file,
-    whole_folder,
     write_whole,
 )
 

@@ -18,8 +18,8 @@ from interventions.errors import InvalidInput, printable_line, shown
 from interventions.files import is_plain_file
 from tracking import schema, store
 from tracking.artifact_files import local_artifacts
-from tracking.chain import Chain
 from tracking.checkpoints import delta
+from tracking.checkpoints.holding import HeldCheckpoints
 from tracking.checkpoints.integrity import content_checksum, damaged_files, in_words
 
 _MOST_REASON = 100  # characters
@@ -31,7 +31,7 @@ class LoggedCheckpoints:
     Args:
         run: the run.
         names: of its interventions, those applied again included.
-        chain: the run's steps; it has the base model's checkpoint.
+        held: gives the base model's checkpoint.
         aside: a folder to download and to put together in; made if it is missing.
 
     Attributes:
@@ -39,8 +39,8 @@ class LoggedCheckpoints:
         damaged_step: the step whose artifact that is.
     """
 
-    def __init__(self, run: Run, names: list[str], chain: Chain, aside: Path) -> None:
-        self._run, self._names, self._chain, self._aside = run, names, chain, aside
+    def __init__(self, run: Run, names: list[str], held: HeldCheckpoints, aside: Path) -> None:
+        self._run, self._names, self._held, self._aside = run, names, held, aside
         self.damage, self.damaged_step = "", 0
 
     def whole(self, step: int) -> Path | None:
@@ -72,7 +72,7 @@ class LoggedCheckpoints:
             self._note_damage(step, error)
             return None
         # what this computes may fail for reasons of its own
-        before = self._verified(step - 1) if step > 1 else self._chain.checkpoint_folder(0)
+        before = self._verified(step - 1) if step > 1 else self._held.folder(0)
         if before is None or logged is None:
             return None
         whole = self._aside / f"{step}-whole"

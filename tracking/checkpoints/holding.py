@@ -7,7 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from interventions.aside import scratch_folder
+from interventions.criteria.cost import Cost
 from tracking.chain import Chain
+from tracking.checkpoints.writing import write_checkpoint
 
 _ATTEMPTS = 3  # at holding what other processes drop
 
@@ -29,10 +32,11 @@ class HeldCheckpoints:
     def folder(self, k: int) -> Path:
         """Return the files of the checkpoint after k interventions, verified; they stay.
 
-        It is computed and stored if it was not.
+        It is computed and stored if it was not: in the cache, or, where that has no room or can
+        only be read, in the system's temporary folder.
 
         Raises:
-            OSError: there is no room for it.
+            OSError: there is no room for it there either.
         """
         if k not in self._held:
             self._held[k] = self._hold(k)
@@ -57,13 +61,18 @@ class HeldCheckpoints:
     def _hold(self, k: int) -> tuple[Path, ExitStack]:
         checkpoints, key = self._chain.checkpoints, self._chain.keys[k]
         for _ in range(_ATTEMPTS):
-            self._chain.checkpoint_folder(k)
+            if self._chain.checkpoint_folder(k) is None:
+                break
             stack = ExitStack()
             try:
                 return stack.enter_context(checkpoints.held(key)), stack
             except FileNotFoundError:  # another process has dropped it since
                 continue
-        raise OSError(
-            f"other processes drop the checkpoint of step {k} from {checkpoints.folder} before it"
-            " is logged: give them more room with COMPOSABILITY_CACHE_GIB"
-        )
+        return self._outside_of_cache(k)
+
+    def _outside_of_cache(self, k: int) -> tuple[Path, ExitStack]:
+        lm, key = self._chain.model_after(k), self._chain.keys[k]
+        with ExitStack() as stack:
+            folder = stack.enter_context(scratch_folder()) / key
+            write_checkpoint(folder, key, lm, self._chain.cost_of_step(k) or Cost(0.0, 0.0))
+            return folder, stack.pop_all()

@@ -165,6 +165,14 @@ def stamps_of(folder: Path) -> Stamps:
     ]
 
 
+def cannot_write(error: BaseException) -> bool:
+    """Return whether an error says that a file could not be written, whatever the reason."""
+    # safetensors raises an error of its own, with the system's text in it
+    return isinstance(error, OSError) or (
+        type(error).__name__ == "SafetensorError" and "I/O error" in str(error)
+    )
+
+
 def disk_is_full(error: BaseException) -> bool:
     """Return whether an error says that the disk, or the user's quota of it, is full."""
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -22,12 +22,14 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from interventions.arguments import checked
+from interventions.aside import whole_folder
 from interventions.composition import Composition
 from interventions.errors import InvalidInput, shown
-from interventions.files import set_read_only, whole_folder
+from interventions.files import set_read_only
 from tracking import history, schema, store
 from tracking.chain import Chain
 from tracking.checkpoints.artifacts import LoggedCheckpoints
+from tracking.checkpoints.holding import HeldCheckpoints
 from tracking.checkpoints.integrity import content_checksum, damaged_files, in_words
 from tracking.checkpoints.store import Checkpoints
 from tracking.plan import plan_run
@@ -91,13 +93,13 @@ def load_checkpoint(
     if out is None:
         checkpoints = checkpoints or Checkpoints()
         return _in_cache(run, names, step, checkpoints)
-    with _beside(out) as aside:
-        chain = _chain_of_run(run, checkpoints or Checkpoints())
-        logged = LoggedCheckpoints(run, names, chain, aside / "artifacts")
+    chain = _chain_of_run(run, checkpoints or Checkpoints())
+    with _beside(out) as aside, HeldCheckpoints(chain) as held:
+        logged = LoggedCheckpoints(run, names, held, aside / "artifacts")
         whole = logged.whole(step)
         is_ours = whole is not None
         if whole is None:
-            whole = _computed_again(run, step, chain, logged)
+            whole = _computed_again(run, step, chain, logged, held.folder)
         with _one_line_if_it_fails(out):
             complete = aside / _COMPLETE / out.name
             if is_ours:
@@ -119,12 +121,15 @@ def _in_cache(run: Run, names: list[str], step: int, checkpoints: Checkpoints) -
         is_same_chain = run.data.tags.get(schema.KEY) == chain.keys[-1]
         if recorded == content_checksum(stored) or (recorded is None and is_same_chain):
             return stored
-    with whole_folder(checkpoints.folder) as aside:
-        logged = LoggedCheckpoints(run, names, chain, aside)
+    with ExitStack() as stack:
+        with _one_line_if_it_fails(checkpoints.folder):
+            aside = stack.enter_context(whole_folder(checkpoints.folder))
+        held = stack.enter_context(HeldCheckpoints(chain))
+        logged = LoggedCheckpoints(run, names, held, aside)
         whole = logged.whole(step)
         if whole is not None:
             return checkpoints.add_restored(whole)
-    return _computed_again(run, step, chain, logged)
+    return _computed_again(run, step, chain, logged, chain.checkpoint_folder)
 
 
 def _new_path(folder: object) -> Path:
@@ -267,8 +272,14 @@ def _data_of_run(run: Run, recorded: str) -> str:
     return path
 
 
-def _computed_again(run: Run, step: int, chain: Chain, logged: LoggedCheckpoints) -> Path:
-    """Return the folder of a checkpoint that the artifacts do not give, from the cache."""
+def _computed_again(
+    run: Run,
+    step: int,
+    chain: Chain,
+    logged: LoggedCheckpoints,
+    folder_of_step: Callable[[int], Path | None],
+) -> Path:
+    """Return the folder of a checkpoint that the artifacts do not give."""
     recorded_key, run_id = run.data.tags.get(schema.KEY), run.info.run_id
     if recorded_key != chain.keys[-1]:
         raise InvalidInput(
@@ -276,7 +287,12 @@ def _computed_again(run: Run, step: int, chain: Chain, logged: LoggedCheckpoints
             f" again: {history.what_differs(run.data.params)} now (key {chain.keys[-1]}, recorded"
             f" {shown(recorded_key, 40)})"
         )
-    whole = chain.checkpoint_folder(step)
+    whole = folder_of_step(step)
+    if whole is None:
+        raise InvalidInput(
+            f"step {step} cannot be kept in the cache {shown(str(chain.checkpoints.folder), 200)}:"
+            " give a folder to restore to"
+        )
     recorded = run.data.tags.get(schema.checksum_tag(step))
     if recorded not in (None, content_checksum(whole)):
         raise InvalidInput(

@@ -6,13 +6,12 @@ read-only. It is verified when it is loaded; a damaged one is dropped with a war
 again. Only what was computed here is stored under its key: what came from a run's artifacts lies
 under a name of its own, so that no run goes on from it. Two processes that want the same one take
 turns (``claim``). The folder is held under a size (``COMPOSABILITY_CACHE_GIB``, 10 by default):
-what was used longest ago goes first, what is in use (``pin``, ``held``) never.
+what was used longest ago goes first, what is in use (``pin``, ``held``) never. Whatever goes wrong
+while something is kept costs only the keeping; a folder that can only be read serves.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import warnings
 from collections import Counter
@@ -23,32 +22,27 @@ from pathlib import Path
 from filelock import Timeout
 
 from interventions import cache
+from interventions.aside import remove, whole_folder
 from interventions.criteria.cost import Cost
-from interventions.files import (
-    file_lock,
-    remove,
-    second_names,
-    set_read_only,
-    whole_folder,
-    write_whole,
-)
+from interventions.errors import printable_line
+from interventions.files import file_lock, second_names, set_read_only
 from interventions.lm import LM
-from interventions.tensor_files import recorded_checksums
+from tracking.checkpoints.eviction import RESTORED, clear_cache, make_room
 from tracking.checkpoints.integrity import (
     MANIFEST,
     Stamps,
+    cannot_write,
     content_checksum,
     damaged_files,
     disk_is_full,
     in_words,
     read_object,
-    sha256,
     stamps_of,
 )
 from tracking.checkpoints.values import MeasuredValues
+from tracking.checkpoints.writing import write_checkpoint
 
 _GIB = 2**30
-_RESTORED = "restored-"  # begins the name of a checkpoint that came from artifacts; no key does
 
 
 class Checkpoints:
@@ -69,8 +63,10 @@ class Checkpoints:
         self._held = Counter[str]()
         self._sound: dict[str, Stamps] = {}  # of those that were written or verified here
         self._locks = self.folder / "locks"
-        cache.make_writable(self._locks)
-        self.values = MeasuredValues(self.folder / "scores")
+        self._keeps = cache.make_writable(self.folder)
+        if self._keeps:
+            clear_cache(self.folder)
+        self.values = MeasuredValues(self.folder / "scores", self._keeps)
         cache.warn_if_others_may_write(self.folder)
 
     def __contains__(self, key: str) -> bool:
@@ -87,16 +83,15 @@ class Checkpoints:
         Yields:
             Whether another process had it meanwhile, and so may have computed it.
         """
-        lock, waited = file_lock(self._locks / f"{key}.lock"), False
+        waited = False
         try:
+            lock = file_lock(self._locks / f"{key}.lock")
             lock.acquire(timeout=0)
         except Timeout:
             lock.acquire()
             waited = True
-        except OSError as error:
-            if not disk_is_full(error):
-                raise
-            # nobody can store anything, so nobody waits for it
+        except (OSError, NotImplementedError):  # the latter where a file system has no locks
+            # nobody can store anything, or both compute the same
             yield False
             return
         try:
@@ -113,7 +108,8 @@ class Checkpoints:
         for key in keys:
             self._pinned.discard(key)
             if key in self:
-                os.utime(self.path(key), (0, 0))
+                with suppress(OSError):
+                    os.utime(self.path(key), (0, 0))
 
     @contextmanager
     def held(self, key: str) -> Iterator[Path]:
@@ -158,20 +154,25 @@ class Checkpoints:
             spent: what it cost to compute.
 
         Returns:
-            Its folder; None, with a warning, if there is no room.
+            Its folder; None, with a warning, if it cannot be written.
         """
-        for second_attempt in (False, True):
+        if not self._keeps:  # which was said when the cache was opened
+            return None
+        for is_last in (False, True):
             try:
                 self._write(key, lm, spent)
                 self._make_room(key, self.limit_bytes)
                 return self.path(key)
-            except Exception as error:  # safetensors has an error of its own for a full disk
-                if not disk_is_full(error):
+            except Exception as error:
+                if not cannot_write(error):
                     raise
-                if not second_attempt:
-                    self._make_room(key, 0.0)
+                is_full, reason = disk_is_full(error), getattr(error, "strerror", None) or error
+                if is_last or not is_full:
+                    break
+                self._make_room(key, 0.0)
+        reason = "no room" if is_full else printable_line(str(reason), 100)
         warnings.warn(
-            f"no room in {self.folder} for checkpoint {key}: going on without it", stacklevel=2
+            f"{reason} in {self.folder} for checkpoint {key}: going on without it", stacklevel=2
         )
         return None
 
@@ -185,7 +186,8 @@ class Checkpoints:
         """
         if not self.is_sound(key):
             return None
-        os.utime(self.path(key))  # the order of eviction goes by it
+        with suppress(OSError):  # of a cache that is only read
+            os.utime(self.path(key))  # the order of eviction goes by it
         spent = self.cost(key)
         if spent is None:
             return None
@@ -243,14 +245,7 @@ class Checkpoints:
     def _write(self, key: str, lm: LM, spent: Cost) -> None:
         with whole_folder(self.folder) as aside:
             folder = aside / key
-            with recorded_checksums() as written:
-                lm.save(folder)
-            checksums = {
-                path.name: written.get(path) or sha256(path) for path in sorted(folder.iterdir())
-            }
-            manifest = {"key": key, "sha256": checksums, "spent": dataclasses.asdict(spent)}
-            write_whole(folder / MANIFEST, json.dumps(manifest, indent=1))
-            set_read_only(folder)
+            write_checkpoint(folder, key, lm, spent)
             stamps = stamps_of(folder)
             self._place(folder, key)
             # those of another process, if it was first, have other inodes
@@ -269,7 +264,7 @@ class Checkpoints:
 
     def _damage(self, name: str) -> list[str]:
         folder = self.path(name)
-        if not name.startswith(_RESTORED):
+        if not name.startswith(RESTORED):
             return damaged_files(folder, name)
         damaged = damaged_files(folder)
         if not damaged and _name_of_restored(folder) != name:
@@ -278,22 +273,13 @@ class Checkpoints:
 
     def _make_room(self, key: str, limit_bytes: float) -> None:
         """Drop what was used longest ago, but ``key`` and what is in use; MEMIT's files count."""
-        sized = cache.statistics_files(self.folder)
-        for folder in self.folder.iterdir():
-            # another process may drop it meanwhile; of a link the link counts
-            with suppress(OSError):
-                if folder.name in self:
-                    size = sum(file.lstat().st_size for file in folder.iterdir())
-                    sized.append((folder.lstat().st_mtime, size, folder))
-        total = sum(size for _, size, _ in sized)
-        for _, size, folder in sorted(sized):
-            if total <= limit_bytes:
-                return
-            is_used = folder.name in self._pinned or self._held[folder.name] > 0
-            if folder.name != key and not is_used:
-                remove(folder)
-                total -= size
+
+        def stays(name: str) -> bool:
+            return name == key or name in self._pinned or self._held[name] > 0
+
+        if self._keeps:
+            make_room(self.folder, limit_bytes, stays)
 
 
 def _name_of_restored(folder: Path) -> str:
-    return f"{_RESTORED}{content_checksum(folder)[:32]}"
+    return f"{RESTORED}{content_checksum(folder)[:32]}"

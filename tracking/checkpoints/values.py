@@ -28,11 +28,14 @@ class MeasuredValues:
 
     An identity holds all that the value depends on besides the checkpoint: of a criterion its
     name, its version and the identity of the data that it reads.
+
+    Args:
+        folder: where they are; made when the first is stored.
+        keeps: whether any are stored; if not, those that are there are used.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, keeps: bool = True) -> None:
+        self.folder, self._keeps = folder, keeps
 
     def save_scores(self, key: str, identity: list[Any], scores: Scores, spent: Cost) -> None:
         """Store a criterion's scores for a checkpoint, and what measuring them cost."""
@@ -59,15 +62,16 @@ class MeasuredValues:
             return None
 
     def save(self, key: str, identity: list[Any], value: Any) -> None:
-        """Store any JSON value; on a full disk go on without, with a warning."""
+        """Store any JSON value; where it cannot be written go on without, with a warning."""
+        if not self._keeps:
+            return
         text = json.dumps({"key": key, "identity": identity, "value": value})
         try:
             write_whole(self._path(key, identity), f"{_checksum(text)}\n{text}")
         except OSError as error:
-            if not disk_is_full(error):
-                raise
+            reason = "no room" if disk_is_full(error) else f"{error.strerror or error}"
             warnings.warn(
-                f"no room in {self.folder.parent} for a value: going on without it", stacklevel=2
+                f"{reason} in {self.folder.parent} for a value: going on without it", stacklevel=2
             )
 
     def load(self, key: str, identity: list[Any]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from interventions.anatomy import block_linears, blocks
+from interventions.aside import scratch_folder
 from interventions.lm import LM
 from interventions.quantization_grid import QuantizationGrid
 
@@ -18,9 +18,9 @@ from interventions.quantization_grid import QuantizationGrid
 @contextlib.contextmanager
 def saved_copy(lm: LM) -> Iterator[Path]:
     """Give a temporary folder with the model; every backend reads at least its configuration."""
-    with tempfile.TemporaryDirectory(prefix="composability-peer-") as folder:
-        lm.save(Path(folder))
-        yield Path(folder)
+    with scratch_folder() as folder:
+        lm.save(folder)
+        yield folder
 
 
 def token_ids(lm: LM, texts: Sequence[str]) -> list[list[int]]:

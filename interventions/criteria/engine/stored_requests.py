@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,8 +20,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from interventions import cache
+from interventions.aside import remove, scratch_folder
 from interventions.criteria.engine.encoding import Encoded, Pair, encode
-from interventions.files import file_digest, is_plain_file, remove, whole_file
+from interventions.files import file_digest, is_plain_file, whole_file
 from interventions.tokenizer import save_tokenizer
 
 _VERSION = 1
@@ -36,7 +36,8 @@ def encoded_requests(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Pair]) 
 
     They are kept in the folder `requests` of the cache, under a key that hashes the texts, the
     tokenizer and the version of the library that encodes. A damaged file is computed again, with a
-    warning; on a full disk the work goes on without it. Of more than 1 GiB, those go that were used
+    warning; where it cannot be written the work goes on
+    without it. Of more than 1 GiB, those go that were used
     longest ago.
 
     Args:
@@ -54,12 +55,12 @@ def encoded_requests(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Pair]) 
         return stored
     encoded = encode(tokenizer, pairs)
     try:
-        cache.make_writable(file.parent)
-        cache.warn_if_others_may_write(cache.folder())
         _save(file, encoded)
+        cache.warn_if_others_may_write(cache.folder())
         _make_room(file.parent)
-    except OSError as error:
-        warnings.warn(f"encoded requests are not kept: {error}", stacklevel=2)
+    except (OSError, SafetensorError) as error:  # the library has its own for a full disk
+        reason = getattr(error, "strerror", None) or error
+        warnings.warn(f"encoded requests are not kept: {reason}", stacklevel=2)
     return encoded
 
 
@@ -71,9 +72,9 @@ def _key(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Pair]) -> str:
 def _digest(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return a hash of a tokenizer's files and class."""
     if tokenizer not in _DIGESTS:
-        with tempfile.TemporaryDirectory() as folder:
-            save_tokenizer(tokenizer, Path(folder))
-            files = [path for path in Path(folder).rglob("*") if path.is_file()]
+        with scratch_folder() as folder:
+            save_tokenizer(tokenizer, folder)
+            files = [path for path in folder.rglob("*") if path.is_file()]
             _DIGESTS[tokenizer] = f"{type(tokenizer).__name__} {file_digest(files)}"
     return _DIGESTS[tokenizer]
 

@@ -185,7 +185,7 @@ def test_a_checkpoint_that_this_process_has_written_is_hashed_once(
         hashed.append(path.name)
         return real(path)
 
-    monkeypatch.setattr("tracking.checkpoints.store.sha256", counted)
+    monkeypatch.setattr("tracking.checkpoints.writing.sha256", counted)
     monkeypatch.setattr("tracking.checkpoints.integrity.sha256", counted)
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save("a", lm, Cost(1.0, 1.0))

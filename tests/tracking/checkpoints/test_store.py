@@ -63,10 +63,10 @@ def test_a_half_written_checkpoint_is_never_found(
         raise OSError("Input/output error")
 
     monkeypatch.setattr(lm, "save", cut_off)
-    with pytest.raises(OSError, match="Input/output"):
-        checkpoints.save("a", lm, SPENT)
+    with pytest.warns(UserWarning, match=r"Input/output error in .* for checkpoint a: going on"):
+        assert checkpoints.save("a", lm, SPENT) is None
     assert "a" not in checkpoints
-    assert {path.name for path in tmp_path.iterdir()} == {"scores", "locks"}
+    assert {path.name for path in tmp_path.iterdir()} == {"locks"}
 
 
 def test_a_flipped_byte_is_found_and_the_checkpoint_dropped(lm: LM, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_link_a_pipe_or_a_nest_in_the_place_of_a_value_is_measured_again(
         assert values.load("a", IDENTITY) is None
 
 
-def test_on_a_full_disk_a_value_is_not_stored_other_errors_are_raised(
+def test_a_value_that_cannot_be_written_is_not_stored_and_the_work_goes_on(
     values: MeasuredValues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(number: int) -> None:
@@ -160,5 +160,5 @@ def test_on_a_full_disk_a_value_is_not_stored_other_errors_are_raised(
     with pytest.warns(UserWarning, match="no room in .* for a value: going on without it"):
         values.save("a", IDENTITY, 0.5)
     failing(errno.EACCES)
-    with pytest.raises(OSError, match="no luck"):
+    with pytest.warns(UserWarning, match="no luck in .* for a value: going on without it"):
         values.save("a", IDENTITY, 0.5)

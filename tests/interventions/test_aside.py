@@ -1,0 +1,119 @@
+"""Folders for a while, and what killed processes left of theirs."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from interventions.aside import (
+    clear_leftovers,
+    clear_scratch,
+    remove,
+    scratch_folder,
+    size_of,
+    whole_folder,
+)
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from interventions.aside import scratch_folder, whole_folder
+with whole_folder(Path(sys.argv[1])) as aside, scratch_folder() as scratch:
+    (aside / "half").write_text("half")
+    (scratch / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's temporary folder, for this test."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return folder
+
+
+def test_what_a_killed_process_left_is_cleared_and_what_a_living_one_writes_stays(
+    tmp_path: Path, temporary: Path
+) -> None:
+    parent = tmp_path / "cache"
+    subprocess.run([sys.executable, "-c", KILLED, str(parent)], check=False)
+    assert [name[:9] for name in names(parent)] == [".writing-"]
+    assert [name[:22] for name in names(temporary)] == ["composability-scratch-"]
+    with whole_folder(parent) as aside, scratch_folder() as scratch:
+        (aside / "half").write_text("ours")
+        clear_leftovers(parent)
+        clear_scratch()
+        assert names(parent) == [aside.name] and names(temporary) == [scratch.name]
+        assert names(aside) == ["half"]
+    assert names(parent) == [] and names(temporary) == []
+
+
+def test_what_others_have_in_the_temporary_folder_stays(temporary: Path) -> None:
+    for name in ("composability-notes", "composability-changed-fresh", "tmp123"):
+        (temporary / name).mkdir()
+    (temporary / "elsewhere").mkdir()
+    (temporary / "composability-scratch-link").symlink_to(temporary / "elsewhere")
+    (temporary / "composability-changed-old").mkdir()  # as versions before 0.2 left them
+    os.utime(temporary / "composability-changed-old", (1, 1))
+    before = set(names(temporary))
+    clear_scratch()
+    assert before - set(names(temporary)) == {"composability-changed-old"}
+
+
+def test_a_folder_that_another_process_cleared_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, taken = tempfile.mkdtemp, []
+
+    def robbed(**options: object) -> str:
+        folder = real(**options)  # type: ignore[call-overload]
+        if not taken:
+            taken.append(folder)
+            os.rmdir(folder)
+        return str(folder)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", robbed)
+    with whole_folder(tmp_path) as aside:
+        assert taken and names(tmp_path) == [aside.name]
+
+
+def test_a_folder_that_is_removed_is_renamed_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "key"
+    folder.mkdir()
+    (folder / "weights").write_text("weights")
+
+    def killed(path: Path, ignore_errors: bool) -> None:
+        assert not folder.exists()
+
+    monkeypatch.setattr("interventions.aside.shutil.rmtree", killed)
+    remove(folder)
+    monkeypatch.undo()
+    assert [name[:10] for name in names(tmp_path)] == [".removing-"]
+    clear_leftovers(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_a_file_counts_once_whatever_its_names(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        (folder / "below").mkdir(parents=True)
+    (first / "a").write_text("12345")
+    os.link(first / "a", second / "below" / "b")
+    (second / "c").write_text("123")
+    (tmp_path / "link").symlink_to(first)
+    counted: set[tuple[int, int]] = set()
+    assert [size_of(path, counted) for path in (first, second)] == [5, 3]
+    assert size_of(tmp_path / "link", set()) == 0
+    assert size_of(tmp_path / "missing", set()) == 0
