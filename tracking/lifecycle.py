@@ -17,6 +17,7 @@ from types import FrameType
 
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
+from mlflow.exceptions import MlflowException
 
 from interventions import errors
 from interventions.errors import InvalidInput
@@ -132,8 +133,9 @@ def end_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
     running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
     dead_ids = [run.info.run_id for run in running if is_run_dead(run)]
     for run_id in dead_ids:
-        client.set_tag(run_id, schema.NOTE, "The process was killed before the run ended.")
-        client.set_terminated(run_id, "KILLED")
+        with suppress(MlflowException):  # somebody deletes it at this moment
+            client.set_tag(run_id, schema.NOTE, "The process was killed before the run ended.")
+            client.set_terminated(run_id, "KILLED")
     return dead_ids
 
 
@@ -164,6 +166,12 @@ def exit_status(command: Callable[[], None]) -> int:
     except Terminated:
         _kill_launched_run()
         return 128 + signal.SIGTERM
+    except Exception as error:
+        damaged = store.damaged_store(error)
+        if damaged is None:
+            raise
+        refuse(one_line(damaged), recorded=False)
+        return 2
     return 0
 
 

@@ -21,6 +21,7 @@ from tracking import schema
 
 SILENT_SECONDS = 600.0  # after which a run on another host counts as dead
 _PROC = Path("/proc")
+_LAUNCHED, _OURS = "mlflow.project.entryPoint", "composability."  # tags, and how they begin
 _ENDED = ("Z", "X")  # a zombie: ended, and not yet asked for its status by who started it
 
 
@@ -49,8 +50,10 @@ def is_run_dead(run: Run) -> bool:
     """Return whether a run that says RUNNING has no process any more."""
     tags = run.data.tags
     if schema.PID not in tags:
-        # `mlflow run` makes the run some seconds before our process adopts it
-        return time.time() - run.info.start_time / 1000 > SILENT_SECONDS
+        # `mlflow run` makes the run some seconds before our process adopts it; of a run of somebody
+        # else's program in the same experiment nothing is known
+        is_ours = _LAUNCHED in tags or any(tag.startswith(_OURS) for tag in tags)
+        return is_ours and time.time() - run.info.start_time / 1000 > SILENT_SECONDS
     return is_process_gone(tags)
 
 
@@ -71,7 +74,7 @@ def is_process_gone(tags: Mapping[str, str]) -> bool:
     """
     try:
         return _is_gone(tags)
-    except (KeyError, ValueError, OverflowError, IndexError):
+    except (KeyError, ValueError, OverflowError, IndexError, psutil.Error):
         return False
 
 

@@ -26,6 +26,7 @@ _ANSWER_SECONDS = 10.0  # that an answer may take in all, names and redirections
 _TRUSTED_SECONDS = 30.0  # that a store which has answered is not asked again
 _SEARCH = "/api/2.0/mlflow/experiments/search"
 _LOGIN_STATUS = (401, 403)
+_DAMAGE = ("database disk image is malformed", "file is not a database")  # SQLite's words
 
 _answered_at: dict[str, float] = {}  # address -> when it answered
 
@@ -110,7 +111,35 @@ def _check_file(database: Path, writing: bool) -> None:
             raise
         if "locked" in str(error):  # another process is at it: the store is there
             return
-        raise _unreachable(error) from error
+        raise _unreachable(damage_of(error) or error) from error
+
+
+def damage_of(error: BaseException) -> str:
+    """Return what an error says of a damaged SQLite file, and how to go on; "" if it says nothing.
+
+    Example:
+        >>> damage_of(ValueError("database disk image is malformed"))
+        'the file is damaged (database disk image is malformed): put a copy in its place, or move...
+        >>> damage_of(ValueError("no such run"))
+        ''
+    """
+    for damage in _DAMAGE:
+        if damage in str(error):
+            return (
+                f"the file is damaged ({damage}): put a copy in its place, or move it away to"
+                " start an empty store; `sqlite3 FILE .recover` reads what can be read"
+            )
+    return ""
+
+
+def damaged_store(error: BaseException) -> StoreUnreachable | None:
+    """Return the refusal of a store that turned out to be a damaged SQLite file; None if it is not.
+
+    Args:
+        error: whatever came from the store's library.
+    """
+    damage = damage_of(error) if sqlite_file(uri()) is not None else ""
+    return _unreachable(damage) if damage else None
 
 
 def _is_writable(folder: Path) -> bool:

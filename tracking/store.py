@@ -9,7 +9,7 @@ from contextlib import suppress
 from interventions.errors import InvalidInput
 from interventions.files import whole_file
 from tracking.address import local_uri, shown_address, sqlite_file, uri
-from tracking.reachable import OldSchema, StoreUnreachable, check_reachable
+from tracking.reachable import OldSchema, StoreUnreachable, check_reachable, damaged_store
 
 __all__ = [
     "DESCRIPTION",
@@ -20,6 +20,7 @@ __all__ = [
     "OldSchema",
     "StoreUnreachable",
     "check_reachable",
+    "damaged_store",
     "ensure_experiment",
     "local_uri",
     "prepare_database",

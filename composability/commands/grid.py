@@ -40,7 +40,15 @@ def grid(dry_run: bool, **options: Any) -> int:
     are not computed twice.
     """
     from sweeps.failures import sweep_exit_status
+
+    return sweep_exit_status(lambda: _run(dry_run, options))
+
+
+def _run(dry_run: bool, options: dict[str, Any]) -> None:
+    from tracking import store
+
+    store.check_reachable()  # before the seconds that importing torch takes
     from sweeps.grid.command import run_command
     from sweeps.grid.spec import GridRequest
 
-    return sweep_exit_status(lambda: run_command(GridRequest(**options), dry_run))
+    run_command(GridRequest(**options), dry_run)

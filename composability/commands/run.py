@@ -64,6 +64,8 @@ def _run(
 ) -> list[str]:
     """Run the steps and print what they led to; return a line on each criterion that failed."""
     from tracking import failures, store
+
+    store.check_reachable()  # before the seconds that importing torch takes
     from tracking.run import run as run_composition
 
     steps = composition_of(specs, settings["data"])

@@ -55,7 +55,15 @@ def tune(composition: str, intervention: str, dry_run: bool, **options: Any) -> 
         raise click.UsageError("give a COMPOSITION or --intervention, not both")
 
     from sweeps.failures import sweep_exit_status
-    from sweeps.study.command import run_command
 
     spec = composition if composition != NONE else intervention
-    return sweep_exit_status(lambda: run_command({"intervention": spec, **options}, dry_run))
+    return sweep_exit_status(lambda: _run(dry_run, {"intervention": spec, **options}))
+
+
+def _run(dry_run: bool, options: dict[str, Any]) -> None:
+    from tracking import store
+
+    store.check_reachable()  # before the seconds that importing torch takes
+    from sweeps.study.command import run_command
+
+    run_command(options, dry_run)

@@ -122,5 +122,6 @@ def test_somebody_elses_tags_do_no_harm(tags: dict[str, str]) -> None:
 
 
 def test_a_run_that_nobody_has_adopted_is_given_time() -> None:
-    assert not is_run_dead(run_with({}, age_seconds=SILENT_SECONDS - 60))
-    assert is_run_dead(run_with({}, age_seconds=SILENT_SECONDS + 5))
+    for tags in ({"mlflow.project.entryPoint": "main"}, {schema.SWEEP_ROOT: "mine"}):
+        assert not is_run_dead(run_with(tags, age_seconds=SILENT_SECONDS - 60))
+        assert is_run_dead(run_with(tags, age_seconds=SILENT_SECONDS + 5))
