@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -14,7 +15,7 @@ from mlflow import MlflowClient
 
 from interventions.errors import InvalidInput
 from tracking import schema
-from tracking.processes import is_own_run
+from tracking.processes import LAUNCHER, is_here, is_own_run, is_process_gone
 
 HEARTBEAT_SECONDS = 30.0  # between heartbeats
 _WATCH_SECONDS = 1.0  # between looks at the process that launched this one
@@ -63,7 +64,7 @@ def beat(
     client: MlflowClient,
     run_id: str,
     stop: threading.Event,
-    launcher: psutil.Process | None,
+    is_launcher_gone: Callable[[], bool],
     tick: Callable[[], None],
     watch: Watch,
 ) -> None:
@@ -73,7 +74,7 @@ def beat(
         client: of the store.
         run_id: the run.
         stop: is set when the run ends.
-        launcher: the `mlflow run` at whose end this process ends too; None if there is none.
+        is_launcher_gone: says whether the `mlflow run` is gone, with which this process ends too.
         tick: called every second.
         watch: is asked with each heartbeat whether the run is still this process's.
     """
@@ -81,7 +82,7 @@ def beat(
     while not stop.wait(_WATCH_SECONDS):
         with suppress(Exception):  # it will be tried again
             tick()
-        if launcher is not None and not launcher.is_running():
+        if is_launcher_gone():
             os.kill(os.getpid(), signal.SIGTERM)  # a killed `mlflow run` would leave us an orphan
             return
         if time.monotonic() - last_beat > HEARTBEAT_SECONDS:
@@ -95,11 +96,22 @@ def beat(
                 client.set_tag(run_id, schema.HEARTBEAT, str(time.time()))
 
 
-def launching_process() -> psutil.Process | None:
-    """Return the `mlflow run` that started us, whether through a shell or not; None if none did."""
+def launcher_watch() -> Callable[[], bool]:
+    """Return a function that says whether the `mlflow run` which started this process is gone.
+
+    The launcher leaves in the environment who it is, so that one that was killed while this process
+    imported its libraries is missed. One that leaves nothing (another backend's, an environment
+    without this project) is the nearest ancestor that is no shell, which can only be watched from
+    now on.
+    """
     if "MLFLOW_RUN_ID" not in os.environ:
-        return None
-    for parent in psutil.Process().parents():
-        if parent.name() not in ("bash", "sh"):
-            return parent
-    return None
+        return lambda: False
+    try:
+        owner = json.loads(os.environ[LAUNCHER])
+        if is_here(owner):
+            return lambda: is_process_gone(owner)
+    except (KeyError, ValueError, AttributeError):
+        for parent in psutil.Process().parents():
+            if parent.name() not in ("bash", "sh"):
+                return lambda: not parent.is_running()
+    return lambda: False

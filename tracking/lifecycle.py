@@ -23,7 +23,7 @@ from interventions import errors
 from interventions.errors import InvalidInput
 from interventions.masking import without_secrets
 from tracking import schema, store
-from tracking.heartbeat import HEARTBEAT_SECONDS, TakenOver, Watch, beat, launching_process
+from tracking.heartbeat import HEARTBEAT_SECONDS, TakenOver, Watch, beat, launcher_watch
 from tracking.markup import plain_markdown
 from tracking.passwords import take_back_passwords
 from tracking.processes import (
@@ -91,13 +91,16 @@ def closing_run(
     if not identified:
         tags = [RunTag(key, value) for key, value in process_tags().items()]
         client.log_batch(run_id, tags=tags)
+    is_launcher_gone = launcher_watch()
     beating = threading.Thread(
-        target=beat, args=(client, run_id, stop, launching_process(), tick, watch), daemon=True
+        target=beat, args=(client, run_id, stop, is_launcher_gone, tick, watch), daemon=True
     )
     beating.start()
     try:
         with _sigterm_raises() as watch.can_interrupt:
             try:
+                if is_launcher_gone():  # it was killed while this process imported its libraries
+                    raise Terminated
                 yield
             finally:
                 stop.set()

@@ -6,6 +6,7 @@ It acts for this checkout only: in an installed wheel, and for any other project
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -15,9 +16,11 @@ from typing import NamedTuple
 from interventions.cache import checkout
 from tracking import store
 from tracking.passwords import check_no_passwords
+from tracking.processes import LAUNCHER, process_tags
 
 _READERS = ("analyze", "published")  # entry points whose `-P experiment=` names what is read
 _FLAGS = ("--build-image", "--help")  # the options of `mlflow run` that take no value; a test holds
+_BACKEND = ("-b", "--backend")
 _ENTRY_POINT, _PARAMETER = ("-e", "--entry-point"), ("-P", "--param-list")
 
 
@@ -43,6 +46,7 @@ class CheckoutExperiment:
         if launch is None:
             return
         _refuse_passwords(launch)
+        _leave_identity(launch)
         if launch.values(("--env-file",)):
             return
         if "MLFLOW_TRACKING_URI" not in os.environ:
@@ -81,6 +85,16 @@ class CheckoutExperiment:
 
         if not is_tracking_uri_set() and "MLFLOW_TRACKING_URI" not in os.environ:
             mlflow.set_tracking_uri(store.local_uri())
+
+
+def _leave_identity(launch: Launch) -> None:
+    """Leave in the environment which process this is: what it starts ends with it.
+
+    What another backend starts may go on when this process has ended.
+    """
+    os.environ.pop(LAUNCHER, None)
+    if set(launch.values(_BACKEND)) <= {"local"}:
+        os.environ[LAUNCHER] = json.dumps(process_tags())
 
 
 def _refuse_passwords(launch: Launch) -> None:

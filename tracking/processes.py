@@ -13,15 +13,19 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
-from mlflow.entities import Run
 
 from tracking import schema
+
+if TYPE_CHECKING:  # MLflow loads the plugin, which imports this module, while it loads itself
+    from mlflow.entities import Run
 
 SILENT_SECONDS = 600.0  # after which a run on another host counts as dead
 _PROC = Path("/proc")
 _LAUNCHED, _OURS = "mlflow.project.entryPoint", "composability."  # tags, and how they begin
+LAUNCHER = "COMPOSABILITY_LAUNCHER"  # a variable with the tags of the `mlflow run` above a process
 _ENDED = ("Z", "X")  # a zombie: ended, and not yet asked for its status by who started it
 
 

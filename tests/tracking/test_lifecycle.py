@@ -1,10 +1,12 @@
 """How runs end: by failure, by a signal, killed."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from interventions.errors import InvalidInput
 from tests.tracking.recorded import artifacts
 from tracking import lifecycle, schema, store
 from tracking.checkpoints.store import Checkpoints
+from tracking.heartbeat import launcher_watch
+from tracking.processes import LAUNCHER
 from tracking.run import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,6 +166,37 @@ def test_ctrl_c_before_there_is_a_run_of_ours_ends_that_of_the_launcher_killed(
 
     assert lifecycle.exit_status(interrupted) == 130
     assert client.get_run(run_id).info.status == left
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_process_whose_launcher_was_killed_before_its_run_began_ends_it_killed(
+    is_gone: bool, local_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient(local_store)
+    run_id = client.create_run(store.ensure_experiment()).info.run_id
+    owner = lifecycle.process_tags()
+    if is_gone:
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        owner[schema.PID] = str(ended.pid)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    monkeypatch.setenv(LAUNCHER, json.dumps(owner))
+    entered = False
+    with suppress(lifecycle.Terminated), lifecycle.closing_run(client, run_id):
+        entered = True
+    assert entered is not is_gone
+    assert client.get_run(run_id).info.status == ("KILLED" if is_gone else "FINISHED")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"composability.host": "elsewhere"}'])
+def test_a_launcher_that_cannot_be_seen_is_not_waited_for(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_RUN_ID", "run")
+    monkeypatch.setenv(LAUNCHER, text)
+    assert not launcher_watch()()
+    monkeypatch.delenv("MLFLOW_RUN_ID")
+    assert not launcher_watch()()
 
 
 def start(arguments: list[str], uri: str, cache: Path) -> subprocess.Popen[str]:

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -8,7 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from interventions import cache
-from tracking import plugin, store
+from tracking import plugin, schema, store
+from tracking.processes import LAUNCHER
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -204,3 +206,18 @@ def test_a_launch_into_a_deleted_experiment_stops(
     monkeypatch.setattr(sys, "argv", ["mlflow", "run", str(ROOT)])
     with pytest.raises(SystemExit, match="was deleted"):
         plugin.CheckoutExperiment().get_experiment_id()
+
+
+@pytest.mark.parametrize(
+    ("options", "is_left"),
+    [([], True), (["-b", "local"], True), (["--backend=kubernetes"], False)],
+)
+def test_a_launcher_leaves_who_it_is_to_what_ends_with_it(
+    options: list[str], is_left: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///nowhere.db")
+    monkeypatch.setenv(LAUNCHER, "of an earlier one")
+    set_process(monkeypatch, ["mlflow", "run", str(ROOT), *options], Path("/"))
+    plugin.CheckoutExperiment()
+    owner = json.loads(os.environ.get(LAUNCHER, "{}"))
+    assert owner.get(schema.PID) == (str(os.getpid()) if is_left else None)
