@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
@@ -29,7 +30,7 @@ class ParentRun:
     experiment_id: str
     name: str
 
-    def settle_runs(self, named: Collection[str] = ()) -> dict[str, str]:
+    def settle_runs(self, named: Collection[str] = (), all_ended: bool = False) -> dict[str, str]:
         """Delete the runs that are superseded, and return the finished ones.
 
         Of every job, the first run that finished stays; if none did, the one that was started last.
@@ -38,6 +39,8 @@ class ParentRun:
         Args:
             named: ids of runs that something else names, such as a trial of a study; of a job's
                 finished runs these count before the others.
+            all_ended: whether all of the sweep's work has ended: a run that still says RUNNING is
+                then an attempt which was made again elsewhere, even if its process lives.
 
         Returns:
             Job id -> run id, of the jobs that are finished.
@@ -49,23 +52,26 @@ class ParentRun:
                 runs_by_job.setdefault(run.data.tags[schema.JOB], []).append(run)
         finished_jobs = {}
         for job_id, runs in runs_by_job.items():
-            valid = self._settle_job(sorted(runs, key=lambda run: run.info.start_time), named)
+            by_start = sorted(runs, key=lambda run: run.info.start_time)
+            valid = self._settle_job(by_start, named, all_ended)
             # where a criterion failed, the job is done again: the other scores are stored
             if valid.info.status == "FINISHED" and not _lacks_scores(valid):
                 finished_jobs[job_id] = valid.info.run_id
         return finished_jobs
 
-    def _settle_job(self, runs: list[Run], named: Collection[str]) -> Run:
+    def _settle_job(self, runs: list[Run], named: Collection[str], all_ended: bool) -> Run:
         """Delete all runs of one job but the one that counts; return that one. Oldest first."""
         finished = [run for run in runs if run.info.status == "FINISHED"]
         # the sort is stable
         finished.sort(key=lambda run: (_lacks_scores(run), run.info.run_id not in named))
         valid = finished[0] if finished else runs[-1]
         for run in runs:
-            if run is not valid and not _is_running_elsewhere(run):
+            if not all_ended and _is_running_elsewhere(run):
+                continue
+            if run.info.status == "RUNNING":
+                self.client.set_terminated(run.info.run_id, "KILLED")
+            if run is not valid:
                 self.client.delete_run(run.info.run_id)
-        if valid.info.status == "RUNNING" and not _is_running_elsewhere(valid):
-            self.client.set_terminated(valid.info.run_id, "KILLED")
         return valid
 
     def open_run(self, params: Mapping[str, str], shared: bool = False) -> str:
@@ -97,6 +103,17 @@ class ParentRun:
             self.client.update_run(run_id, name=self.name)
             self._log_params(run_id, params)
         return run_id
+
+    def turn(
+        self, task: str, is_quiet: Callable[[], bool] = lambda: True
+    ) -> AbstractContextManager[None]:
+        """Return a lock for a task that one process of the sweep may do at a time.
+
+        Args:
+            task: its name; the tasks of one sweep do not wait for each other.
+            is_quiet: says whether no run of the sweep lives; see ``store_lock``.
+        """
+        return store_lock(self.client, self.experiment_id, f"{self.name} ({task})", is_quiet)
 
     def check_version(self, params: Mapping[str, str]) -> None:
         """Check that the sweep has no runs on another version of the testbed.

@@ -108,7 +108,7 @@ def _run_missing(
         else:
             _run_jobs(missing, progress, checkpoints)
     # an attempt that failed while its run was made, and was made again, has left a run behind
-    patiently(parent.settle_runs)
+    patiently(lambda: parent.settle_runs(all_ended=True))
     seconds = time.perf_counter() - start
     seconds_by_part = dict(tally.seconds)
     tally.seconds["wall"] = seconds

@@ -33,9 +33,18 @@ def open_journal(path: Path) -> JournalStorage:
 
     Raises:
         InvalidInput: another user's link is in its place: to write there would write to whatever
-            file of ours it points at.
+            file of ours it points at. Or nothing can be written there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_writable = os.access(path if path.exists() else path.parent, os.W_OK)
+    except OSError:
+        is_writable = False
+    if not is_writable:
+        raise InvalidInput(
+            f"the study's journal {shown(str(path))} cannot be written: name another cache with"
+            " COMPOSABILITY_CACHE, or another storage"
+        )
     if path.is_symlink() and path.lstat().st_uid not in (os.getuid(), 0):
         raise InvalidInput(
             f"the study's journal {shown(str(path))} is a link that another user has put there:"

@@ -84,16 +84,15 @@ def run_study(spec: StudySpec, checkpoints: Checkpoints | None = None) -> StudyO
     request = spec.request
     mlflow.set_tracking_uri(store.uri())
     queue = spec.open_queue(checkpoints)
-    with queue.turn("opening"):
-        experiment_id = store.ensure_experiment(request.experiment)
-        parent = ParentRun(MlflowClient(), experiment_id, request.name)
+    parent = ParentRun(MlflowClient(), store.ensure_experiment(request.experiment), request.name)
+    with parent.turn("opening"):
         parent_id = parent.open_run(dict(request.params), shared=True)
         queue.fill()
     study_runs = StudyRuns(parent, parent_id, checkpoints)
     with lifecycle.closing_run(parent.client, parent_id, shared=True):
         ended_before = len(queue.ended())
         _run_trials(spec, study_runs, queue, ended_before)
-        with queue.turn("conclusion", lambda: not has_living_run(study_runs)):
+        with parent.turn("conclusion", lambda: not has_living_run(study_runs)):
             conclusion = conclude(spec, study_runs, queue)
             record_conclusion(spec, study_runs, queue, conclusion)
         _check_complete(queue)

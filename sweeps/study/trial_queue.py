@@ -12,7 +12,6 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import optuna
@@ -25,9 +24,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sweeps.study.attributes import ABOUT, AFTER, DUPLICATE, ERROR, OWNER, RUNS, SLOT
 from sweeps.study.storage import check_same_study
-from sweeps.study.turns import UNSIGNED_SECONDS, exclusive_turn
 from tracking import lifecycle
 
+_UNSIGNED_SECONDS = 60.0  # after which a trial that was claimed, but says not by whom, is lost
 _FIRST = -1  # AFTER of a slot's first trial
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -114,12 +113,6 @@ class TrialQueue:
                 self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         return self._replace_failed(lambda trial: ERROR not in trial.user_attrs)
 
-    def turn(
-        self, task: str, is_quiet: Callable[[], bool] = lambda: True
-    ) -> AbstractContextManager[None]:
-        """Return a turn for a task that one process may do at a time; see ``exclusive_turn``."""
-        return exclusive_turn(self._storage, f"{self.study.study_name} ({task})", is_quiet)
-
     def unfinished(self) -> list[FrozenTrial]:
         """Return the trials that some process runs, and those that wait."""
         return self.trials((TrialState.RUNNING, TrialState.WAITING))
@@ -201,7 +194,7 @@ def _is_lost(trial: FrozenTrial, is_silent: Callable[[FrozenTrial], bool]) -> bo
     owner = trial.user_attrs.get(OWNER)
     if owner is None:
         started = trial.datetime_start or datetime.datetime.min
-        return (datetime.datetime.now() - started).total_seconds() > UNSIGNED_SECONDS
+        return (datetime.datetime.now() - started).total_seconds() > _UNSIGNED_SECONDS
     if lifecycle.is_here(owner):
         return lifecycle.is_process_gone(owner)
     return is_silent(trial)

@@ -73,7 +73,8 @@ def test_what_others_have_in_the_temporary_folder_stays(temporary: Path) -> None
 def test_a_folder_that_another_process_cleared_before_it_was_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, taken = tempfile.mkdtemp, []
+    real = tempfile.mkdtemp
+    taken: list[str] = []
 
     def robbed(**options: object) -> str:
         folder = real(**options)  # type: ignore[call-overload]

@@ -89,6 +89,18 @@ def test_a_run_at_which_another_process_works_is_left_alone(parent: ParentRun) -
     assert status(parent, only) == "RUNNING"
 
 
+def test_once_all_work_has_ended_an_attempt_whose_process_lives_is_ended_too(
+    parent: ParentRun,
+) -> None:
+    """A worker that the store was away from lives, and its attempt was made again by another."""
+    finished = add_run(parent, "a", 1, "FINISHED")
+    superseded = add_run(parent, "a", 2, "RUNNING", ALIVE)
+    only = add_run(parent, "b", 3, "RUNNING", ALIVE)
+    assert parent.settle_runs(all_ended=True) == {"a": finished}
+    assert remaining(parent) == {finished, only}
+    assert status(parent, superseded) == status(parent, only) == "KILLED"
+
+
 def test_a_run_that_only_has_the_sweeps_name_is_left_alone(parent: ParentRun) -> None:
     tags = {schema.SWEEP: parent.name}
     copies = {

@@ -144,6 +144,6 @@ def test_a_trial_that_says_not_who_claimed_it_is_lost_after_a_minute(
     )
     assert queue._start(trial_id)
     assert not queue.recover_lost(lambda trial: True)
-    monkeypatch.setattr("sweeps.study.trial_queue.UNSIGNED_SECONDS", -1.0)
+    monkeypatch.setattr("sweeps.study.trial_queue._UNSIGNED_SECONDS", -1.0)
     assert queue.recover_lost(lambda trial: False)
     assert run_all(queue) == [1, 2, 3, 4, 5, 0]
