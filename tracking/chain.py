@@ -92,14 +92,19 @@ class Chain:
         """Return what applying step k cost, here or when its checkpoint was stored, if known."""
         return self._costs.get(self.keys[k]) or self.checkpoints.cost(self.keys[k])
 
-    def facts_of_step(self, k: int) -> StepFacts | None:
-        """Return what applying step k showed, here or before; None if that is not known."""
+    def facts_of_step(self, k: int) -> StepFacts:
+        """Return what applying step k showed, here or before; if that was lost, it is applied again.
+
+        A run records it, the hash of its weights too, by which equal runs are told.
+        """
         key = self.keys[k]
         if key not in self._facts:
             stored = StepFacts.from_json(self.checkpoints.values.load(key, IDENTITY))
             if stored is None:
-                return None
-            self._facts[key] = stored
+                self.model_after(k - 1)
+                self._apply(k)
+            else:
+                self._facts[key] = stored
         return self._facts[key]
 
     def may_recompress(self) -> bool:
