@@ -93,7 +93,7 @@ class Chain:
         return self._costs.get(self.keys[k]) or self.checkpoints.cost(self.keys[k])
 
     def facts_of_step(self, k: int) -> StepFacts:
-        """Return what applying step k showed, here or before; if that was lost, it is applied again.
+        """Return what applying step k showed, here or before; what was lost is applied again.
 
         A run records it, the hash of its weights too, by which equal runs are told.
         """

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from tests.robustness.clocks import clocks
 from tests.robustness.damage import damage
+from tests.robustness.faults import faults
 from tests.robustness.kills import kills
+from tests.robustness.races import races
+from tests.robustness.soak import soak
 from tests.robustness.tally import Attempts
 
 # name -> the harness, and the count that the documentation has
@@ -19,6 +23,10 @@ HARNESSES: dict[str, tuple[Callable[[int, int, Path], Attempts], int]] = {
     "kills-study": (partial(kills, "study"), 50),
     "kills-tpe": (partial(kills, "tpe"), 50),
     "damage": (damage, 200),
+    "races": (races, 50),
+    "clocks": (clocks, 10),
+    "faults": (faults, 15),
+    "soak": (soak, 2000),
 }
 
 
