@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 export MLFLOW_ALLOW_PICKLE_DESERIALIZATION = false
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup demo published analyze test test-slow lint check ui clean
+.PHONY: help setup demo published analyze test test-slow soak lint check ui clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -35,6 +35,9 @@ test: .venv/.ready  ## the tests, in under 15 minutes on two cores
 
 test-slow: .venv/.ready  ## the tests that take long
 	$(PYTEST) -m slow
+
+soak: .venv/.ready  ## break it on purpose, for hours: make soak HARNESSES="damage races"
+	$(BIN)/python -m tests.robustness $(HARNESSES)
 
 lint: .venv/.ready  ## format, lint, types, import rules
 	$(BIN)/ruff format --check

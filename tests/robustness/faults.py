@@ -6,7 +6,7 @@ import http.client
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.robustness.forks import (
     new_place,
     wait,
 )
-from tests.robustness.sweeps_on_trial import GRID, outcome, problem_of
+from tests.robustness.sweeps_on_trial import outcome, problem_of
 from tests.robustness.tally import Attempts
 
 DEFINITION = (
@@ -30,6 +30,10 @@ DEFINITION = (
     " run with the values of an undisturbed grid, and nothing is RUNNING"
 )
 FAULTS = ("away", "500", "502 after it was done", "slow", "HTML")
+GRID = (
+    *("grid", "--interventions", "magnitude(sparsity=[0.2, 0.4, 0.6, 0.8])", "--length", "0..1"),
+    *("--criteria", "sparsity"),
+)
 _PAGE = b"<html><body>Please log in</body></html>"
 
 
@@ -103,56 +107,66 @@ def proxy(port_behind: int) -> Iterator[Proxy]:
 
 
 def faults(count: int, seed: int, folder: Path) -> Attempts:
-    """Let one fault after another happen, a grid for each."""
+    """Let one fault after another happen, a grid for each, in one store."""
     attempts, rng = Attempts("store faults", seed, DEFINITION), random.Random(seed)
-    empty = make_empty_database(folder / "empty")
-    undisturbed = new_place(folder / "undisturbed", empty)
-    command = command_line(GRID.words)
-    began = time.monotonic()
-    assert wait(fork(command, undisturbed.log, undisturbed.variables), 600) == 0
-    expected, lasts = outcome(undisturbed), time.monotonic() - began
-    for number in range(count):
-        fault = FAULTS[number % len(FAULTS)]
-        place = new_place(folder / f"round-{number}", empty)
-        port = server.free_port()
-        behind = server.start(place.folder, port)
-        try:
-            problem = _one_grid(place, port, fault, rng, lasts)
-        finally:
-            server.stop(behind)
-        attempts.note(fault, problem or problem_of(place, expected))
-    return attempts
-
-
-def _one_grid(place: Place, port: int, fault: str, rng: random.Random, lasts: float) -> str:
-    command = command_line(GRID.words)
-    # threads and forks do not go together: the proxy is a process of its own
-    control = place.folder / "fault"
+    place = new_place(folder / "place", make_empty_database(folder / "empty"))
+    port = server.free_port()
+    behind = server.start(place.folder, port)
+    control, address_file = place.folder / "fault", place.folder / "address"
     control.write_text("")
-    address_file = place.folder / "address"
+    # threads and forks do not go together: the proxy is a process of its own
     proxying = fork(lambda: _serve(port, control, address_file), place.log, place.variables)
     try:
         while not address_file.exists():
             time.sleep(0.02)
+        began = time.monotonic()
         variables = place.variables | {
             "MLFLOW_TRACKING_URI": address_file.read_text(),
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         }
-        process = fork(command, place.log, variables)
-        time.sleep(rng.uniform(0.5, max(1.0, lasts / 2)))
-        control.write_text(fault)
-        time.sleep(rng.uniform(2, 8))
-        control.write_text("")
-        status = wait(process, 600)
-        if status is None:
-            kill(process)
-            return "it did not end"
-        for _ in range(2):
-            if status:
-                status = wait(fork(command, place.log, variables), 600)
-        return f"the same again ended with {status}" if status else ""
+        undisturbed = fork(_command("undisturbed"), place.log, variables)
+        assert wait(undisturbed, 600) == 0, place.log.read_text()[-3000:]
+        expected, lasts = outcome(place, "undisturbed"), time.monotonic() - began
+        print(f"{len(expected)} jobs, {lasts:.0f} s undisturbed", flush=True)
+        for number in range(count):
+            fault, name = FAULTS[number % len(FAULTS)], f"round-{number}"
+            # checkpoints are computed anew each time
+            own = variables | {"COMPOSABILITY_CACHE": str(place.folder / name)}
+            moments = (rng.uniform(0.1, max(1.0, lasts)), rng.uniform(2, 8))
+            problem = _one_grid(place, name, own, fault, control, moments)
+            attempts.note(fault, problem or problem_of(place, expected, name))
     finally:
         kill(proxying)
+        server.stop(behind)
+    return attempts
+
+
+def _command(name: str) -> Callable[[], int]:
+    return command_line((*GRID, "--name", name))
+
+
+def _one_grid(
+    place: Place,
+    name: str,
+    variables: Mapping[str, str],
+    fault: str,
+    control: Path,
+    moments: tuple[float, float],
+) -> str:
+    """Run a grid with a fault; return what is wrong with how it ended."""
+    process = fork(_command(name), place.log, variables)
+    time.sleep(moments[0])
+    control.write_text(fault)
+    time.sleep(moments[1])
+    control.write_text("")
+    status = wait(process, 600)
+    if status is None:
+        kill(process)
+        return "it did not end"
+    for _ in range(2):
+        if status:
+            status = wait(fork(_command(name), place.log, variables), 600)
+    return f"the same again ended with {status}: {place.log.read_text()[-800:]}" if status else ""
 
 
 def _serve(port_behind: int, control: Path, address_file: Path) -> int:

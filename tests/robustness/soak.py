@@ -27,18 +27,6 @@ DEFINITION = (
 )
 
 
-@dataclass(frozen=True)
-class Stub(Intervention, category="unlearning"):
-    """Scale one matrix by next to nothing."""
-
-    level: int = hyperparameter(0, "tells compositions apart", low=0)
-
-    def apply(self, lm: LM, data: Data) -> LM:
-        """Return the model with one matrix scaled."""
-        next(lm.model.parameters()).data.mul_(1 + 1e-6 * (self.level + 1))
-        return lm
-
-
 def soak(count: int, seed: int, folder: Path) -> Attempts:
     """Run ``count`` compositions, and compare the later half of the windows with the earlier."""
     attempts = Attempts("soak", seed, DEFINITION)
@@ -63,6 +51,7 @@ def soak(count: int, seed: int, folder: Path) -> Attempts:
 def _compositions(place: Place, count: int, rows: Path) -> int:
     from tracking.run import run
 
+    _register_stub()
     process, per_window = psutil.Process(), max(1, count // WINDOWS)
     for window in range(WINDOWS):
         size, began = _bytes_of_store(place), time.process_time()
@@ -81,3 +70,18 @@ def _compositions(place: Place, count: int, rows: Path) -> int:
 def _bytes_of_store(place: Place) -> int:
     paths = [place.database, *place.folder.glob("mlruns/**/*")]
     return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def _register_stub() -> None:
+    """Make the step known, in this process only."""
+
+    @dataclass(frozen=True)
+    class Stub(Intervention, category="unlearning"):
+        """Scale one matrix by next to nothing."""
+
+        level: int = hyperparameter(0, "tells compositions apart", low=0)
+
+        def apply(self, lm: LM, data: Data) -> LM:
+            """Return the model with one matrix scaled."""
+            next(lm.model.parameters()).data.mul_(1 + 1e-6 * (self.level + 1))
+            return lm

@@ -76,11 +76,11 @@ TPE = SweepOnTrial(
 SWEEPS = {sweep.name: sweep for sweep in (GRID, STUDY, TPE)}
 
 
-def outcome(place: Place) -> dict[str, tuple[dict[str, float], dict[str, str]]]:
+def outcome(place: Place, name: str = NAME) -> dict[str, tuple[dict[str, float], dict[str, str]]]:
     """Return, by job, what the finished runs measured and the hyperparameters that they had."""
     return {
         run.tags[schema.JOB]: (run.values, hyperparameters(run))
-        for run in members(place, NAME)
+        for run in members(place, name)
         if run.status == "FINISHED"
     }
 
@@ -89,23 +89,26 @@ def hyperparameters(run: StoredRun) -> dict[str, str]:
     return {key: value for key, value in run.params.items() if "." in key}
 
 
-def problem_of(place: Place, expected: dict[str, tuple[dict[str, float], dict[str, str]]]) -> str:
+Outcome = dict[str, tuple[dict[str, float], dict[str, str]]]
+
+
+def problem_of(place: Place, expected: Outcome, name: str = NAME) -> str:
     """Return what is wrong with a sweep that has ended; "" if nothing is."""
     runs = stored_runs(place)
     running = [run for run in runs if run.status == "RUNNING"]
     if running:
         return f"{len(running)} runs say RUNNING"
-    jobs = [run.tags.get(schema.JOB) for run in members(place, NAME)]
+    jobs = [run.tags.get(schema.JOB) for run in members(place, name)]
     if len(jobs) != len(set(jobs)):
         return "a job has two runs"
-    now = outcome(place)
+    now = outcome(place, name)
     if now.keys() != expected.keys():
         return f"{len(now)} jobs for {len(expected)}"
     differing = [job for job in now if now[job] != expected[job]]
     if differing:
         job = differing[0]
         return f"{len(differing)} jobs came to other values: {now[job]} for {expected[job]}"
-    parents = [run for run in runs if run.tags.get(schema.SWEEP_ROOT) == NAME]
+    parents = [run for run in runs if run.tags.get(schema.SWEEP_ROOT) == name]
     if [run.status for run in parents] != ["FINISHED"]:
         return f"its parents are {[run.status for run in parents]}"
     return ""

@@ -238,3 +238,18 @@ def test_the_base_model_is_asked_nothing_where_no_criterion_reads_its_answers(
 ) -> None:
     chain = Chain(plan_of(context, "none"), Checkpoints(tmp_path))
     assert chain.data.base_answers is None and chain.lm is None
+
+
+def test_what_a_step_showed_is_found_again_where_it_was_lost(
+    context: RunContext, tmp_path: Path
+) -> None:
+    """A damaged file of the cache; without it a run had no hash of its weights."""
+    checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "magnitude | rtn")
+    chain = Chain(plan, checkpoints)
+    chain.model_after(2)
+    before = [chain.facts_of_step(k) for k in (1, 2)]
+    for path in checkpoints.values.folder.iterdir():
+        path.unlink()
+    again = Chain(plan, checkpoints)
+    assert [again.facts_of_step(k) for k in (1, 2)] == before
+    assert before[1].weights and before[1].changed

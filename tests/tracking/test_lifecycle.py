@@ -241,3 +241,21 @@ def test_a_run_killed_with_9_is_marked_at_the_next_start(
     assert left.info.status == "RUNNING"
     run("none", cache=checkpoints)
     assert client.get_run(left.info.run_id).info.status == "KILLED"
+
+
+def test_a_store_that_turns_out_to_be_damaged_is_one_line(
+    local_store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        raise RuntimeError("(sqlite3.DatabaseError) database disk image is malformed")
+
+    assert lifecycle.exit_status(command) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "mlflow.db cannot be used: the file is damaged" in error
+    assert "put a copy in its place" in error and ".recover" in error
+
+    def unrelated() -> None:
+        raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        lifecycle.exit_status(unrelated)

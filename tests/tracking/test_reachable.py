@@ -208,6 +208,18 @@ def test_a_file_that_is_no_database_is_refused_and_stays(database: Path) -> None
     assert database.read_text().startswith("notes of mine")
 
 
+@pytest.mark.parametrize("size", [0.5, 0.9])
+def test_a_damaged_file_is_named_with_what_can_be_done(
+    size: float, empty_database: Path, database: Path
+) -> None:
+    content = empty_database.read_bytes()
+    database.write_bytes(content[: int(size * len(content))])
+    with pytest.raises(
+        store.StoreUnreachable, match=r"my runs.db cannot be used: the file is damaged .*\.recover"
+    ):
+        store.check_reachable()
+
+
 def test_another_programs_database_is_refused(database: Path) -> None:
     database.unlink()
     with sqlite3.connect(database) as connection:
