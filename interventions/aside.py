@@ -65,14 +65,14 @@ def scratch_folder() -> Iterator[Path]:
         yield folder
 
 
-def is_aside(path: Path) -> bool:
-    """Return whether a path's name is that of a folder which is being written or removed.
+def is_aside(name: str) -> bool:
+    """Return whether a name is that of a folder which is being written or removed.
 
     Example:
-        >>> is_aside(Path("cache/.writing-k3x")), is_aside(Path("cache/scores"))
+        >>> is_aside(".writing-k3x"), is_aside("scores")
         (True, False)
     """
-    return path.name.startswith((_WRITING, _REMOVING))
+    return name.startswith((_WRITING, _REMOVING))
 
 
 def clear_leftovers(parent: Path) -> None:
@@ -83,18 +83,19 @@ def clear_leftovers(parent: Path) -> None:
     Args:
         parent: the folder; it may be missing.
     """
-    for path in _paths_in(parent):
-        if is_aside(path):
-            _remove_unlocked(path)
+    for name in names_in(parent):
+        if is_aside(name):
+            _remove_unlocked(parent / name)
 
 
 def clear_scratch() -> None:
     """Remove what killed processes of this user left in the system's temporary folder."""
-    for path in _paths_in(Path(tempfile.gettempdir())):
-        if path.name.startswith(_SCRATCH):
-            _remove_unlocked(path)
-        elif path.name.startswith(_OF_BEFORE):
-            _remove_unlocked(path, _OF_BEFORE_SECONDS)
+    folder = Path(tempfile.gettempdir())
+    for name in names_in(folder):
+        if name.startswith(_SCRATCH):
+            _remove_unlocked(folder / name)
+        elif name.startswith(_OF_BEFORE):
+            _remove_unlocked(folder / name, _OF_BEFORE_SECONDS)
 
 
 def remove(path: Path) -> None:
@@ -120,6 +121,19 @@ def remove(path: Path) -> None:
     except OSError:
         condemned = path
     shutil.rmtree(condemned, ignore_errors=True)
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder; none if it cannot be read. Of thousands in a millisecond.
+
+    Example:
+        >>> names_in(Path("/nowhere"))
+        []
+    """
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def size_of(folder: Path, counted: set[tuple[int, int]]) -> int:
@@ -196,10 +210,3 @@ def _remove_unlocked(folder: Path, seconds: float = 0.0) -> None:
             shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(descriptor)
-
-
-def _paths_in(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
