@@ -13,6 +13,7 @@ from tests.robustness.clocks import clocks
 from tests.robustness.damage import damage
 from tests.robustness.faults import faults
 from tests.robustness.kills import kills
+from tests.robustness.launchers import launchers
 from tests.robustness.races import races
 from tests.robustness.soak import soak
 from tests.robustness.tally import Attempts
@@ -26,6 +27,7 @@ HARNESSES: dict[str, tuple[Callable[[int, int, Path], Attempts], int]] = {
     "races": (races, 50),
     "clocks": (clocks, 10),
     "faults": (faults, 15),
+    "launchers": (launchers, 10),
     "soak": (soak, 2000),
 }
 

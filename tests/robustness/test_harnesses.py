@@ -35,6 +35,13 @@ def test_two_at_one_instant_do_nothing_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_process_below_a_killed_launcher_ends_its_run_killed(tmp_path: Path) -> None:
+    from tests.robustness.launchers import launchers
+
+    assert launchers(2, 1, tmp_path).unhandled == []
+
+
+@pytest.mark.slow
 def test_every_kind_of_damage_is_noticed(tmp_path: Path) -> None:
     from tests.robustness.damage import damage
 
