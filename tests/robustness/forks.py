@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import torch
@@ -196,20 +197,22 @@ def stored_runs(place: Place) -> list[StoredRun]:
         rows = connection.execute(
             "select run_uuid, status from runs where lifecycle_stage = 'active'"
         ).fetchall()
-        parts: dict[str, dict[str, dict[str, object]]] = {}
+        parts: dict[str, dict[str, dict[str, Any]]] = {}
         for table in ("tags", "params", "latest_metrics"):
+            by_run = parts.setdefault(table, {})
             for run_id, key, value in connection.execute(
                 f"select run_uuid, key, value from {table}"
             ):
-                parts.setdefault(run_id, {}).setdefault(table, {})[key] = value
+                by_run.setdefault(run_id, {})[key] = value
     finally:
         connection.close()
     return [
         StoredRun(
             run_id,
             status,
-            *(parts.get(run_id, {}).get(table, {}) for table in ("tags", "params")),  # type: ignore[arg-type]
-            parts.get(run_id, {}).get("latest_metrics", {}),  # type: ignore[arg-type]
+            parts["tags"].get(run_id, {}),
+            parts["params"].get(run_id, {}),
+            parts["latest_metrics"].get(run_id, {}),
         )
         for run_id, status in rows
     ]
