@@ -27,6 +27,9 @@ class Attempts:
     def note(self, kind: str, problem: str = "") -> None:
         """Count an attempt; ``problem`` says what was wrong, if anything was."""
         self.tried[kind] += 1
+        total = sum(self.tried.values())
+        if total % 20 == 0:
+            print(f"{self.name}: {total} tried", flush=True)
         if problem:
             line = f"{kind}: {problem}"
             self.unhandled.append(line)

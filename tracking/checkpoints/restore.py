@@ -13,9 +13,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -31,19 +29,12 @@ from tracking.chain import Chain
 from tracking.checkpoints.artifacts import LoggedCheckpoints
 from tracking.checkpoints.holding import HeldCheckpoints
 from tracking.checkpoints.integrity import content_checksum, damaged_files, in_words
+from tracking.checkpoints.recorded_settings import check_permitted, settings_of_run
 from tracking.checkpoints.store import Checkpoints
 from tracking.plan import plan_run
-from tracking.settings import DATA, Settings
-from tracking.versions import VERSIONED, base_name
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}")  # what MLflow allows
 _COMPLETE = "complete"  # the folder for what is then renamed
-_READERS: dict[Any, Callable[[str], Any]] = {  # by the type of a setting
-    "str": str,
-    "str | DataSet": str,
-    "int": int,
-    "bool": lambda text: {"true": True, "false": False}[text.lower()],
-}
 _MOST_PATH_BYTES = 4000  # Linux allows 4095, and files are to go into the folder
 
 
@@ -89,7 +80,7 @@ def load_checkpoint(
     out = None if folder is None else _new_path(folder)
     run = _run(run_id)
     names = _names_of_steps(run, step)
-    _check_permitted(run, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
+    check_permitted(run, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     if out is None:
         checkpoints = checkpoints or Checkpoints()
         return _in_cache(run, names, step, checkpoints)
@@ -215,61 +206,12 @@ def _chain_of_run(run: Run, checkpoints: Checkpoints) -> Chain:
     """Return the run's steps and keys as its params lead to them on this machine."""
     params = run.data.params
     text = params.get(schema.COMPOSITION, "")
-    plan = plan_run(text, _settings_of_run(run), recorded=True)
+    plan = plan_run(text, settings_of_run(run), recorded=True)
     chain = Chain(plan, checkpoints)
     recompressed = params.get(schema.RECOMPRESSED_PARAM, "none")
     chain.steps += Composition.parse(recompressed, plan.settings.profile)
     chain.keys = Composition(chain.steps).keys(plan.origin, plan.data)
     return chain
-
-
-def _check_permitted(run: Run, **permitted: bool) -> None:
-    """Check that a run had nothing switched on that is not to be: who restores it decides anew."""
-    settings = _settings_of_run(run)
-    for name, is_permitted in permitted.items():
-        if getattr(settings, name) and not is_permitted:
-            raise InvalidInput(
-                f"run {run.info.run_id} had {name}=true, for model {shown(settings.model, 150)}:"
-                f" to restore it, give {name}=true, too"
-            )
-
-
-def _settings_of_run(run: Run) -> Settings:
-    # runs of before there was a choice do not say these
-    switches = {name: "false" for name in ("trust_remote_code", "allow_pickle")}
-    defaults = ("split", "window", "criteria", "limit", *schema.UNSAID_SETTINGS)
-    earlier = {**{name: str(getattr(Settings, name)) for name in defaults}, **switches}
-    recorded = {**earlier, **run.data.params}
-    settings: dict[str, Any] = {}
-    for setting in fields(Settings):
-        requested = recorded.get(setting.name, "")
-        used = recorded.get(f"{schema.USED}{setting.name}", requested)
-        try:
-            settings[setting.name] = _READERS[setting.type](used)
-        except (ValueError, KeyError) as error:
-            kind = "true or false" if setting.type == "bool" else "an integer"
-            raise InvalidInput(
-                f"the param {setting.name} of run {run.info.run_id} must be {kind}, but is"
-                f" {shown(used, 60)}"
-            ) from error
-    # planned on the testbed of now; on another one, the keys differ from those that it recorded
-    settings |= {name: base_name(settings[name]) for name in VERSIONED}
-    settings["data"] = _data_of_run(run, settings["data"])
-    settings["device"] = "auto"  # weights are restored on any; the dtype is the run's
-    return Settings(**settings)
-
-
-def _data_of_run(run: Run, recorded: str) -> str:
-    """Return where a run's data are: of somebody's own data the file."""
-    if recorded in DATA:
-        return recorded
-    path = run.data.params.get(schema.DATA_FROM)
-    if path is None:
-        raise InvalidInput(
-            f"run {run.info.run_id} had the data {shown(recorded, 100)}, which Python made: its"
-            " keys cannot be computed without them, so it cannot be restored"
-        )
-    return path
 
 
 def _computed_again(
