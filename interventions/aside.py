@@ -23,6 +23,7 @@ _REMOVING = ".removing-"  # of what is being removed
 _SCRATCH = "composability-scratch-"  # of what is in the system's temporary folder
 # by versions before 0.2, which locked nothing: by now nobody writes there any more
 _OF_BEFORE, _OF_BEFORE_SECONDS = "composability-changed-", 3600.0
+MANY = 2**31  # names that a file may have
 
 
 @contextmanager
@@ -136,28 +137,27 @@ def names_in(folder: Path) -> list[str]:
         return []
 
 
-def size_of(folder: Path, counted: set[tuple[int, int]]) -> int:
-    """Return the bytes of the files in a folder and below, each file once whatever its names.
+def size_of(folder: Path, most_names: int = MANY) -> int:
+    """Return the bytes of the files in a folder and below.
 
     Args:
-        folder: may go meanwhile; of a link the link counts.
-        counted: the files that count already, by device and inode; those of the folder are added.
+        folder: may go meanwhile; of a link nothing counts.
+        most_names: files with more names than that, by hard links, do not count.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
         >>> _ = (folder / "a").write_text("12345")
-        >>> os.link(folder / "a", folder / "b")
-        >>> size_of(folder, set())
-        5
+        >>> _ = (folder / "b").write_text("1")
+        >>> os.link(folder / "a", folder / "c")
+        >>> size_of(folder, most_names=1)
+        1
     """
     total = 0
     for place, _, names in () if folder.is_symlink() else os.walk(folder):
         for name in names:
             with suppress(OSError):
                 status = os.lstat(os.path.join(place, name))
-                identity = (status.st_dev, status.st_ino)
-                if identity not in counted and stat.S_ISREG(status.st_mode):
-                    counted.add(identity)
+                if status.st_nlink <= most_names and stat.S_ISREG(status.st_mode):
                     total += status.st_size
     return total
 

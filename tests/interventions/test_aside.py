@@ -106,15 +106,15 @@ def test_a_folder_that_is_removed_is_renamed_first(
     assert names(tmp_path) == []
 
 
-def test_a_file_counts_once_whatever_its_names(tmp_path: Path) -> None:
+def test_of_a_folder_the_files_count_and_second_names_where_they_are_to(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         (folder / "below").mkdir(parents=True)
     (first / "a").write_text("12345")
     os.link(first / "a", second / "below" / "b")
-    (second / "c").write_text("123")
+    (second / "below" / "c").write_text("123")
+    (second / "dangling").symlink_to("nowhere")
     (tmp_path / "link").symlink_to(first)
-    counted: set[tuple[int, int]] = set()
-    assert [size_of(path, counted) for path in (first, second)] == [5, 3]
-    assert size_of(tmp_path / "link", set()) == 0
-    assert size_of(tmp_path / "missing", set()) == 0
+    assert [size_of(path) for path in (first, second)] == [5, 8]
+    assert size_of(second, most_names=1) == 3
+    assert size_of(tmp_path / "link") == size_of(tmp_path / "missing") == 0

@@ -26,6 +26,8 @@ from tracking.checkpoints.integrity import MANIFEST
 
 RESTORED = "restored-"  # begins the name of a checkpoint that came from artifacts; no key does
 _KEY = re.compile(f"(?:{RESTORED})?[0-9a-f]{{32}}")
+# cache -> name of a checkpoint -> the inode of its folder, and its bytes
+_known_sizes: dict[Path, dict[str, tuple[int, int]]] = {}
 # the folders of a cache in which files are written
 _WRITTEN = ("", "scores", cache.STATISTICS, "requests", "items")
 
@@ -55,63 +57,47 @@ def _is_remnant(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-class Sizes:
-    """The bytes of a cache's checkpoints, each looked at once: their files never change."""
-
-    def __init__(self) -> None:
-        # name -> inode of the folder, bytes, and the files that they are of
-        self._known: dict[str, tuple[int, int, set[tuple[int, int]]]] = {}
-
-    def checkpoints(
-        self, folder: Path, names: Iterable[str], counted: set[tuple[int, int]]
-    ) -> list[tuple[float, int, Path]]:
-        """Return when each checkpoint was used last, its bytes, and where it is.
-
-        Args:
-            folder: the cache's.
-            names: what is in it.
-            counted: gets the files, by device and inode.
-        """
-        known, sized = {}, []
-        for name in names:
-            path = folder / name
-            with suppress(OSError):  # another process may drop it meanwhile
-                status = os.lstat(path)
-                entry = self._known.get(name)
-                if entry is None or entry[0] != status.st_ino:
-                    is_whole = (path / MANIFEST).exists()
-                    if not is_whole and not _is_remnant(path):
-                        continue
-                    files: set[tuple[int, int]] = set()
-                    entry = (status.st_ino, size_of(path, files), files)
-                    if not is_whole:
-                        sized.append((0.0, entry[1], path))
-                        continue
-                known[name] = entry
-                counted |= entry[2]
-                sized.append((status.st_mtime, entry[1], path))
-        self._known = known
-        return sized
-
-
-def make_room(folder: Path, limit_bytes: float, stays: Callable[[str], bool], sizes: Sizes) -> None:
+def make_room(folder: Path, limit_bytes: float, stays: Callable[[str], bool]) -> None:
     """Drop checkpoints and statistics until a cache has no more bytes than it may have.
 
     Args:
         folder: the cache's; what cannot be read or removed in it stays.
         limit_bytes: that all together may have.
         stays: says of a checkpoint's name whether it is in use.
-        sizes: what is known of the checkpoints.
     """
     names = names_in(folder)
-    counted: set[tuple[int, int]] = set()
-    sized = [*cache.statistics_files(folder), *sizes.checkpoints(folder, names, counted)]
+    sized = [*cache.statistics_files(folder), *_sized_checkpoints(folder, names)]
+    total = sum(size for _, size, _ in sized)
     # a checkpoint that is held has second names there, which need no room
-    total = sum(size_of(folder / name, counted) for name in names if is_aside(name))
-    total += sum(size for _, size, _ in sized)
+    total += sum(size_of(folder / name, most_names=1) for name in names if is_aside(name))
     for _, size, path in sorted(sized):
         if total <= limit_bytes:
             return
         if not stays(path.name):
             remove(path)
             total -= size
+
+
+def _sized_checkpoints(folder: Path, names: Iterable[str]) -> list[tuple[float, int, Path]]:
+    """Return when each checkpoint was used last, its bytes, and where it is.
+
+    One that is whole is measured once in a process: its files never change.
+    """
+    known: dict[str, tuple[int, int]] = {}
+    before = _known_sizes.get(folder, known)
+    sized: list[tuple[float, int, Path]] = []
+    for name in names:
+        path = folder / name
+        with suppress(OSError):  # another process may drop it meanwhile
+            status = os.lstat(path)
+            inode, size = before.get(name, (0, 0))
+            if inode == status.st_ino:
+                known[name] = (inode, size)
+                sized.append((status.st_mtime, size, path))
+            elif (path / MANIFEST).exists():
+                known[name] = (status.st_ino, size_of(path))
+                sized.append((status.st_mtime, known[name][1], path))
+            elif _is_remnant(path):
+                sized.append((0.0, size_of(path), path))
+    _known_sizes[folder] = known
+    return sized

@@ -27,7 +27,7 @@ from interventions.criteria.cost import Cost
 from interventions.errors import printable_line
 from interventions.files import file_lock, second_names, set_read_only
 from interventions.lm import LM
-from tracking.checkpoints.eviction import RESTORED, Sizes, clear_cache, make_room
+from tracking.checkpoints.eviction import RESTORED, clear_cache, make_room
 from tracking.checkpoints.integrity import (
     MANIFEST,
     Stamps,
@@ -60,7 +60,7 @@ class Checkpoints:
         self.folder = folder or cache.folder()
         self.limit_bytes = (cache.limit_gib() if limit_gib is None else limit_gib) * _GIB
         self._pinned, self._newest, self._is_warned = set[str](), "", False
-        self._held, self._sizes = Counter[str](), Sizes()
+        self._held = Counter[str]()
         self._sound: dict[str, Stamps] = {}  # of those that were written or verified here
         self._locks = self.folder / "locks"
         self._keeps = cache.make_writable(self.folder)
@@ -278,7 +278,7 @@ class Checkpoints:
             return name == key or name in self._pinned or self._held[name] > 0
 
         if self._keeps:
-            make_room(self.folder, limit_bytes, stays, self._sizes)
+            make_room(self.folder, limit_bytes, stays)
 
 
 def _name_of_restored(folder: Path) -> str:
