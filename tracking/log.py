@@ -14,7 +14,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -25,9 +24,12 @@ from interventions.criteria.base import Scores
 from interventions.criteria.cost import Cost
 from tracking import catalogue, failures, schema
 from tracking.artifact_files import log_checkpoint_files
+from tracking.checkpoints.logged_models import CheckpointModel, log_checkpoint_model
+from tracking.datasets import RunDataset, dataset_inputs, dataset_of_criterion
 from tracking.plan import Plan
 from tracking.settings import recorded_settings
 from tracking.step_facts import StepFacts
+from tracking.step_record import cost_metrics, criteria_metrics, exact_scores, item_frames
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,6 +94,7 @@ class Log:
         self._diverged: set[str] = set()
         self._without_effect: list[str] = []
         self._weights = ""
+        self._datasets: Mapping[str, RunDataset] = {}  # by the criterion that is measured on them
         self._waiting = _Batch()
         self._sent_at = time.monotonic()
         self._lock = threading.RLock()  # the heartbeat's thread sends what has waited
@@ -112,11 +115,15 @@ class Log:
         criteria = catalogue.facts_of_criteria(plan.criteria)
         tags = {
             schema.KEY: plan.keys[-1],
+            schema.LEAKAGE: plan.leakage,
             **self._tags,
             schema.ABOUT_INTERVENTIONS: catalogue.as_tag(interventions),
             schema.ABOUT_CRITERIA: catalogue.as_tag(criteria),
         }
         self._add(params=params, tags=tags)
+        self.client.log_inputs(self.run_id, dataset_inputs(plan))
+        read = {each.name: dataset_of_criterion(each, plan.measured_data) for each in plan.criteria}
+        self._datasets = {name: dataset for name, dataset in read.items() if dataset is not None}
 
     def _settings(self) -> dict[str, str]:
         requested = recorded_settings(self.plan.requested)
@@ -154,35 +161,23 @@ class Log:
         )
 
     @_timed
-    def checkpoint(
-        self, step: int, intervention: Intervention, key: str, folder: Path, checksum: str
-    ) -> str:
-        """Log a checkpoint as an artifact, and as a LoggedModel that points at it.
+    def checkpoint(self, about: CheckpointModel, folder: Path) -> str | None:
+        """Log a checkpoint as a LoggedModel; what changed of it only is an artifact alone.
 
         Args:
-            step: the number of interventions applied.
-            intervention: the last of them.
-            key: the checkpoint's.
+            about: what is known of the checkpoint.
             folder: where its files are, or what changed of them.
-            checksum: of all files of the full checkpoint; becomes a tag, by which what is
-                restored is verified.
 
         Returns:
-            The LoggedModel's id.
+            The LoggedModel's id; None if there is none.
         """
-        artifact = schema.checkpoint_folder(step, intervention.name)
-        self._add(tags={schema.checksum_tag(step): checksum})
-        log_checkpoint_files(self.client, self.run_id, folder, artifact)
-        tags = {schema.KEY: key, "composability.artifact": f"runs:/{self.run_id}/{artifact}"}
-        model = mlflow.create_external_model(
-            name=f"{step}-{intervention.name}",
-            source_run_id=self.run_id,
-            experiment_id=self.experiment_id,
-            model_type="checkpoint",
-            params={name: str(value) for name, value in intervention.params().items()},
-            tags=tags,
-        )
-        return str(model.model_id)
+        checksum = schema.checksum_tag(about.step)
+        self._add(tags={checksum: about.tags[checksum]})
+        if self.plan.settings.checkpoints == "changed":
+            log_checkpoint_files(self.client, self.run_id, folder, about.artifact)
+            return None
+        run = self.client.get_run(self.run_id)
+        return str(log_checkpoint_model(self.client, run, about, folder).model_id)
 
     @_timed
     def step(
@@ -208,30 +203,18 @@ class Log:
             model_id: the LoggedModel to link the metrics to, if there is one.
             facts: what applying the intervention showed, if known.
         """
-        metrics = {name: scores.value for name, scores in measured.items()}
-        metrics |= {f"{schema.STDERR}{name}": scores.stderr for name, scores in measured.items()}
-        metrics[schema.SECONDS_MEASURE] = measuring.seconds
-        metrics[schema.PEAK_MEMORY] = max(measuring.peak_gib, applying.peak_gib if applying else 0)
-        if applying:
-            metrics[schema.SECONDS_APPLY] = applying.seconds
-        metrics[schema.STEP_MEMORY] = (applying or measuring).step_gib
+        for name, metrics in criteria_metrics(measured).items():
+            self._add_metrics(metrics, step, model_id, self._datasets.get(name))
         self._weights = facts.weights if facts else ""
         if facts:
-            metrics |= facts.metrics
             self._without_effect += [] if facts.changed else [str(step)]
-        self._add_metrics(metrics, step, model_id)
+        step_metrics = cost_metrics(applying, measuring) | (facts.metrics if facts else {})
+        self._add_metrics(step_metrics, step, model_id)
         self._diverged |= {name for name, scores in measured.items() if math.isinf(scores.value)}
-        number = schema.json_number
-        exact_scores = {
-            name: {"value": number(x.value), "stderr": number(x.stderr)}
-            for name, x in measured.items()
-        }
         spec = intervention.spec(self.plan.settings.profile) if intervention else None
-        about = {"step": step, "intervention": spec, "key": key, "criteria": exact_scores}
+        about = {"step": step, "intervention": spec, "key": key, "criteria": exact_scores(measured)}
         self._steps.append(about)
-        for name, scores in measured.items():
-            columns = {"item": list(scores.items), "score": list(scores.items.values())}
-            self._items.append(pd.DataFrame({"criterion": name, "step": step, **columns}))
+        self._items += item_frames(measured, step)
 
     def reused(self, steps: int) -> None:
         """Log how many steps came from a stored checkpoint."""
@@ -278,11 +261,17 @@ class Log:
             self.client.log_artifacts(self.run_id, folder)
 
     def _add_metrics(
-        self, metrics: Mapping[str, float], step: int, model_id: str | None = None
+        self,
+        metrics: Mapping[str, float],
+        step: int,
+        model_id: str | None = None,
+        dataset: RunDataset | None = None,
     ) -> None:
-        timestamp = int(time.time() * 1000)
+        about = {"timestamp": int(time.time() * 1000), "step": step, "run_id": self.run_id}
+        if dataset is not None:
+            about |= {"dataset_name": dataset.name, "dataset_digest": dataset.digest}
         entries = [
-            Metric(name, value, timestamp, step, model_id=model_id, run_id=self.run_id)
+            Metric(name, value, model_id=model_id, **about)
             for name, value in schema.without_nan(metrics).items()
         ]
         self._add(metrics=entries)

@@ -34,6 +34,7 @@ from tracking.plan_checks import (
     check_parts,
     check_set_names,
     device_and_dtype,
+    leakage_of,
 )
 from tracking.settings import (
     CHECKPOINTS,
@@ -89,6 +90,11 @@ class Plan:
     def measured_data(self) -> Data:
         """The data that judge the run: all, or the sample that ``limit`` asks for."""
         return self.data.limited(self.settings.limit)
+
+    @property
+    def leakage(self) -> str:
+        """Whether what steps learn from was compared with what is measured."""
+        return leakage_of(self.settings.data)
 
     def spec(self) -> str:
         """Return the composition as text, on this plan's profile."""

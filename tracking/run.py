@@ -35,6 +35,7 @@ from tracking.chain import Chain, keep_all
 from tracking.checkpoints import delta
 from tracking.checkpoints.holding import HeldCheckpoints
 from tracking.checkpoints.integrity import content_checksum
+from tracking.checkpoints.logged_models import checkpoint_model
 from tracking.checkpoints.store import Checkpoints
 from tracking.log import Log
 from tracking.passwords import check_no_passwords
@@ -269,15 +270,15 @@ def _step(chain: Chain, log: Log, k: int, held: HeldCheckpoints, last: bool) -> 
     log.step(k, intervention, chain.keys[k], scores, applying, measuring, model_id, facts)
 
 
-def _log_checkpoint(chain: Chain, log: Log, k: int, held: HeldCheckpoints) -> str:
-    step, key, folder = chain.steps[k - 1], chain.keys[k], held.folder(k)
-    checksum = content_checksum(folder)
+def _log_checkpoint(chain: Chain, log: Log, k: int, held: HeldCheckpoints) -> str | None:
+    folder = held.folder(k)
+    about = checkpoint_model(chain, k, content_checksum(folder))
     if chain.plan.settings.checkpoints != "changed":
-        return log.checkpoint(k, step, key, folder, checksum)
+        return log.checkpoint(about, folder)
     # in the cache, which is likelier than another place to be on the artifacts' file system
     with whole_folder(chain.checkpoints.folder) as aside:
         delta.write_changes(held.folder(k - 1), folder, aside)
-        return log.checkpoint(k, step, key, aside, checksum)
+        return log.checkpoint(about, aside)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,10 @@ RECOMPRESSED = "composability.recompressed"
 CHECKSUM = "composability.checksum/"
 # a hash of all weights after the last step: runs with equal ones are one replicate
 WEIGHTS = "composability.weights"
+# of a LoggedModel: which checkpoint of its run it is, and the steps that led to it
+CHECKPOINT_STEP, CHECKPOINT_SPEC = "composability.step", "composability.steps"
+READ_BY = "composability.read_by"  # of an input: the steps and criteria that read it
+LEAKAGE = "composability.leakage"  # whether what is learned from was compared with what is measured
 REUSED_PREFIX = "composability.reused_prefix"
 DIVERGED = "composability.diverged"
 # the numbers of the steps that changed no weight: "2,3"
@@ -91,6 +95,8 @@ REJECTED = "composability.rejected"  # why the run that `mlflow run` made was re
 # artifacts
 CRITERIA_JSON, ITEMS = "criteria.json", "items.parquet"
 TRACEBACK, CHECKPOINTS = "traceback.txt", "checkpoints"
+CHECKPOINT_INDEX = f"{CHECKPOINTS}/index.json"  # which LoggedModel has a checkpoint's files
+_EXTERNAL = "mlflow.model.isExternal"  # a LoggedModel without files, as versions before 0.2 made
 
 ARROW = " → "
 AGAIN = " (again)"
@@ -168,7 +174,29 @@ def checkpoint_folder(step: int, name: str) -> str:
         >>> checkpoint_folder(1, "wanda")
         'checkpoints/1-wanda'
     """
-    return f"{CHECKPOINTS}/{step}-{name}"
+    return f"{CHECKPOINTS}/{checkpoint_name(step, name)}"
+
+
+def checkpoint_name(step: int, name: str) -> str:
+    """Return what the LoggedModel of the checkpoint after a step is called.
+
+    MLflow allows neither arrows nor parameters in a model's name.
+
+    Example:
+        >>> checkpoint_name(2, "wanda")
+        '2-wanda'
+    """
+    return f"{step}-{name}"
+
+
+def is_external(tags: Mapping[str, str]) -> bool:
+    """Return whether a LoggedModel's tags say that it has no files.
+
+    Example:
+        >>> is_external({"mlflow.model.isExternal": "true"})
+        True
+    """
+    return tags.get(_EXTERNAL) == "true"
 
 
 def checksum_tag(step: int) -> str:
