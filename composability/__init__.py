@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tracking.costs.planning import plan as plan
     from tracking.query import compositions as compositions
     from tracking.query import items as items
+    from tracking.registration import register as register
     from tracking.run import run as run
 
 _MODULES = {
@@ -45,6 +46,7 @@ _MODULES = {
     "area": "analysis.metrics.composability",
     "recommend": "analysis.inference.recommend",
     "load_checkpoint": "tracking.checkpoints.restore",
+    "register": "tracking.registration",
     "Intervention": "interventions.base",
     "hyperparameter": "interventions.hyperparameters",
     "criterion": "interventions.criteria.base",

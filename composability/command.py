@@ -21,6 +21,7 @@ from composability.commands.grid import grid
 from composability.commands.listing import list_known
 from composability.commands.plan import plan
 from composability.commands.published import published
+from composability.commands.register import register
 from composability.commands.restore import restore
 from composability.commands.run import run
 from composability.commands.setup import setup
@@ -62,6 +63,7 @@ for _command in (
     analyze,
     six_findings,
     published,
+    register,
     restore,
     list_known,
     setup,

@@ -71,6 +71,9 @@ CHECKSUM = "composability.checksum/"
 WEIGHTS = "composability.weights"
 # of a LoggedModel: which checkpoint of its run it is, and the steps that led to it
 CHECKPOINT_STEP, CHECKPOINT_SPEC = "composability.step", "composability.steps"
+# of a registered version: the order that an analysis recommends, and by how much it is better
+RECOMMENDED, GAIN = "composability.recommended", "composability.gain"
+GAIN_INTERVAL, GAIN_P = "composability.gain_interval", "composability.gain_p"
 READ_BY = "composability.read_by"  # of an input: the steps and criteria that read it
 LEAKAGE = "composability.leakage"  # whether what is learned from was compared with what is measured
 REUSED_PREFIX = "composability.reused_prefix"

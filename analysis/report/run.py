@@ -13,6 +13,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Param
 from mlflow.tracking.context.registry import resolve_tags
 
+from analysis.report.champion import RecommendedRun, recommended_run
+from analysis.report.collect import Collected
 from analysis.report.files import REPORT, write_files
 from analysis.report.findings.evidence import Finding
 from analysis.report.prepare import PreparedAnalysis, prepare_analysis
@@ -31,11 +33,15 @@ class LoggedAnalysis:
         run_id: of its run, in the experiment ``reports``.
         report: address of the report in MLflow's UI.
         output: the folder that the files were copied to, if one was named.
+        champion: the run to register, where the request names a model and a test supports it.
+        refusal: why there is none.
     """
 
     run_id: str
     report: str
     output: Path | None = None
+    champion: RecommendedRun | None = None
+    refusal: str = ""
 
     def __str__(self) -> str:
         copied = "" if self.output is None else f"; files in {self.output}"
@@ -45,7 +51,7 @@ class LoggedAnalysis:
         )
 
 
-def run_command(options: Mapping[str, str]) -> None:
+def run_command(options: Mapping[str, str]) -> LoggedAnalysis:
     """Analyse what the command line names, and print where the run and its report are.
 
     Args:
@@ -58,7 +64,9 @@ def run_command(options: Mapping[str, str]) -> None:
     check_no_passwords(options)
     texts = dict(options)
     output = read_output(texts.pop("output", "none"))
-    print(run_analysis(read_analysis_request(**texts), output, options))
+    logged = run_analysis(read_analysis_request(**texts), output, options)
+    print(logged)
+    return logged
 
 
 def run_analysis(
@@ -87,10 +95,23 @@ def run_analysis(
     client.update_run(run_id, name=title)
     with lifecycle.closing_run(client, run_id):
         _log_params(client, run_id, params or {"experiment": names})
-        _log_files(client, run_id, prepared, output)
+        collected = _log_files(client, run_id, prepared, output)
     experiment_id = client.get_run(run_id).info.experiment_id
     page = f"/#/experiments/{experiment_id}/runs/{run_id}/artifacts/{REPORT}"
-    return LoggedAnalysis(run_id, request.ui + page, output)
+    champion, refusal = _champion(request, prepared, collected)
+    return LoggedAnalysis(run_id, request.ui + page, output, champion, refusal)
+
+
+def _champion(
+    request: AnalysisRequest, prepared: PreparedAnalysis, collected: Collected
+) -> tuple[RecommendedRun | None, str]:
+    """Return the run to register, or why there is none; neither where none was requested."""
+    if not request.champion:
+        return None, ""
+    try:
+        return recommended_run(prepared, collected.advice, request.champion_pair), ""
+    except InvalidInput as error:
+        return None, str(error)
 
 
 def read_output(text: str) -> Path | None:
@@ -128,15 +149,16 @@ def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) ->
 
 def _log_files(
     client: MlflowClient, run_id: str, prepared: PreparedAnalysis, output: Path | None
-) -> None:
+) -> Collected:
     with tempfile.TemporaryDirectory() as temporary:
         # A folder in it has the usual permissions, which a temporary folder itself has not.
         folder = Path(temporary) / "analysis"
-        findings = write_files(prepared, folder)
+        collected = write_files(prepared, folder)
         client.log_artifacts(run_id, str(folder))
-        client.set_tag(run_id, schema.NOTE, _note(findings))
+        client.set_tag(run_id, schema.NOTE, _note(collected.findings))
         if output is not None:
             shutil.copytree(folder, output, dirs_exist_ok=True)
+    return collected
 
 
 def _note(findings: Mapping[str, list[Finding]]) -> str:

@@ -73,7 +73,7 @@ def checkpoint_model(chain: Chain, step: int, checksum: str) -> CheckpointModel:
 
 
 def log_checkpoint_model(
-    client: MlflowClient, run: Run, about: CheckpointModel, folder: Path
+    client: MlflowClient, run: Run, about: CheckpointModel, folder: Path, as_artifact: bool = True
 ) -> LoggedModel:
     """Log a checkpoint's files as a LoggedModel of a run, and name it among the run's outputs.
 
@@ -82,6 +82,7 @@ def log_checkpoint_model(
         run: the run that made it.
         about: what the model says of itself.
         folder: of plain files that nobody writes to again.
+        as_artifact: whether a local store lists the files among the run's artifacts, too.
 
     Raises:
         OSError, MlflowException: the files cannot be stored; the model then says FAILED.
@@ -100,14 +101,14 @@ def log_checkpoint_model(
         model_type=MODEL_TYPE,
     )
     try:
-        is_linked = _store_files(client, run, model, about, folder)
+        is_local = _store_files(client, run, model, about.artifact if as_artifact else "", folder)
     except BaseException:
         with suppress(Exception):  # the failure itself must reach the user
             client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
         raise
     model = client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, about.step)])
-    if not is_linked:
+    if not is_local:
         index = json.dumps(_index(client, run_id), indent=1)
         client.log_text(run_id, index, schema.CHECKPOINT_INDEX)
     return model
@@ -118,21 +119,29 @@ def model_of_step(client: MlflowClient, run: Run, step: int) -> LoggedModel | No
 
     The run's outputs say which it is, which an artifact's author cannot change.
     """
-    outputs = run.outputs.model_outputs if run.outputs else []
-    for output in reversed(outputs):
-        if output.step != step:
-            continue
-        with suppress(MlflowException):  # somebody deleted it
-            model = client.get_logged_model(output.model_id)
-            if model.status == LoggedModelStatus.READY and not schema.is_external(model.tags):
-                return model
-    return None
+    models = []
+    for output in run.outputs.model_outputs if run.outputs else ():
+        if output.step == step:
+            with suppress(MlflowException):  # somebody deleted it
+                models.append(client.get_logged_model(output.model_id))
+    with_files = [
+        model
+        for model in models
+        if model.status == LoggedModelStatus.READY and not schema.is_external(model.tags)
+    ]
+    # MLflow gives outputs in any order
+    return max(with_files, key=lambda model: int(model.creation_timestamp), default=None)
 
 
 def _store_files(
-    client: MlflowClient, run: Run, model: LoggedModel, about: CheckpointModel, folder: Path
+    client: MlflowClient, run: Run, model: LoggedModel, artifact: str, folder: Path
 ) -> bool:
-    """Store a checkpoint's files; return whether the run's artifacts have them, too."""
+    """Store a checkpoint's files; return whether they are on this machine.
+
+    Args:
+        artifact: where they are to be among the run's artifacts, too, if that needs no room; ""
+            for nowhere.
+    """
     with suppress(OSError):  # another user's, whose right it is
         set_read_only(folder)
     artifacts = local_artifacts(run.info.artifact_uri)
@@ -140,9 +149,11 @@ def _store_files(
     if artifacts is None or model_files is None:
         client.log_model_artifacts(model.model_id, str(folder))
         return False
-    link_or_copy(folder, artifacts / about.artifact)
-    # from there, which is on the same file system whatever the cache is on
-    link_or_copy(artifacts / about.artifact, model_files)
+    if artifact:
+        link_or_copy(folder, artifacts / artifact)
+        # from there, which is on the same file system whatever the cache is on
+        folder = artifacts / artifact
+    link_or_copy(folder, model_files)
     return True
 
 
@@ -150,7 +161,7 @@ def _index(client: MlflowClient, run_id: str) -> dict[str, dict[str, object]]:
     """Return which LoggedModel has the files of which checkpoint, by its name."""
     outputs = client.get_run(run_id).outputs
     index: dict[str, dict[str, object]] = {}
-    for output in outputs.model_outputs if outputs else ():
+    for output in sorted(outputs.model_outputs if outputs else (), key=lambda each: each.step):
         model_id, name = output.model_id, client.get_logged_model(output.model_id).name
         index[name] = {"step": output.step, "model_id": model_id, "uri": f"models:/{model_id}"}
     return index

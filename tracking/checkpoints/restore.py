@@ -8,47 +8,38 @@ run's params where it is missing or damaged. The folder appears only when it is 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from interventions.arguments import checked
-from interventions.composition import Composition
 from interventions.errors import InvalidInput, shown
 from interventions.files import set_read_only, whole_folder
-from tracking import history, schema, store
+from tracking import history, schema
 from tracking.chain import Chain
 from tracking.checkpoints.artifacts import LoggedCheckpoints
 from tracking.checkpoints.integrity import content_checksum, damaged_files, in_words
+from tracking.checkpoints.model_address import MODELS, checkpoint_at
+from tracking.checkpoints.recorded_runs import (
+    chain_of_run,
+    check_permitted,
+    names_of_steps,
+    recorded_run,
+)
 from tracking.checkpoints.store import Checkpoints
-from tracking.plan import plan_run
-from tracking.settings import DATA, Settings
-from tracking.versions import VERSIONED, base_name
 
-_RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}")  # what MLflow allows
 _COMPLETE = "complete"  # the folder for what is then renamed
-_READERS: dict[Any, Callable[[str], Any]] = {  # by the type of a setting
-    "str": str,
-    "str | DataSet": str,
-    "int": int,
-    "bool": lambda text: {"true": True, "false": False}[text.lower()],
-}
 _MOST_PATH_BYTES = 4000  # Linux allows 4095, and files are to go into the folder
 
 
 @checked
 def load_checkpoint(
     run_id: str,
-    step: int,
+    step: int | None = None,
     folder: Path | str | None = None,
     checkpoints: Checkpoints | None = None,
     trust_remote_code: bool = False,
@@ -60,8 +51,10 @@ def load_checkpoint(
     makes no difference.
 
     Args:
-        run_id: of a composition.
-        step: 1 to the number of interventions, recompressions included.
+        run_id: of a composition; or the address of a registered checkpoint, such as
+            ``"models:/edited-and-pruned@champion"``, ``"models:/edited-and-pruned/2"`` or
+            ``"models:/m-<id>"``, which says the step, too.
+        step: 1 to the number of interventions, recompressions included; None: the last.
         folder: a new folder to write to; by default the checkpoint is only stored in the cache,
             and may be dropped when room is needed. What came from artifacts has a name of its own
             there, and no run goes on from it.
@@ -70,7 +63,7 @@ def load_checkpoint(
         allow_pickle: whether the model's weights may be pickled, if they could be in the run.
 
     Raises:
-        InvalidInput: there is no such run or step; ``folder`` exists or cannot be made; the run
+        InvalidInput: there is no such run, step or model; ``folder`` exists or cannot be made; the run
             trusted what the caller does not; or the checkpoint was not logged whole or is damaged,
             and the code, model or data of now would lead to another, or did: what is computed
             again has to have the checksum that the run recorded, if it did.
@@ -85,14 +78,17 @@ def load_checkpoint(
         interventions.errors.InvalidInput: no run has the id 'unknown' in sqlite:...
     """
     out = None if folder is None else _new_path(folder)
-    run = _run(run_id)
-    names = _names_of_steps(run, step)
-    _check_permitted(run, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
+    if isinstance(run_id, str) and run_id.startswith(MODELS):
+        run_id, step = checkpoint_at(run_id, step)
+    run = recorded_run(run_id)
+    names = names_of_steps(run, step)
+    step = len(names) if step is None else step
+    check_permitted(run, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     if out is None:
         checkpoints = checkpoints or Checkpoints()
         return _in_cache(run, names, step, checkpoints)
     with _beside(out) as aside:
-        chain = _chain_of_run(run, checkpoints or Checkpoints())
+        chain = chain_of_run(run, checkpoints or Checkpoints())
         logged = LoggedCheckpoints(run, names, chain, aside / "artifacts")
         whole = logged.whole(step)
         is_ours = whole is not None
@@ -112,7 +108,7 @@ def load_checkpoint(
 
 def _in_cache(run: Run, names: list[str], step: int, checkpoints: Checkpoints) -> Path:
     """Return the folder of a checkpoint in the cache."""
-    chain = _chain_of_run(run, checkpoints)
+    chain = chain_of_run(run, checkpoints)
     key, recorded = chain.keys[step], run.data.tags.get(schema.checksum_tag(step))
     if checkpoints.is_sound(key):
         stored = checkpoints.path(key)
@@ -180,91 +176,6 @@ def _remove_empty(folders: list[Path]) -> None:
     for folder in folders:
         with suppress(OSError):  # there is something in it
             folder.rmdir()
-
-
-def _run(run_id: object) -> Run:
-    address = store.uri()
-    store.check_reachable(writing=False)
-    try:
-        if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id):
-            return MlflowClient(tracking_uri=address).get_run(run_id)
-    except MlflowException as error:
-        raise InvalidInput(f"no run has the id {run_id!r} in {store.shown_address()}") from error
-    raise InvalidInput(f"no run has the id {shown(run_id, 100)} in {store.shown_address()}")
-
-
-def _names_of_steps(run: Run, step: int) -> list[str]:
-    """Return the names of a run's interventions, of which there are at least ``step``."""
-    names, run_id = schema.step_names(run.data.params), run.info.run_id
-    # they lead to folders among the artifacts
-    if not names or not all(name.isidentifier() for name in names):
-        raise InvalidInput(f"run {run_id} is no composition of interventions: it has no checkpoint")
-    if not 1 <= step <= len(names):
-        raise InvalidInput(
-            f"step must be 1 to {len(names)} in run {run_id}, but got {shown(step, 60)}"
-        )
-    return names
-
-
-def _chain_of_run(run: Run, checkpoints: Checkpoints) -> Chain:
-    """Return the run's steps and keys as its params lead to them on this machine."""
-    params = run.data.params
-    text = params.get(schema.COMPOSITION, "")
-    plan = plan_run(text, _settings_of_run(run), recorded=True)
-    chain = Chain(plan, checkpoints)
-    recompressed = params.get(schema.RECOMPRESSED_PARAM, "none")
-    chain.steps += Composition.parse(recompressed, plan.settings.profile)
-    chain.keys = Composition(chain.steps).keys(plan.origin, plan.data)
-    return chain
-
-
-def _check_permitted(run: Run, **permitted: bool) -> None:
-    """Check that a run had nothing switched on that is not to be: who restores it decides anew."""
-    settings = _settings_of_run(run)
-    for name, is_permitted in permitted.items():
-        if getattr(settings, name) and not is_permitted:
-            raise InvalidInput(
-                f"run {run.info.run_id} had {name}=true, for model {shown(settings.model, 150)}:"
-                f" to restore it, give {name}=true, too"
-            )
-
-
-def _settings_of_run(run: Run) -> Settings:
-    # runs of before there was a choice do not say these
-    switches = {name: "false" for name in ("trust_remote_code", "allow_pickle")}
-    defaults = ("split", "window", "criteria", "limit", *schema.UNSAID_SETTINGS)
-    earlier = {**{name: str(getattr(Settings, name)) for name in defaults}, **switches}
-    recorded = {**earlier, **run.data.params}
-    settings: dict[str, Any] = {}
-    for setting in fields(Settings):
-        requested = recorded.get(setting.name, "")
-        used = recorded.get(f"{schema.USED}{setting.name}", requested)
-        try:
-            settings[setting.name] = _READERS[setting.type](used)
-        except (ValueError, KeyError) as error:
-            kind = "true or false" if setting.type == "bool" else "an integer"
-            raise InvalidInput(
-                f"the param {setting.name} of run {run.info.run_id} must be {kind}, but is"
-                f" {shown(used, 60)}"
-            ) from error
-    # planned on the testbed of now; on another one, the keys differ from those that it recorded
-    settings |= {name: base_name(settings[name]) for name in VERSIONED}
-    settings["data"] = _data_of_run(run, settings["data"])
-    settings["device"] = "auto"  # weights are restored on any; the dtype is the run's
-    return Settings(**settings)
-
-
-def _data_of_run(run: Run, recorded: str) -> str:
-    """Return where a run's data are: of somebody's own data the file."""
-    if recorded in DATA:
-        return recorded
-    path = run.data.params.get(schema.DATA_FROM)
-    if path is None:
-        raise InvalidInput(
-            f"run {run.info.run_id} had the data {shown(recorded, 100)}, which Python made: its"
-            " keys cannot be computed without them, so it cannot be restored"
-        )
-    return path
 
 
 def _computed_again(run: Run, step: int, chain: Chain, logged: LoggedCheckpoints) -> Path:
