@@ -88,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # libraries' progress bars only where something takes over 5 s, and never one per artifact
     os.environ.setdefault("TQDM_DELAY", "5")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # MLflow's own lines on stdout, between those of a command whose output may be JSON
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # on cores shared with other processes, OpenMP threads that spin cost tenfold
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     as_python_writes_it, warnings.formatwarning = warnings.formatwarning, _warning_in_a_line

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TRAINING, EVALUATION = "training", "evaluation"  # MLflow's words for a data set's context
 _LONGEST_TEXT = 500  # characters of a name or an input's tag
 # parts of edits, and parts that are no content
-_PART_OF = {name: "edits" for name in ("rephrasings", "portability", "hops", "aliases", "reversals")}
+_OF_EDITS = frozenset({"rephrasings", "portability", "hops", "aliases", "reversals"})
 _NO_CONTENT = frozenset({"window", "base_answers", "forget_topics"})
 _SHOWN = {"test_text": "perplexity"}  # as somebody's own data call it
 
@@ -137,7 +137,7 @@ def _read_by_plan(plan: Plan) -> Iterable[RunDataset]:
 
 def _content(reads: Iterable[str]) -> list[str]:
     """Return the parts of the data that hold content, in order; of an edit's parts the edits."""
-    return sorted({_PART_OF.get(part, part) for part in reads} - _NO_CONTENT)
+    return sorted({"edits" if part in _OF_EDITS else part for part in reads} - _NO_CONTENT)
 
 
 def _name(data: Data, part: str) -> str:

@@ -137,7 +137,7 @@ def end_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
     return dead_ids
 
 
-def exit_status(command: Callable[[], None]) -> int:
+def exit_status(command: Callable[[], object]) -> int:
     """Run a command and return its exit status.
 
     Bad input is printed in one line. Other errors are raised.

@@ -208,7 +208,7 @@ class Log:
         self._weights = facts.weights if facts else ""
         if facts:
             self._without_effect += [] if facts.changed else [str(step)]
-        step_metrics = cost_metrics(applying, measuring) | (facts.metrics if facts else {})
+        step_metrics = {**cost_metrics(applying, measuring), **(facts.metrics if facts else {})}
         self._add_metrics(step_metrics, step, model_id)
         self._diverged |= {name for name, scores in measured.items() if math.isinf(scores.value)}
         spec = intervention.spec(self.plan.settings.profile) if intervention else None

@@ -35,9 +35,7 @@ class RecommendedRun:
     tags: MappingProxyType[str, str]
 
 
-def recommended_run(
-    prepared: PreparedAnalysis, advice: Advice, pair: str = ""
-) -> RecommendedRun:
+def recommended_run(prepared: PreparedAnalysis, advice: Advice, pair: str = "") -> RecommendedRun:
     """Return the run of the order that a test says is better, over all pairs that are analysed.
 
     Args:

@@ -21,7 +21,9 @@ ITEMS = ("auto", "all", "none")
 @choice("--items", "auto", ITEMS, "Intervals over items; auto: where there are few replicates.")
 @text("--ui", "auto", "Address of MLflow's UI, for links.")
 @choice("--studies", "false", ("false", "true"), "Whether runs of studies are analysed, too.")
-@text("--register", "none", 'Register the better order\'s checkpoint: NAME, or "lora + wanda: NAME".')
+@text(
+    "--register", "none", 'Register the better order\'s checkpoint: NAME, or "lora + wanda: NAME".'
+)
 def analyze(**options: str) -> int:
     """Write tables, figures and a report of recorded runs.
 

@@ -1,4 +1,4 @@
-"""`composability register`: a version, an alias and a card; a folder that needs no package of ours."""
+"""`composability register`: a version, an alias, a card; a folder that needs no package of ours."""
 
 import json
 import shutil
@@ -108,7 +108,7 @@ def test_the_card_has_steps_hyperparameters_values_with_intervals_and_data(run_i
     assert "compared with what is measured: not compared." in card
     assert card.count("*to be filled in*") == 4
     as_file = mlflow.artifacts.load_text(f"runs:/{run_id}/model_cards/2-rtn.md")
-    assert as_file.startswith("---\nlicense: other  # fill in") and as_file.endswith(card)
+    assert as_file.startswith("---\nlicense: other  # to be filled in") and as_file.endswith(card)
 
 
 def test_the_card_of_an_earlier_step_says_nothing_of_later_ones(run_id: str) -> None:

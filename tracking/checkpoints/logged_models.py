@@ -138,9 +138,7 @@ def _store_files(
 ) -> bool:
     """Store a checkpoint's files; return whether they are on this machine.
 
-    Args:
-        artifact: where they are to be among the run's artifacts, too, if that needs no room; ""
-            for nowhere.
+    Where that needs no room, they are among the run's artifacts, too, unless ``artifact`` is "".
     """
     with suppress(OSError):  # another user's, whose right it is
         set_read_only(folder)

@@ -63,10 +63,10 @@ def load_checkpoint(
         allow_pickle: whether the model's weights may be pickled, if they could be in the run.
 
     Raises:
-        InvalidInput: there is no such run, step or model; ``folder`` exists or cannot be made; the run
-            trusted what the caller does not; or the checkpoint was not logged whole or is damaged,
-            and the code, model or data of now would lead to another, or did: what is computed
-            again has to have the checksum that the run recorded, if it did.
+        InvalidInput: there is no such run, step or model; ``folder`` exists or cannot be made; the
+            run trusted what the caller does not; or the checkpoint was not logged whole or is
+            damaged, and the code, model or data of now would lead to another, or did: what is
+            computed again has to have the checksum that the run recorded, if it did.
 
     Example:
         With the id of a run of two interventions,

@@ -1,13 +1,13 @@
 """The analysis as an MLflow run: what is logged, what is refused, what `mlflow run` makes of it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from analysis.report.findings.evidence import Finding
 from analysis.report.request import AnalysisRequest
 from analysis.report.run import LoggedAnalysis, read_output, run_analysis
 from interventions.errors import InvalidInput
@@ -66,10 +66,10 @@ def test_an_analysis_can_be_run_from_python(grid: pd.DataFrame) -> None:
 def test_files_are_the_runs_artifacts_and_in_a_folder_only_if_one_was_named(
     local_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_page(prepared: object, folder: Path) -> dict[str, list[Finding]]:
+    def write_page(prepared: object, folder: Path) -> SimpleNamespace:
         folder.mkdir()
         (folder / "report.html").write_text("a page")
-        return {}
+        return SimpleNamespace(findings={}, answers=[])
 
     monkeypatch.setattr("analysis.report.run.prepare_analysis", lambda request: None)
     monkeypatch.setattr("analysis.report.run.write_files", write_page)
