@@ -16,6 +16,7 @@ from importlib import metadata
 import click
 
 from composability.commands.analyze import analyze
+from composability.commands.compare import compare
 from composability.commands.findings import six_findings
 from composability.commands.grid import grid
 from composability.commands.listing import list_known
@@ -61,6 +62,7 @@ for _command in (
     grid,
     tune,
     analyze,
+    compare,
     six_findings,
     published,
     register,

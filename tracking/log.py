@@ -216,9 +216,11 @@ class Log:
         self._steps.append(about)
         self._items += item_frames(measured, step)
 
-    def reused(self, steps: int) -> None:
-        """Log how many steps came from a stored checkpoint."""
+    def reused(self, steps: int, is_all_cached: bool = False) -> None:
+        """Log how many steps came from the cache, and whether everything did."""
         self._add(tags={schema.REUSED_PREFIX: str(steps)})
+        if is_all_cached:
+            self._add(tags={schema.ALL_CACHED: "true"})
 
     def end(self) -> None:
         """Log the files of all steps and the last tags, and send all that waits."""

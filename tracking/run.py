@@ -245,7 +245,9 @@ def _all_steps(chain: Chain, log: Log) -> None:
         # only now is it known that the last planned step was the last
         if may_recompress and not recompressions and planned and policy == "last":
             _log_checkpoint(chain, log, planned, held)
-    log.reused(chain.steps_reused)
+    # where nothing was applied, stored scores may have made it needless to load a checkpoint
+    reused = chain.steps_reused if chain.steps_applied else len(chain.steps)
+    log.reused(reused, not chain.steps_applied and not chain.seconds["measure"])
 
 
 def _step(chain: Chain, log: Log, k: int, held: HeldCheckpoints, last: bool) -> None:

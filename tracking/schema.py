@@ -77,6 +77,8 @@ GAIN_INTERVAL, GAIN_P = "composability.gain_interval", "composability.gain_p"
 READ_BY = "composability.read_by"  # of an input: the steps and criteria that read it
 LEAKAGE = "composability.leakage"  # whether what is learned from was compared with what is measured
 REUSED_PREFIX = "composability.reused_prefix"
+# "true" where no step was applied and nothing was measured: all came from the cache
+ALL_CACHED = "composability.all_cached"
 DIVERGED = "composability.diverged"
 # the numbers of the steps that changed no weight: "2,3"
 WITHOUT_EFFECT = "composability.without_effect"

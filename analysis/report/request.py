@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from interventions.errors import InvalidInput, one_of, plain_text, shown
 from tracking import store
-from tracking.address import is_server
+from tracking.links import LOCAL_UI, ui_address
 from tracking.markup import web_address
 from tracking.measures import Error
 from tracking.passwords import check_no_passwords
 from tracking.schema import pair_name
-
-LOCAL_UI = "http://127.0.0.1:5000"
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def read_analysis_request(
         bounds={} if bounds == "none" else _numbers("bounds", bounds, "mmlu=0.4,wikitext_ppl=8"),
         error=error,  # type: ignore[arg-type] # checked with everything else, before it is used
         items=items,
-        ui=web_address("ui", _served_ui() if ui == "auto" else ui).rstrip("/"),
+        ui=web_address("ui", ui_address() if ui == "auto" else ui).rstrip("/"),
         studies=one_of("studies", studies, ("true", "false")) == "true",
         champion=champion,
         champion_pair=pair,
@@ -134,12 +131,3 @@ def _numbers(name: str, text: str, example: str) -> dict[str, float]:
     if not numbers or not all(map(math.isfinite, numbers.values())):
         raise InvalidInput(f"{name} must be written like {example}, but got {shown(text)}")
     return numbers
-
-
-def _served_ui() -> str:
-    """Return the UI's address: a server of the store serves it too.
-
-    Without user and password, as the address is written into a report that may be passed on.
-    """
-    address = store.shown_address()
-    return re.sub(r"//[^/]*@", "//", address) if is_server(address) else LOCAL_UI

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +13,21 @@ from mlflow import MlflowClient
 from mlflow.entities import Param
 from mlflow.tracking.context.registry import resolve_tags
 
+from analysis.report.answer import PairAnswer
 from analysis.report.champion import RecommendedRun, recommended_run
 from analysis.report.collect import Collected
 from analysis.report.files import REPORT, write_files
 from analysis.report.findings.evidence import Finding
 from analysis.report.prepare import PreparedAnalysis, prepare_analysis
 from analysis.report.request import AnalysisRequest, read_analysis_request
-from interventions.errors import LONGEST_PATH, InvalidInput, plain_text, shown
+from interventions.errors import LONGEST_PATH, InvalidInput, plain_text, printable_line, shown
 from tracking import lifecycle, schema, store
+from tracking.links import run_link, start_hint
 from tracking.markup import plain_markdown
 from tracking.passwords import check_no_passwords
+
+_MOST_FINDINGS = 8  # lines
+_LONGEST_FINDING = 600  # characters
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class LoggedAnalysis:
         output: the folder that the files were copied to, if one was named.
         champion: the run to register, where the request names a model and a test supports it.
         refusal: why there is none.
+        answers: of each pair, claims first.
+        hint: how to start the UI; "" where a server serves it.
     """
 
     run_id: str
@@ -42,12 +49,18 @@ class LoggedAnalysis:
     output: Path | None = None
     champion: RecommendedRun | None = None
     refusal: str = ""
+    answers: tuple[PairAnswer, ...] = ()
+    hint: str = ""
 
     def __str__(self) -> str:
         copied = "" if self.output is None else f"; files in {self.output}"
-        return (
-            f"run {self.run_id} in {store.shown_address()}{copied}\n"
-            f"report: {self.report} (start the UI with `make ui`)"
+        hint = f" ({self.hint})" if self.hint else ""
+        return "\n".join(
+            [
+                *first_findings(self.answers),
+                f"run {self.run_id} in {store.shown_address()}{copied}",
+                f"report: {self.report}{hint}",
+            ]
         )
 
 
@@ -97,9 +110,34 @@ def run_analysis(
         _log_params(client, run_id, params or {"experiment": names})
         collected = _log_files(client, run_id, prepared, output)
     experiment_id = client.get_run(run_id).info.experiment_id
-    page = f"/#/experiments/{experiment_id}/runs/{run_id}/artifacts/{REPORT}"
+    report = run_link(request.ui, experiment_id, run_id, REPORT)
     champion, refusal = _champion(request, prepared, collected)
-    return LoggedAnalysis(run_id, request.ui + page, output, champion, refusal)
+    return LoggedAnalysis(
+        run_id=run_id,
+        report=report,
+        output=output,
+        champion=champion,
+        refusal=refusal,
+        answers=tuple(collected.answers),
+        hint=start_hint(request.ui),
+    )
+
+
+def first_findings(answers: Sequence[PairAnswer]) -> list[str]:
+    """Return a line on each of the first pairs, claims first, and one on how many more there are.
+
+    Args:
+        answers: of each pair, claims first.
+    """
+    lines = [
+        f"{answer.pair}: order: {answer.order}; composes: {answer.compose} ({answer.sure})"
+        for answer in answers[:_MOST_FINDINGS]
+    ]
+    more = answers[_MOST_FINDINGS:]
+    if more:
+        claims = sum(answer.claim for answer in more)
+        lines.append(f"… and {len(more)} more pairs, {claims} with a claim about order")
+    return [printable_line(line, _LONGEST_FINDING) for line in lines]
 
 
 def _champion(

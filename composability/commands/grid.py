@@ -16,6 +16,8 @@ from composability.commands.options import (
 )
 from sweeps.grid.presets import PAIRS, PRESETS
 
+_PARTLY = "of what did not fail:"
+
 
 @click.command()
 @text("--interventions", NONE, '"ft; wanda(sparsity=[0.25, 0.35])"; a list of values is a sweep.')
@@ -39,8 +41,21 @@ def grid(dry_run: bool, **options: Any) -> int:
     Each is a run under one parent run. The same command again does what is missing: finished runs
     are not computed twice.
     """
-    from sweeps.failures import sweep_exit_status
+    from composability.grid_text import print_ranking
+    from sweeps.failures import Incomplete, sweep_exit_status
     from sweeps.grid.command import run_command
     from sweeps.grid.spec import GridRequest
 
-    return sweep_exit_status(lambda: run_command(GridRequest(**options), dry_run))
+    request = GridRequest(**options)
+
+    def run() -> None:
+        try:
+            name = run_command(request, dry_run)
+        except Incomplete:
+            # what failed is said after what came of the others
+            print_ranking(request.experiment, request.checked().name, _PARTLY)
+            raise
+        if not dry_run:
+            print_ranking(request.experiment, name)
+
+    return sweep_exit_status(run)

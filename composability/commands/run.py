@@ -63,15 +63,29 @@ def _run(
     specs: list[str], experiment: str, settings: dict[str, Any], as_json: bool, options: str
 ) -> list[str]:
     """Run the steps and print what they led to; return a line on each criterion that failed."""
-    from tracking import failures, store
+    from tracking import failures
     from tracking.run import run as run_composition
 
     steps = composition_of(specs, settings["data"])
     run_id = run_composition(steps, experiment=experiment, **settings)
     _print_summary(run_id, as_json, options)
     if not as_json:
-        print(f"run {run_id} in {store.shown_address()}")
+        _print_place(run_id)
     return failures.of_run(run_id)
+
+
+def _print_place(run_id: str) -> None:
+    """Print where a run is, and the link to its page."""
+    from mlflow import MlflowClient
+
+    from tracking import store
+    from tracking.links import run_link, start_hint, ui_address
+
+    ui = ui_address()
+    experiment_id = MlflowClient(tracking_uri=store.uri()).get_run(run_id).info.experiment_id
+    hint = start_hint(ui)
+    print(f"run {run_id} in {store.shown_address()}{f' ({hint})' if hint else ''}")
+    print(run_link(ui, experiment_id, run_id))
 
 
 def _print_summary(run_id: str, as_json: bool, options: str) -> None:

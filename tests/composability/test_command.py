@@ -19,8 +19,8 @@ from tracking import store
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY_POINTS: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
-OTHERS = ["published", "restore", "list", "setup"]
-SUBCOMMANDS = ["run", "plan", "grid", "tune", "analyze", "findings", *OTHERS]
+OTHERS = ["published", "register", "restore", "list", "setup"]
+SUBCOMMANDS = ["run", "plan", "grid", "tune", "analyze", "compare", "findings", *OTHERS]
 LISTS = ["interventions", "criteria", "presets"]
 HELP = [[], *([name] for name in SUBCOMMANDS), *(["list", kind] for kind in LISTS)]
 

@@ -14,7 +14,15 @@ import composability
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = {
     *("run", "plan", "grid", "tune", "compositions", "items", "point", "area", "recommend"),
-    *("load_checkpoint", "Intervention", "hyperparameter", "criterion", "Composition", "LM"),
+    *(
+        "load_checkpoint",
+        "register",
+        "Intervention",
+        "hyperparameter",
+        "criterion",
+        "Composition",
+        "LM",
+    ),
     *("Data", "InvalidInput", "own_data"),
 }
 

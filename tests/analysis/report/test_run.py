@@ -50,7 +50,7 @@ def test_the_command_says_where_the_run_and_its_report_are(
     place = f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     assert capsys.readouterr().out == (
         f"run {run.info.run_id} in {store.uri()}; files in {tmp_path}\n"
-        f"report: http://host:1/#/{place}/artifacts/report.html (start the UI with `make ui`)\n"
+        f"report: http://host:1/#/{place}/artifacts/report.html?workflowType=machine_learning\n"
     )
 
 
