@@ -45,6 +45,7 @@ def grid(dry_run: bool, **options: Any) -> int:
     from sweeps.failures import Incomplete, sweep_exit_status
     from sweeps.grid.command import run_command
     from sweeps.grid.spec import GridRequest
+    from tracking.lifecycle import reject_launched_run
 
     request = GridRequest(**options)
 
@@ -55,7 +56,9 @@ def grid(dry_run: bool, **options: Any) -> int:
             # what failed is said after what came of the others
             print_ranking(request.experiment, request.checked().name, _PARTLY)
             raise
-        if not dry_run:
+        if dry_run:
+            reject_launched_run(name, "dry run")
+        else:
             print_ranking(request.experiment, name)
 
     return sweep_exit_status(run)

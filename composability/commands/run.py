@@ -50,13 +50,20 @@ def run(
     from tracking.lifecycle import exit_status
 
     if dry_run:
-        return exit_status(lambda: print_plan(specs, settings))
+        return exit_status(lambda: _only_plan(specs, settings))
     failed: list[str] = []
     options = given_options(click.get_current_context(), _NO_SETTINGS)
     status = exit_status(lambda: failed.extend(_run(specs, experiment, settings, json, options)))
     for line in failed:
         print(f"error: {line}", file=sys.stderr)
     return status or int(bool(failed))
+
+
+def _only_plan(specs: list[str], settings: dict[str, Any]) -> None:
+    from tracking.lifecycle import reject_launched_run
+
+    print_plan(specs, settings)
+    reject_launched_run(" | ".join(specs), "dry run")
 
 
 def _run(

@@ -182,5 +182,5 @@ def test_bad_input_fails_the_launchers_run_with_the_line_as_note(
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     assert analyze(experiment="nope") == 2
     run = client.get_run(run_id)
-    assert run.info.status == "FAILED"
+    assert run.info.status == "KILLED"
     assert "no experiment is named 'nope'" in run.data.tags[schema.NOTE]
