@@ -106,7 +106,7 @@ class Comparison:
                     "forward": {"order": level.forward, "run_ids": list(level.forward_runs)},
                     "backward": {"order": level.backward, "run_ids": list(level.backward_runs)},
                     "replicates": level.replicates,
-                    "criteria": {each.name: _numbers(each) for each in level.criteria},
+                    "criteria": {row.name: _numbers(row) for row in level.criteria},
                 }
                 for level in self.levels
             ],
@@ -220,7 +220,7 @@ def _compare(runs: pd.DataFrame, pair: str, ui: str) -> Comparison:
         _level(of_point, several, list(catalogue.criteria))
         for _, of_point in compared.groupby("point", sort=False)
     ]
-    advice = [one.words for _, one in advise(runs, points, titles, items)]
+    advice = [pair_advice.words for _, pair_advice in advise(runs, points, titles, items)]
     return Comparison(pair, tuple(levels), tuple(advice), _links(runs, pair, levels, ui))
 
 

@@ -81,7 +81,7 @@ def rank_pairs(runs: pd.DataFrame) -> list[RankedPair]:
         categories = {category_of(str(first[side]), catalogue) for side in _SIDES}
         counts = of_point.criterion.map(judging).isin(categories | {""})
         ranked.append(_ranked(of_point[counts], first))
-    return sorted((one for one in ranked if one.criteria), key=lambda one: one.error)
+    return sorted((pair for pair in ranked if pair.criteria), key=lambda pair: pair.error)
 
 
 _SIDES = ("intervention", "partner")
@@ -105,6 +105,6 @@ def _ranked(points: pd.DataFrame, first: Any) -> RankedPair:
     )
 
 
-def criteria_of(ranked: Iterable[RankedPair]) -> list[str]:
+def ranking_criteria(ranked: Iterable[RankedPair]) -> list[str]:
     """Return the criteria that some pair is ranked by, each once."""
-    return list(dict.fromkeys(name for one in ranked for name in one.criteria))
+    return list(dict.fromkeys(name for pair in ranked for name in pair.criteria))

@@ -64,7 +64,7 @@ def _scope(basis: str) -> str:
 
 def _legend(comparison: Comparison) -> str:
     """Return what the columns mean, and why a difference is marked or not."""
-    criteria = [each for level in comparison.levels for each in level.criteria]
+    criteria = [row for level in comparison.levels for row in level.criteria]
     sentences = [
         "first better by: the difference in the direction that is good for the criterion, such as"
         " a lower perplexity."

@@ -46,27 +46,28 @@ def ranking_text(ranked: Sequence[RankedPair], width: int | None = None) -> str:
         ranked: the best first.
         width: characters of a line of text; the terminal's by default.
     """
-    from analysis.ranking import criteria_of
+    from analysis.ranking import ranking_criteria
 
     width = max(_NARROWEST, width or shutil.get_terminal_size((100, 24)).columns)
     rows = [["pair", "level", "better order", "order-free error", "order sensitivity", "runs"]]
     rows += [
         [
-            one.pair,
-            one.level,
-            one.best,
-            f"{one.error:.3f}",
-            f"{one.sensitivity:.3f}",
-            str(one.replicates),
+            pair.pair,
+            pair.level,
+            pair.best,
+            f"{pair.error:.3f}",
+            f"{pair.sensitivity:.3f}",
+            str(pair.replicates),
         ]
-        for one in ranked[:_MOST_PAIRS]
+        for pair in ranked[:_MOST_PAIRS]
     ]
     more = len(ranked) - _MOST_PAIRS
     lines = [text_table(rows)]
     if more > 0:
         lines.append(f"… and {more} more, to {ranked[-1].error:.3f}")
+    criteria = ", ".join(ranking_criteria(ranked))
     note = (
-        f"Ranked by order-free error, the mean over {', '.join(criteria_of(ranked))} where they"
+        f"Ranked by order-free error, the mean over {criteria} where they"
         " judge the pair; smaller is better. By the numbers alone: which order is better,"
         " `composability analyze` tests over batches of edits."
     )

@@ -118,16 +118,16 @@ def dataset_inputs(plan: Plan) -> list[DatasetInput]:
 
 def _read_by_plan(plan: Plan) -> Iterable[RunDataset]:
     for step in plan.composition:
-        seen = plan.data.seen_by(step.name)
-        is_own = seen is not plan.data
+        data = plan.data.seen_by(step.name)
+        is_own = data is not plan.data
         for part in _content(step.reads):
             shown = f"{step.name}.{part}" if is_own and part == "calibration" else part
             yield RunDataset(
                 _name(plan.data, shown),
-                seen.identity(part),
+                data.identity(part),
                 (TRAINING,),
                 (step.name,),
-                _rows(seen, part),
+                _rows(data, part),
             )
     for criterion in plan.criteria:
         dataset = dataset_of_criterion(criterion, plan.measured_data)

@@ -94,7 +94,6 @@ class Log:
         self._diverged: set[str] = set()
         self._without_effect: list[str] = []
         self._weights = ""
-        self._datasets: Mapping[str, RunDataset] = {}  # by the criterion that is measured on them
         self._waiting = _Batch()
         self._sent_at = time.monotonic()
         self._lock = threading.RLock()  # the heartbeat's thread sends what has waited
@@ -122,8 +121,16 @@ class Log:
         }
         self._add(params=params, tags=tags)
         self.client.log_inputs(self.run_id, dataset_inputs(plan))
-        read = {each.name: dataset_of_criterion(each, plan.measured_data) for each in plan.criteria}
-        self._datasets = {name: dataset for name, dataset in read.items() if dataset is not None}
+
+    @functools.cached_property
+    def _datasets(self) -> dict[str, RunDataset]:
+        """What each criterion is measured on."""
+        data = self.plan.measured_data
+        read = {
+            criterion.name: dataset_of_criterion(criterion, data)
+            for criterion in self.plan.criteria
+        }
+        return {name: dataset for name, dataset in read.items() if dataset is not None}
 
     def _settings(self) -> dict[str, str]:
         requested = recorded_settings(self.plan.requested)

@@ -38,6 +38,7 @@ from tracking.checkpoints.integrity import content_checksum
 from tracking.checkpoints.logged_models import checkpoint_model
 from tracking.checkpoints.store import Checkpoints
 from tracking.log import Log
+from tracking.nesting import place_of_run
 from tracking.passwords import check_no_passwords
 from tracking.plan import Plan, plan_run
 from tracking.settings import Settings
@@ -68,6 +69,8 @@ def run(
     cache: Checkpoints | None = None,
 ) -> str:
     """Apply a composition step by step, and log it all as one MLflow run.
+
+    Inside a run that your own code began with ``mlflow.start_run`` it is nested under that one.
 
     Every criterion that there is data for is measured on the base model and after each step. If one
     fails, the others are kept: a warning and the tag ``composability.failed_criteria`` say so.
@@ -137,7 +140,7 @@ def run(
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
     )
-    return track(plan_run(composition, settings), experiment, cache)
+    return carry_out(plan_run(composition, settings), experiment, cache)
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ class SweepMember:
     keep: Callable[[str], bool] = keep_all
 
 
-def track(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> str:
+def carry_out(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> str:
     """Carry out a plan as one MLflow run; return the run's id.
 
     If `mlflow run` started this process, it has made a run, which is used.
@@ -177,9 +180,9 @@ def track(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> str:
         lifecycle.end_dead_runs(client, experiment_id)
         client.update_run(run_id, name=_name(plan))
     else:
-        experiment_id, launched_params = store.ensure_experiment(experiment), {}
+        (experiment_id, nesting), launched_params = place_of_run(client, experiment), {}
         lifecycle.end_dead_runs(client, experiment_id)
-        tags = {**resolve_tags(), **lifecycle.process_tags()}
+        tags = {**resolve_tags(), **lifecycle.process_tags(), **nesting}
         run_id = client.create_run(experiment_id, tags=tags, run_name=_name(plan)).info.run_id
     log = Log(client, run_id, experiment_id, plan, launched_params)
     log.seconds += time.perf_counter() - start

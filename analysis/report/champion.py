@@ -45,10 +45,13 @@ def recommended_run(prepared: PreparedAnalysis, advice: Advice, pair: str = "") 
 
     Raises:
         InvalidInput: there are several pairs or settings, no test says which order is better, or
-            at the level that the tables show it is the other one.
+            at the level that the tables show it is the other pair_advice.
     """
-    tests = pair_tests([one for _, one in advice])
-    entries = [(points, one, test) for (points, one), test in zip(advice, tests, strict=True)]
+    tests = pair_tests([pair_advice for _, pair_advice in advice])
+    entries = [
+        (points, pair_advice, test)
+        for (points, pair_advice), test in zip(advice, tests, strict=True)
+    ]
     names = [_pair(points) for points, _, _ in entries]
     wanted = [entry for entry, name in zip(entries, names, strict=True) if pair in ("", name)]
     if len(wanted) != 1:
@@ -58,15 +61,15 @@ def recommended_run(prepared: PreparedAnalysis, advice: Advice, pair: str = "") 
             f"register needs one pair in one setting, but of {which} there are {len(wanted)};"
             f" analysed: {known[:150]}; name it as register='lora + wanda: NAME'"
         )
-    points, one, test = wanted[0]
-    order = labels.ARROW.join(one.order)
-    if one.verdict != BETTER or not test.allows(one.p_holm):
+    points, pair_advice, test = wanted[0]
+    order = labels.ARROW.join(pair_advice.order)
+    if pair_advice.verdict != BETTER or not test.allows(pair_advice.p_holm):
         raise InvalidInput(
             f"no test says which order of {_pair(points)} is better: nothing is recommended, and"
             " nothing was registered; register a run by its id with `composability register`"
         )
-    run_id = _first_run(prepared, points, one)
-    return RecommendedRun(run_id, MappingProxyType(_tags(order, one, test)))
+    run_id = _first_run(prepared, points, pair_advice)
+    return RecommendedRun(run_id, MappingProxyType(_tags(order, pair_advice, test)))
 
 
 def _pair(points: pd.DataFrame) -> str:
@@ -74,35 +77,42 @@ def _pair(points: pd.DataFrame) -> str:
     return schema.pair_name([str(first.intervention), str(first.partner)])
 
 
-def _first_run(prepared: PreparedAnalysis, points: pd.DataFrame, one: Recommendation) -> str:
+def _first_run(
+    prepared: PreparedAnalysis, points: pd.DataFrame, pair_advice: Recommendation
+) -> str:
     """Return the run of the order at the level that tables show, of the first batch and seed."""
     catalogue, requested = prepared.orders.catalogue, prepared.request.levels
     strength = str(points.strength.iloc[0])
     at_level: Any = points
-    levels = one.levels
+    levels = pair_advice.levels
     if strength:
         level = chosen_levels(points, catalogue, requested)[labels.strength_of(strength)]
-        at_level, levels = points[points.level == level], one.levels[one.levels.level == level]
-        if len(levels) and levels.order.iloc[0] != labels.ARROW.join(one.order):
+        at_level, levels = (
+            points[points.level == level],
+            pair_advice.levels[pair_advice.levels.level == level],
+        )
+        if len(levels) and levels.order.iloc[0] != labels.ARROW.join(pair_advice.order):
             raise InvalidInput(
-                f"on average {labels.ARROW.join(one.order)} is better, but not at"
+                f"on average {labels.ARROW.join(pair_advice.order)} is better, but not at"
                 f" {labels.levels_text(strength, [level])}: nothing was registered; choose a level"
                 f" (levels={labels.strength_of(strength)}=…)"
             )
     first = at_level.iloc[0]
-    is_forward = one.order == (first.intervention, first.partner)
+    is_forward = pair_advice.order == (first.intervention, first.partner)
     run_ids = first.forward_runs if is_forward else first.backward_runs
     runs = prepared.runs[prepared.runs.run_id.isin(list(run_ids))]
     columns = [name for name in ("edit_batch", "seed") if name in runs]
     return str(runs.sort_values(columns, kind="stable").run_id.iloc[0])
 
 
-def _tags(order: str, one: Recommendation, test: PairTest) -> dict[str, str]:
+def _tags(order: str, pair_advice: Recommendation, test: PairTest) -> dict[str, str]:
     tags = {
         schema.RECOMMENDED: order,
-        schema.GAIN: f"{one.score:.4g}",
-        schema.GAIN_P: f"{test.corrected(one.p_holm):.3g}, corrected for all tests of the analysis",
+        schema.GAIN: f"{pair_advice.score:.4g}",
+        schema.GAIN_P: f"{test.corrected(pair_advice.p_holm):.3g}, corrected for the analysis's tests",
     }
-    if math.isfinite(one.low) and math.isfinite(one.high):
-        tags[schema.GAIN_INTERVAL] = f"{one.low:.4g} to {one.high:.4g}, 95 % over {one.basis}"
+    if math.isfinite(pair_advice.low) and math.isfinite(pair_advice.high):
+        tags[schema.GAIN_INTERVAL] = (
+            f"{pair_advice.low:.4g} to {pair_advice.high:.4g}, 95 % over {pair_advice.basis}"
+        )
     return tags

@@ -27,7 +27,7 @@ def test_pairs_are_ranked_by_the_mean_error_of_what_judges_them_and_of_general_a
 def test_a_destroyed_model_that_has_forgotten_all_is_not_the_best() -> None:
     destroyed = curve("ga", "wanda", [0.5], [0.25], [0.25], criterion="wmdp", mmlu=0.25)
     good = curve("rmu", "wanda", [0.5], [0.35], [0.4], criterion="wmdp", mmlu=0.9)
-    assert [one.pair for one in rank_pairs(frame([*destroyed, *good]))] == [
+    assert [ranked.pair for ranked in rank_pairs(frame([*destroyed, *good]))] == [
         "rmu + wanda",
         "ga + wanda",
     ]

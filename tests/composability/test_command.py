@@ -126,7 +126,7 @@ def test_bad_input_under_mlflow_run_ends_the_run_that_it_made(
     ("words", "name"),
     [
         (["run", "magnitude"], "dry run: magnitude"),
-        (["grid", "--interventions", "rtn", "--name", "small"], "dry run: small"),
+        (["grid", "--interventions", "rtn; ft", "--name", "small"], "dry run: small"),
         (["tune", "--intervention", "magnitude", "--name", "tuned"], "dry run: tuned"),
     ],
 )

@@ -90,7 +90,7 @@ def test_every_switch_is_off_unless_it_is_named() -> None:
     for place in switches:
         command = command_of([place[0]])
         arguments = ["1"] * (len(command.params) - len(options_of(command)))
-        arguments += [f"{each.opts[0]}=1" for each in options_of(command) if each.required]
+        arguments += [f"{option.opts[0]}=1" for option in options_of(command) if option.required]
         context = command.make_context(place[0], arguments)
         assert context.params[str(options[place].name)] is False, place
 

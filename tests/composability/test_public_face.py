@@ -14,7 +14,7 @@ import composability
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = {
     *("run", "plan", "grid", "tune", "compositions", "items", "point", "area", "recommend"),
-    *("load_checkpoint", "register", "Intervention", "hyperparameter", "criterion"),
+    *("load_checkpoint", "register", "track", "Intervention", "hyperparameter", "criterion"),
     *("Composition", "LM", "Data", "InvalidInput", "own_data"),
 }
 

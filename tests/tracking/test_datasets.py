@@ -74,8 +74,8 @@ def test_what_nothing_reads_is_not_looked_at() -> None:
 
 def test_an_interventions_own_calibration_texts_have_a_name_of_their_own() -> None:
     plan = plan_run("awq | wanda", Settings(criteria="sparsity"))
-    own = (("awq", ("a text", "another")),)
-    plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, calibration_of=own))
+    texts = (("awq", ("a text", "another")),)
+    plan = dataclasses.replace(plan, data=dataclasses.replace(plan.data, calibration_of=texts))
     datasets = by_name(plan)
     assert datasets["testbed/awq.calibration"].rows == 2
     assert datasets["testbed/calibration"].readers == ("wanda",)
@@ -90,8 +90,8 @@ def test_a_criterion_of_several_parts_is_measured_on_both() -> None:
         data = Data("mine", locality=(Prompt("a", "b"),), facts=(Prompt("c", "d"),))
         dataset = dataset_of_criterion(two_parts, data)
         assert dataset is not None and dataset.name == "mine/facts+locality"
-        other = dataclasses.replace(data, facts=(Prompt("c", "e"),))
-        changed = dataset_of_criterion(two_parts, other)
+        edited = dataclasses.replace(data, facts=(Prompt("c", "e"),))
+        changed = dataset_of_criterion(two_parts, edited)
         assert changed is not None and changed.digest != dataset.digest
     finally:
         CRITERIA.remove("two_parts")
@@ -126,7 +126,7 @@ def test_own_data_say_their_file_and_what_the_guard_against_leaks_found(tmp_path
     assert plan.leakage == "none found; allowed, and not looked for: calibration-questions"
     dataset = by_name(plan)["mine/questions.trivia"]
     assert dataset.contexts == ("evaluation",)
-    (entry,) = [each for each in dataset_inputs(plan) if each.dataset.name == dataset.name]
+    (entry,) = [logged for logged in dataset_inputs(plan) if logged.dataset.name == dataset.name]
     assert (entry.dataset.source_type, json.loads(entry.dataset.source)) == (
         "local",
         {"uri": str(file)},

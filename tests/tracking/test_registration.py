@@ -180,9 +180,9 @@ def test_only_a_finished_composition_and_its_steps_are_registered(run_id: str) -
     client.set_terminated(run_id, "KILLED")
     with pytest.raises(InvalidInput, match=r"is KILLED; a run that FINISHED is registered"):
         register(run_id, "pair")
-    other = client.create_run(store.ensure_experiment()).info.run_id
+    empty = client.create_run(store.ensure_experiment()).info.run_id
     with pytest.raises(InvalidInput, match="no composition"):
-        register(other, "pair")
+        register(empty, "pair")
     assert client.search_registered_models() == []
 
 

@@ -61,7 +61,7 @@ def checkpoint_model(chain: Chain, step: int, checksum: str) -> CheckpointModel:
         step: the number of interventions applied.
         checksum: of all files of the full checkpoint.
     """
-    specs = [each.spec(chain.plan.settings.profile) for each in chain.steps[:step]]
+    specs = [applied.spec(chain.plan.settings.profile) for applied in chain.steps[:step]]
     planned, last = len(chain.plan.composition), chain.steps[step - 1]
     return CheckpointModel(
         step=step,
@@ -159,7 +159,9 @@ def _index(client: MlflowClient, run_id: str) -> dict[str, dict[str, object]]:
     """Return which LoggedModel has the files of which checkpoint, by its name."""
     outputs = client.get_run(run_id).outputs
     index: dict[str, dict[str, object]] = {}
-    for output in sorted(outputs.model_outputs if outputs else (), key=lambda each: each.step):
+    for output in sorted(
+        outputs.model_outputs if outputs else (), key=lambda output: int(output.step)
+    ):
         model_id, name = output.model_id, client.get_logged_model(output.model_id).name
         index[name] = {"step": output.step, "model_id": model_id, "uri": f"models:/{model_id}"}
     return index

@@ -24,8 +24,8 @@ STEPS = "magnitude(sparsity=0.5) | rtn(bits=4)"
 
 
 def models() -> list[LoggedModel]:
-    found = MlflowClient().search_logged_models([store.ensure_experiment()])
-    return sorted(found, key=lambda model: str(model.name))
+    logged = MlflowClient().search_logged_models([store.ensure_experiment()])
+    return sorted(logged, key=lambda model: str(model.name))
 
 
 def files_of(model: LoggedModel) -> Path:
@@ -85,8 +85,8 @@ def test_metrics_are_linked_to_the_model_and_to_the_data_set_they_were_measured_
     questions = [{"dataset_name": "testbed/questions.mmlu"}]
     by_data = client.search_logged_models([experiment_id], "metrics.mmlu > 0.1", questions)
     assert len(by_data) == 2
-    other = [{"dataset_name": "testbed/edits"}]
-    assert not client.search_logged_models([experiment_id], "metrics.mmlu > 0.1", other)
+    edits = [{"dataset_name": "testbed/edits"}]
+    assert not client.search_logged_models([experiment_id], "metrics.mmlu > 0.1", edits)
     sparse = client.search_logged_models([experiment_id], "metrics.sparsity > 0.9")
     assert not sparse
 
