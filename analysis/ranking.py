@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Metric, RunTag
 
 from analysis import labels
 from analysis.metrics.composability import point
@@ -14,8 +17,11 @@ from analysis.metrics.groups import category_of
 from analysis.metrics.measures import complete
 from analysis.report.claims import claimed_criteria
 from interventions.errors import InvalidInput
-from tracking import query, schema
+from tracking import query, schema, store
 from tracking.catalogue import Catalogue
+from tracking.markup import plain_markdown
+
+_MOST_DESCRIBED = 30  # pairs in a description
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,58 @@ def _ranked(points: pd.DataFrame, first: Any) -> RankedPair:
         criteria=tuple(points.criterion),
         replicates=int(points.replicates.min()) if len(points) else 0,
     )
+
+
+def log_ranking(experiment: str, sweep: str, ranked: Sequence[RankedPair]) -> None:
+    """Make the ranking the description of a grid's parent run, with the best pair's numbers.
+
+    Args:
+        experiment: where the parent is.
+        sweep: the grid's name.
+        ranked: the best first, one at least.
+    """
+    client = MlflowClient(tracking_uri=store.uri())
+    name = sweep.replace("'", "")
+    filter = f"tags.`{schema.SWEEP_ROOT}` = '{name}'"
+    for parent in query.all_runs(client, [store.ensure_experiment(experiment)], filter):
+        run_id, timestamp = parent.info.run_id, int(time.time() * 1000)
+        values = {
+            schema.PAIRS_RANKED: float(len(ranked)),
+            schema.BEST_ERROR: ranked[0].error,
+            schema.BEST_SENSITIVITY: ranked[0].sensitivity,
+        }
+        metrics = [Metric(key, value, timestamp, 0) for key, value in values.items()]
+        note = RunTag(schema.NOTE, ranking_markdown(ranked))
+        client.log_batch(run_id, metrics=metrics, tags=[note])
+
+
+def ranking_markdown(ranked: Sequence[RankedPair]) -> str:
+    """Return the first pairs as a table in Markdown.
+
+    Args:
+        ranked: the best first.
+    """
+    head = ["pair", "level", "better order", "order-free error", "order sensitivity", "runs"]
+    rows = [
+        [
+            plain_markdown(pair.pair),
+            plain_markdown(pair.level),
+            plain_markdown(pair.best),
+            f"{pair.error:.3f}",
+            f"{pair.sensitivity:.3f}",
+            str(pair.replicates),
+        ]
+        for pair in ranked[:_MOST_DESCRIBED]
+    ]
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    more = len(ranked) - len(rows)
+    lines += [f"\n… and {more} more."] if more > 0 else []
+    criteria = plain_markdown(", ".join(ranking_criteria(ranked)))
+    lines.append(
+        f"\nRanked by order-free error, the mean over {criteria} where they judge the pair; smaller"
+        " is better. By the numbers alone: which order is better, `composability analyze` tests."
+    )
+    return "\n".join(lines)
 
 
 def ranking_criteria(ranked: Iterable[RankedPair]) -> list[str]:

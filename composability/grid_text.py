@@ -19,14 +19,14 @@ _NARROWEST = 60  # characters
 
 
 def print_ranking(experiment: str, sweep: str, first: str = "") -> None:
-    """Print the pairs of a grid, the best first; nothing where none ran in both orders.
+    """Print the pairs of a grid, the best first, and log them; nothing where there are none.
 
     Args:
         experiment: where the runs are.
         sweep: the grid's name.
         first: what is printed before, if there is a ranking.
     """
-    from analysis.ranking import rank_sweep
+    from analysis.ranking import log_ranking, rank_sweep
     from tracking.lifecycle import one_line
 
     try:
@@ -37,6 +37,7 @@ def print_ranking(experiment: str, sweep: str, first: str = "") -> None:
         return
     if ranked:
         print("\n".join(filter(None, [first, ranking_text(ranked)])))
+        log_ranking(experiment, sweep, ranked)
 
 
 def ranking_text(ranked: Sequence[RankedPair], width: int | None = None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import tempfile
 import threading
@@ -22,14 +21,13 @@ from interventions.base import Intervention
 from interventions.composition import Composition
 from interventions.criteria.base import Scores
 from interventions.criteria.cost import Cost
-from tracking import catalogue, failures, schema
+from tracking import catalogue, failures, schema, step_record
 from tracking.artifact_files import log_checkpoint_files
 from tracking.checkpoints.logged_models import CheckpointModel, log_checkpoint_model
 from tracking.datasets import RunDataset, dataset_inputs, dataset_of_criterion
 from tracking.plan import Plan
 from tracking.settings import recorded_settings
 from tracking.step_facts import StepFacts
-from tracking.step_record import cost_metrics, criteria_metrics, exact_scores, item_frames
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -210,18 +208,26 @@ class Log:
             model_id: the LoggedModel to link the metrics to, if there is one.
             facts: what applying the intervention showed, if known.
         """
-        for name, metrics in criteria_metrics(measured).items():
+        for name, metrics in step_record.criteria_metrics(measured).items():
             self._add_metrics(metrics, step, model_id, self._datasets.get(name))
         self._weights = facts.weights if facts else ""
         if facts:
             self._without_effect += [] if facts.changed else [str(step)]
-        step_metrics = {**cost_metrics(applying, measuring), **(facts.metrics if facts else {})}
+        step_metrics = {
+            **step_record.cost_metrics(applying, measuring),
+            **(facts.metrics if facts else {}),
+        }
         self._add_metrics(step_metrics, step, model_id)
         self._diverged |= {name for name, scores in measured.items() if math.isinf(scores.value)}
         spec = intervention.spec(self.plan.settings.profile) if intervention else None
-        about = {"step": step, "intervention": spec, "key": key, "criteria": exact_scores(measured)}
+        about = {
+            "step": step,
+            "intervention": spec,
+            "key": key,
+            "criteria": step_record.exact_scores(measured),
+        }
         self._steps.append(about)
-        self._items += item_frames(measured, step)
+        self._items += step_record.item_frames(measured, step)
 
     def reused(self, steps: int, is_all_cached: bool = False) -> None:
         """Log how many steps came from the cache, and whether everything did."""
@@ -264,9 +270,10 @@ class Log:
     def _log_files(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             steps = {"composition": self.plan.spec(), "steps": self._steps}
-            (Path(folder) / schema.CRITERIA_JSON).write_text(json.dumps(steps, indent=1))
-            items = pd.concat(self._items, ignore_index=True)
-            items.to_parquet(Path(folder) / schema.ITEMS, index=False)
+            # a grid has hundreds of runs, and a table is ten times its parquet file
+            has_table = not self._tags[schema.SWEEP]
+            tags = step_record.write_run_files(Path(folder), steps, self._items, has_table)
+            self._add(tags=tags)
             self.client.log_artifacts(self.run_id, folder)
 
     def _add_metrics(

@@ -49,6 +49,9 @@ SECONDS_APPLY, SECONDS_MEASURE = "cost/seconds_apply", "cost/seconds_measure"
 SECONDS_LOAD, SECONDS_LOG = "cost/seconds_load", "cost/seconds_log"
 # the whole, and the part of applying a step; of measuring, where no step was applied
 PEAK_MEMORY, STEP_MEMORY = "cost/peak_memory_gib", "cost/step_memory_gib"
+# of a grid's parent: how many pairs are ranked, and the best one's
+PAIRS_RANKED = "pairs/ranked"
+BEST_ERROR, BEST_SENSITIVITY = "pairs/best_order_free_error", "pairs/best_order_sensitivity"
 
 # tags
 KEY = "composability.key"
@@ -99,12 +102,14 @@ REJECTED = "composability.rejected"  # why the run that `mlflow run` made was re
 
 # artifacts
 CRITERIA_JSON, ITEMS = "criteria.json", "items.parquet"
+# the items of a run as MLflow's Evaluation view shows them, and the tag that tells it so
+ITEMS_TABLE, TABLES = "items.json", "mlflow.loggedArtifacts"
 TRACEBACK, CHECKPOINTS = "traceback.txt", "checkpoints"
 CHECKPOINT_INDEX = f"{CHECKPOINTS}/index.json"  # which LoggedModel has a checkpoint's files
 _EXTERNAL = "mlflow.model.isExternal"  # a LoggedModel without files, as versions before 0.2 made
 
 ARROW = " → "
-AGAIN = " (again)"
+AGAIN = "again: "
 
 
 MOST_RUN_NAME = 250  # characters: the column of MLflow's tables, which PostgreSQL enforces
@@ -119,9 +124,11 @@ def run_name(steps: Sequence[str], again: Sequence[str] = ()) -> str:
 
     Example:
         >>> run_name(["wanda(sparsity=0.25)", "lora"], ["wanda(sparsity=0.25)"])
-        'wanda(sparsity=0.25) → lora → wanda(sparsity=0.25) (again)'
+        'wanda(sparsity=0.25) → lora → again: wanda'
     """
-    name = ARROW.join([*steps, *(step + AGAIN for step in again)]) or "base model"
+    # its hyperparameters are said where it stands first
+    repeated = [f"{AGAIN}{step.partition('(')[0]}" for step in again]
+    name = ARROW.join([*steps, *repeated]) or "base model"
     return name if len(name) <= MOST_RUN_NAME else name[: MOST_RUN_NAME - 1] + "…"
 
 

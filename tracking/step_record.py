@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -47,6 +49,47 @@ def exact_scores(measured: Mapping[str, Scores]) -> dict[str, Any]:
         name: {"value": number(scores.value), "stderr": number(scores.stderr)}
         for name, scores in measured.items()
     }
+
+
+def write_run_files(
+    folder: Path, steps: Mapping[str, Any], items: Sequence[pd.DataFrame], has_table: bool
+) -> dict[str, str]:
+    """Write the exact values and the items of a run; return the tags that say what is there.
+
+    Args:
+        folder: to write to.
+        steps: what goes into criteria.json.
+        items: of ``item_frames``, of all steps.
+        has_table: whether items are written as a table for MLflow's Evaluation view, too.
+    """
+    (folder / schema.CRITERIA_JSON).write_text(json.dumps(steps, indent=1))
+    all_items = pd.concat(items, ignore_index=True)
+    all_items.to_parquet(folder / schema.ITEMS, index=False)
+    if not has_table or all_items.empty:
+        return {}
+    items_table(all_items).to_json(folder / schema.ITEMS_TABLE, orient="split", index=False)
+    return {schema.TABLES: json.dumps([{"path": schema.ITEMS_TABLE, "type": "table"}])}
+
+
+def items_table(items: pd.DataFrame) -> pd.DataFrame:
+    """Return items as a row each, with a column per step: as a person compares runs by looking.
+
+    The columns are the same in both orders of a pair: criterion, item, ``base model``, ``step 1``,
+    ….
+
+    Args:
+        items: columns criterion, step, item, score.
+
+    Example:
+        >>> rows = {"criterion": "mmlu", "step": [0, 1], "item": "7", "score": [1.0, 0.0]}
+        >>> items_table(pd.DataFrame(rows)).to_dict("records")
+        [{'criterion': 'mmlu', 'item': '7', 'base model': 1.0, 'step 1': 0.0}]
+    """
+    wide = items.pivot_table(
+        index=["criterion", "item"], columns="step", values="score", sort=False
+    )
+    wide.columns = pd.Index([f"step {step}" if step else "base model" for step in wide.columns])
+    return wide.reset_index()
 
 
 def item_frames(measured: Mapping[str, Scores], step: int) -> list[pd.DataFrame]:

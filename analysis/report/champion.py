@@ -109,7 +109,7 @@ def _tags(order: str, pair_advice: Recommendation, test: PairTest) -> dict[str, 
     tags = {
         schema.RECOMMENDED: order,
         schema.GAIN: f"{pair_advice.score:.4g}",
-        schema.GAIN_P: f"{test.corrected(pair_advice.p_holm):.3g}, corrected for the analysis's tests",
+        schema.GAIN_P: f"{test.corrected(pair_advice.p_holm):.3g}, corrected over all pairs",
     }
     if math.isfinite(pair_advice.low) and math.isfinite(pair_advice.high):
         tags[schema.GAIN_INTERVAL] = (

@@ -1,14 +1,16 @@
 """Pairs ranked by order-free error, and what a grid ends with."""
 
+import re
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from analysis.ranking import rank_pairs
 from composability.command import main
 from composability.grid_text import ranking_text
 from tests.analysis.synthetic import curve, frame
-from tracking import store
+from tracking import schema, store
 
 
 def test_pairs_are_ranked_by_the_mean_error_of_what_judges_them_and_of_general_ability() -> None:
@@ -70,6 +72,17 @@ def test_a_grid_ends_with_its_pairs_ranked(
     printed = capsys.readouterr().out
     assert printed.startswith(f"small: 2 runs finished in {store.shown_address()}\n")
     assert "\nmagnitude + rtn  " in printed and "Ranked by order-free error" in printed
+    client = MlflowClient(local_store)
+    filter = f"tags.`{schema.SWEEP_ROOT}` = 'small'"
+    (parent,) = client.search_runs([store.ensure_experiment()], filter)
+    note = parent.data.tags[schema.NOTE]
+    assert note.startswith("| pair | level | better order |")
+    (error,) = re.findall(r"\| magnitude \+ rtn \| .* \| (0\.\d{3}) \| 0\.\d{3} \| 1 \|", note)
+    assert float(error) == pytest.approx(
+        parent.data.metrics["pairs/best_order_free_error"], abs=6e-4
+    )
+    assert parent.data.metrics["pairs/ranked"] == 1
+    assert parent.info.status == "FINISHED"
 
 
 def test_a_grid_that_fails_in_part_ranks_the_rest_and_then_says_what_failed(
