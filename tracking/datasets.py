@@ -78,6 +78,16 @@ def dataset_of_criterion(criterion: Criterion, data: Data) -> RunDataset | None:
     return RunDataset(_name(data, "+".join(parts)), identity, **about)
 
 
+def datasets_of_criteria(plan: Plan) -> dict[str, RunDataset]:
+    """Return what each of a plan's criteria is measured on, but for those of the weights alone."""
+    datasets = {}
+    for criterion in plan.criteria:
+        dataset = dataset_of_criterion(criterion, plan.measured_data)
+        if dataset is not None:
+            datasets[criterion.name] = dataset
+    return datasets
+
+
 def run_datasets(plan: Plan) -> list[RunDataset]:
     """Return the parts of a plan's data that its steps and criteria read, each once.
 
@@ -129,10 +139,7 @@ def _read_by_plan(plan: Plan) -> Iterable[RunDataset]:
                 (step.name,),
                 _rows(data, part),
             )
-    for criterion in plan.criteria:
-        dataset = dataset_of_criterion(criterion, plan.measured_data)
-        if dataset is not None:
-            yield dataset
+    yield from datasets_of_criteria(plan).values()
 
 
 def _content(reads: Iterable[str]) -> list[str]:

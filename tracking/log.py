@@ -24,7 +24,7 @@ from interventions.criteria.cost import Cost
 from tracking import catalogue, failures, schema, step_record
 from tracking.artifact_files import log_checkpoint_files
 from tracking.checkpoints.logged_models import CheckpointModel, log_checkpoint_model
-from tracking.datasets import RunDataset, dataset_inputs, dataset_of_criterion
+from tracking.datasets import RunDataset, dataset_inputs, datasets_of_criteria
 from tracking.plan import Plan
 from tracking.settings import recorded_settings
 from tracking.step_facts import StepFacts
@@ -122,13 +122,7 @@ class Log:
 
     @functools.cached_property
     def _datasets(self) -> dict[str, RunDataset]:
-        """What each criterion is measured on."""
-        data = self.plan.measured_data
-        read = {
-            criterion.name: dataset_of_criterion(criterion, data)
-            for criterion in self.plan.criteria
-        }
-        return {name: dataset for name, dataset in read.items() if dataset is not None}
+        return datasets_of_criteria(self.plan)
 
     def _settings(self) -> dict[str, str]:
         requested = recorded_settings(self.plan.requested)

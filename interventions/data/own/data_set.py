@@ -219,7 +219,6 @@ def _read_checked(
     return texts
 
 
-
 def _questions(content: DataContent, split: str) -> Questions:
     sets = content.questions.of(split)
     return Questions(
