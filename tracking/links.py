@@ -56,8 +56,8 @@ def runs_link(ui: str, experiment_id: str, filter: str = "", view: str = "") -> 
         view: the key of a saved view.
 
     Example:
-        >>> runs_link("http://127.0.0.1:5000", "1", "params.pair = 'lora + wanda'")[-75:]
-        'workflowType=machine_learning&searchFilter=params.pair%20%3D%20%27lora%20%2B%20wanda%27'
+        >>> runs_link("http://127.0.0.1:5000", "1", "params.pair = 'a + b'").partition("?")[2]
+        'workflowType=machine_learning&searchFilter=params.pair%20%3D%20%27a%20%2B%20b%27'
     """
     parts = [_TRAINING]
     parts += [f"searchFilter={quote(filter, safe='')}"] if filter else []

@@ -23,9 +23,7 @@ from tracking.query import row_of
 _NORMAL_95 = 1.959964  # standard errors to each side of a mean
 _SETTINGS = ("model", "data", "seed", "edit_batch", "split", "dtype", "limit", "recompress")
 _UNKNOWN = "*to be filled in*"
-_FRONT = (
-    "---\nlicense: other  # fill in: it depends on the base model's licence and the data's\n---\n"
-)
+_FRONT = "---\nlicense: other  # to be filled in: it follows from the model's and the data's\n---\n"
 
 
 def model_card(run: Run, step: int, spec: str, names: Sequence[str]) -> str:
