@@ -71,6 +71,9 @@ def test_a_run_that_computes_nothing_says_so_and_one_that_measures_one_more_thin
     assert [summary.is_all_cached for summary in summaries] == [False, True, False]
     assert [summary.reused for summary in summaries] == [0, 2, 2]
     assert summaries[1].as_json()["all_cached"] is True
+    # without a compression nothing is loaded to see whether it has to be applied again
+    edits = [measured("ft(steps=1)", cache, criteria="sparsity") for _ in range(2)]
+    assert [run_summary(run_id).reused for run_id in edits] == [0, 1]
 
 
 def test_infinities_come_back(local_store: str, checkpoints: Checkpoints) -> None:
