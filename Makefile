@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 export MLFLOW_ALLOW_PICKLE_DESERIALIZATION = false
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup demo published analyze test test-slow soak lint check ui clean
+.PHONY: help setup demo published analyze test test-slow soak lint check docs ui clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -47,6 +47,14 @@ lint: .venv/.ready  ## format, lint, types, import rules
 
 check: lint  ## lint and the quick tests
 	$(PYTEST) -m "not slow and not full"
+
+build/docs/.ready: docs/requirements.txt
+	$(PYTHON) -m venv build/docs
+	build/docs/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	touch $@
+
+docs: build/docs/.ready  ## the documentation as a site, build/site; warnings are errors
+	build/docs/bin/zensical build --strict --clean
 
 ui: setup  ## MLflow's UI, two light processes
 	@$(BIN)/composability setup --ui $(PORT) --serve

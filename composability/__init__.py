@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from sweeps.study.run import tune as tune
     from tracking.checkpoints.restore import load_checkpoint as load_checkpoint
     from tracking.costs.planning import plan as plan
+    from tracking.own_code import track as track
     from tracking.query import compositions as compositions
     from tracking.query import items as items
+    from tracking.registration import register as register
     from tracking.run import run as run
 
 _MODULES = {
@@ -45,6 +47,8 @@ _MODULES = {
     "area": "analysis.metrics.composability",
     "recommend": "analysis.inference.recommend",
     "load_checkpoint": "tracking.checkpoints.restore",
+    "register": "tracking.registration",
+    "track": "tracking.own_code",
     "Intervention": "interventions.base",
     "hyperparameter": "interventions.hyperparameters",
     "criterion": "interventions.criteria.base",

@@ -16,11 +16,13 @@ from importlib import metadata
 import click
 
 from composability.commands.analyze import analyze
+from composability.commands.compare import compare
 from composability.commands.findings import six_findings
 from composability.commands.grid import grid
 from composability.commands.listing import list_known
 from composability.commands.plan import plan
 from composability.commands.published import published
+from composability.commands.register import register
 from composability.commands.restore import restore
 from composability.commands.run import run
 from composability.commands.setup import setup
@@ -60,8 +62,10 @@ for _command in (
     grid,
     tune,
     analyze,
+    compare,
     six_findings,
     published,
+    register,
     restore,
     list_known,
     setup,
@@ -86,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # libraries' progress bars only where something takes over 5 s, and never one per artifact
     os.environ.setdefault("TQDM_DELAY", "5")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # MLflow's own lines on stdout, between those of a command whose output may be JSON
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # on cores shared with other processes, OpenMP threads that spin cost tenfold
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     as_python_writes_it, warnings.formatwarning = warnings.formatwarning, _warning_in_a_line

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _BETTER, _WORSE = "▲", "▼"
 _LEGEND = f"{_BETTER} better than the row above, {_WORSE} worse, as far as these digits show"
 _CAUTION = "one run, on one batch of edits: what holds over batches, `composability analyze` tests"
+_ALL_CACHED = "nothing was computed: every step and every score came from the cache"
 _LEAST_GAIN = 0.02  # of a share: of less it is not said how much is left
 _KEPT, _LOST = 0.9, 0.5  # shares of a gain that is left: at least, and less than
 _NARROWEST = 60  # characters
@@ -40,6 +41,7 @@ def run_text(summary: RunSummary, width: int | None = None, options: str = "") -
         blocks.append(_LEGEND)
     sentences = [*fates(summary), *order_sentences(summary, options)]
     sentences += [_CAUTION] if len(summary.steps) > 2 else []
+    sentences += [_ALL_CACHED] if summary.is_all_cached else []
     blocks += [
         # a command is to be copied as one line
         sentence if _COMMAND in sentence else textwrap.fill(sentence, width, subsequent_indent="  ")

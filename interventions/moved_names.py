@@ -148,7 +148,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "ending": "closing_run",
         "reconcile": "end_dead_runs",
         "launched": "launched_run_id",
-        "fail_launched": "fail_launched_run",
+        "fail_launched": "reject_launched_run",
         "identity": "process_tags",
         "is_own": "is_own_run",
         "is_dead": "is_run_dead",

@@ -164,7 +164,7 @@ def test_twenty_bad_command_lines_end_as_processes(place: Path, launched: str) -
         described = repr(arguments)[:1000]
         check_refusal(ended.stderr, ended.returncode, described)
         assert _is_rejected(client, launched), described
-        assert client.get_run(launched).info.status == "FAILED", described
+        assert client.get_run(launched).info.status == "KILLED", described
         experiments = client.search_experiments()
         assert {found.name for found in experiments} == {"Default", "launched"}, described
         runs = client.search_runs([found.experiment_id for found in experiments])

@@ -1,10 +1,13 @@
 """What README.md, CONTRIBUTING.md, CHANGELOG.md and docs/ say, as a newcomer would check it."""
 
+import importlib
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import composability
 from composability.command import cli
 from interventions.criteria.base import CRITERIA
 from interventions.moved import COMMANDS
@@ -53,6 +56,21 @@ def test_the_index_names_every_page() -> None:
     for page in (ROOT / "docs").rglob("*.md"):
         name = page.relative_to(ROOT / "docs").as_posix()
         assert name == "index.md" or f"]({name})" in index
+
+
+def test_the_site_has_every_page_and_the_reference_every_public_name() -> None:
+    site = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
+    pages = set(re.findall(r"[\w/-]+\.md", str(site["nav"])))
+    assert pages == {
+        page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")
+    }
+    api = (ROOT / "docs" / "reference" / "api.md").read_text()
+    documented = re.findall(r"^::: (\S+)$", api, re.MULTILINE)
+    for address in documented:
+        module, _, name = address.rpartition(".")
+        assert getattr(importlib.import_module(module), name).__doc__
+    names = {address.rpartition(".")[2] for address in documented}
+    assert names >= set(composability.__all__) - {"InvalidInput"}
 
 
 def test_the_readme_is_short_and_its_tree_is_the_checkouts() -> None:

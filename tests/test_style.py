@@ -61,7 +61,7 @@ def test_a_class_name_has_one_meaning() -> None:
 
 
 # subcommands are called as the functions that they run; every program has a main
-SUBCOMMANDS = {"run", "plan", "grid", "tune", "main", "run_command"}
+SUBCOMMANDS = {"run", "plan", "grid", "tune", "register", "main", "run_command"}
 
 
 def test_a_function_name_has_one_meaning() -> None:

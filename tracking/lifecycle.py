@@ -44,7 +44,6 @@ __all__ = [
     "closing_run",
     "end_dead_runs",
     "exit_status",
-    "fail_launched_run",
     "is_here",
     "is_own_run",
     "is_process_gone",
@@ -53,7 +52,10 @@ __all__ = [
     "one_line",
     "process_tags",
     "refuse",
+    "reject_launched_run",
 ]
+
+_LONGEST_NAME = 100  # characters of a rejected run's
 
 
 class Terminated(BaseException):
@@ -142,7 +144,7 @@ def end_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
     return dead_ids
 
 
-def exit_status(command: Callable[[], None]) -> int:
+def exit_status(command: Callable[[], object]) -> int:
     """Run a command and return its exit status.
 
     Bad input is printed in one line. Other errors are raised.
@@ -200,18 +202,20 @@ def refuse(reason: str, recorded: bool = True) -> None:
         reason: what is wrong with what was given.
         recorded: whether the store can be reached, so that the run can be ended.
     """
-    password = fail_launched_run(reason) if recorded else ""
+    password = reject_launched_run(reason) if recorded else ""
     most = errors.MOST_SAID - len(password)
     print(f"error: {errors.printable_line(reason, most)}{password}", file=sys.stderr)
 
 
-def fail_launched_run(reason: str) -> str:
-    """End FAILED the run that `mlflow run` made for this process, if there is one.
+def reject_launched_run(reason: str, kind: str = "rejected") -> str:
+    """End KILLED the run that `mlflow run` made for this process, if nothing was run in it.
 
-    A run whose params hold a password is deleted too.
+    Its name says so, and the tag ``composability.rejected``, by which views and queries leave it
+    out. A run that has ended stays as it is. A run whose params hold a password is deleted too.
 
     Args:
         reason: becomes the run's note.
+        kind: what its name begins with.
 
     Returns:
         A sentence on the password that was recorded; "" if none was.
@@ -220,9 +224,13 @@ def fail_launched_run(reason: str) -> str:
     if not run_id:
         return ""
     client = MlflowClient(tracking_uri=store.uri())
-    client.set_tag(run_id, schema.NOTE, plain_markdown(reason))
-    client.set_tag(run_id, schema.REJECTED, reason)
-    client.set_terminated(run_id, "FAILED")
+    run = client.get_run(run_id)
+    if run.info.status == "RUNNING":
+        name = errors.printable_line(f"{kind}: {reason}", _LONGEST_NAME)
+        client.update_run(run_id, name=name)
+        client.set_tag(run_id, schema.NOTE, plain_markdown(reason))
+        client.set_tag(run_id, schema.REJECTED, reason)
+        client.set_terminated(run_id, "KILLED")
     return take_back_passwords(client, client.get_run(run_id))
 
 

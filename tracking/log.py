@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import threading
 import time
@@ -13,7 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -23,8 +21,10 @@ from interventions.base import Intervention
 from interventions.composition import Composition
 from interventions.criteria.base import Scores
 from interventions.criteria.cost import Cost
-from tracking import catalogue, failures, schema
+from tracking import catalogue, failures, schema, step_record
 from tracking.artifact_files import log_checkpoint_files
+from tracking.checkpoints.logged_models import CheckpointModel, log_checkpoint_model
+from tracking.datasets import RunDataset, dataset_inputs, datasets_of_criteria
 from tracking.plan import Plan
 from tracking.settings import recorded_settings
 from tracking.step_facts import StepFacts
@@ -112,11 +112,17 @@ class Log:
         criteria = catalogue.facts_of_criteria(plan.criteria)
         tags = {
             schema.KEY: plan.keys[-1],
+            schema.LEAKAGE: plan.leakage,
             **self._tags,
             schema.ABOUT_INTERVENTIONS: catalogue.as_tag(interventions),
             schema.ABOUT_CRITERIA: catalogue.as_tag(criteria),
         }
         self._add(params=params, tags=tags)
+        self.client.log_inputs(self.run_id, dataset_inputs(plan))
+
+    @functools.cached_property
+    def _datasets(self) -> dict[str, RunDataset]:
+        return datasets_of_criteria(self.plan)
 
     def _settings(self) -> dict[str, str]:
         requested = recorded_settings(self.plan.requested)
@@ -154,35 +160,23 @@ class Log:
         )
 
     @_timed
-    def checkpoint(
-        self, step: int, intervention: Intervention, key: str, folder: Path, checksum: str
-    ) -> str:
-        """Log a checkpoint as an artifact, and as a LoggedModel that points at it.
+    def checkpoint(self, about: CheckpointModel, folder: Path) -> str | None:
+        """Log a checkpoint as a LoggedModel; what changed of it only is an artifact alone.
 
         Args:
-            step: the number of interventions applied.
-            intervention: the last of them.
-            key: the checkpoint's.
+            about: what is known of the checkpoint.
             folder: where its files are, or what changed of them.
-            checksum: of all files of the full checkpoint; becomes a tag, by which what is
-                restored is verified.
 
         Returns:
-            The LoggedModel's id.
+            The LoggedModel's id; None if there is none.
         """
-        artifact = schema.checkpoint_folder(step, intervention.name)
-        self._add(tags={schema.checksum_tag(step): checksum})
-        log_checkpoint_files(self.client, self.run_id, folder, artifact)
-        tags = {schema.KEY: key, "composability.artifact": f"runs:/{self.run_id}/{artifact}"}
-        model = mlflow.create_external_model(
-            name=f"{step}-{intervention.name}",
-            source_run_id=self.run_id,
-            experiment_id=self.experiment_id,
-            model_type="checkpoint",
-            params={name: str(value) for name, value in intervention.params().items()},
-            tags=tags,
-        )
-        return str(model.model_id)
+        checksum = schema.checksum_tag(about.step)
+        self._add(tags={checksum: about.tags[checksum]})
+        if self.plan.settings.checkpoints == "changed":
+            log_checkpoint_files(self.client, self.run_id, folder, about.artifact)
+            return None
+        run = self.client.get_run(self.run_id)
+        return str(log_checkpoint_model(self.client, run, about, folder).model_id)
 
     @_timed
     def step(
@@ -208,34 +202,32 @@ class Log:
             model_id: the LoggedModel to link the metrics to, if there is one.
             facts: what applying the intervention showed, if known.
         """
-        metrics = {name: scores.value for name, scores in measured.items()}
-        metrics |= {f"{schema.STDERR}{name}": scores.stderr for name, scores in measured.items()}
-        metrics[schema.SECONDS_MEASURE] = measuring.seconds
-        metrics[schema.PEAK_MEMORY] = max(measuring.peak_gib, applying.peak_gib if applying else 0)
-        if applying:
-            metrics[schema.SECONDS_APPLY] = applying.seconds
-        metrics[schema.STEP_MEMORY] = (applying or measuring).step_gib
+        for name, metrics in step_record.criteria_metrics(measured).items():
+            self._add_metrics(metrics, step, model_id, self._datasets.get(name))
         self._weights = facts.weights if facts else ""
         if facts:
-            metrics |= facts.metrics
             self._without_effect += [] if facts.changed else [str(step)]
-        self._add_metrics(metrics, step, model_id)
-        self._diverged |= {name for name, scores in measured.items() if math.isinf(scores.value)}
-        number = schema.json_number
-        exact_scores = {
-            name: {"value": number(x.value), "stderr": number(x.stderr)}
-            for name, x in measured.items()
+        step_metrics = {
+            **step_record.cost_metrics(applying, measuring),
+            **(facts.metrics if facts else {}),
         }
+        self._add_metrics(step_metrics, step, model_id)
+        self._diverged |= {name for name, scores in measured.items() if math.isinf(scores.value)}
         spec = intervention.spec(self.plan.settings.profile) if intervention else None
-        about = {"step": step, "intervention": spec, "key": key, "criteria": exact_scores}
+        about = {
+            "step": step,
+            "intervention": spec,
+            "key": key,
+            "criteria": step_record.exact_scores(measured),
+        }
         self._steps.append(about)
-        for name, scores in measured.items():
-            columns = {"item": list(scores.items), "score": list(scores.items.values())}
-            self._items.append(pd.DataFrame({"criterion": name, "step": step, **columns}))
+        self._items += step_record.item_frames(measured, step)
 
-    def reused(self, steps: int) -> None:
-        """Log how many steps came from a stored checkpoint."""
+    def reused(self, steps: int, is_all_cached: bool = False) -> None:
+        """Log how many steps came from the cache, and whether everything did."""
         self._add(tags={schema.REUSED_PREFIX: str(steps)})
+        if is_all_cached:
+            self._add(tags={schema.ALL_CACHED: "true"})
 
     def end(self) -> None:
         """Log the files of all steps and the last tags, and send all that waits."""
@@ -272,17 +264,24 @@ class Log:
     def _log_files(self) -> None:
         with scratch_folder() as folder:
             steps = {"composition": self.plan.spec(), "steps": self._steps}
-            (folder / schema.CRITERIA_JSON).write_text(json.dumps(steps, indent=1))
-            items = pd.concat(self._items, ignore_index=True)
-            items.to_parquet(folder / schema.ITEMS, index=False)
+            # a grid has hundreds of runs, and a table is ten times its parquet file
+            has_table = not self._tags[schema.SWEEP]
+            tags = step_record.write_run_files(folder, steps, self._items, has_table)
+            self._add(tags=tags)
             self.client.log_artifacts(self.run_id, str(folder))
 
     def _add_metrics(
-        self, metrics: Mapping[str, float], step: int, model_id: str | None = None
+        self,
+        metrics: Mapping[str, float],
+        step: int,
+        model_id: str | None = None,
+        dataset: RunDataset | None = None,
     ) -> None:
-        timestamp = int(time.time() * 1000)
+        about = {"timestamp": int(time.time() * 1000), "step": step, "run_id": self.run_id}
+        if dataset is not None:
+            about |= {"dataset_name": dataset.name, "dataset_digest": dataset.digest}
         entries = [
-            Metric(name, value, timestamp, step, model_id=model_id, run_id=self.run_id)
+            Metric(name, value, model_id=model_id, **about)
             for name, value in schema.without_nan(metrics).items()
         ]
         self._add(metrics=entries)

@@ -34,7 +34,8 @@ _LATEX = {
 }
 _LATEX_TABLE = str.maketrans(_LATEX)
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
-_MARKDOWN_START = re.compile(r"^([#>+=-]|\d+(?=[.)]))")
+_MARKDOWN_START = re.compile(r"^(?=[#>+=-])")
+_MARKDOWN_NUMBER = re.compile(r"^(\d+)(?=[.)](?:\s|$))")  # of a list; 0.5 begins none
 _HTML_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _HTML_ENTITY = re.compile(r"&(?=#?\w+;)")
 
@@ -60,7 +61,7 @@ def plain_markdown(text: str) -> str:
     text = _MARKDOWN_SPECIAL.sub(r"\\\1", plain(text))
     text = _HTML_ENTITY.sub("&amp;", text)
     text = _HTML_TAG.sub("&lt;", text)
-    return _MARKDOWN_START.sub(r"\\\1", text)
+    return _MARKDOWN_NUMBER.sub(r"\1\\", _MARKDOWN_START.sub(r"\\", text))
 
 
 def plain_latex(text: str) -> str:

@@ -34,6 +34,7 @@ from tracking.plan_checks import (
     check_parts,
     check_set_names,
     device_and_dtype,
+    leakage_of,
 )
 from tracking.settings import (
     CHECKPOINTS,
@@ -89,6 +90,11 @@ class Plan:
     def measured_data(self) -> Data:
         """The data that judge the run: all, or the sample that ``limit`` asks for."""
         return self.data.limited(self.settings.limit)
+
+    @property
+    def leakage(self) -> str:
+        """Whether what steps learn from was compared with what is measured."""
+        return leakage_of(self.settings.data)
 
     def spec(self) -> str:
         """Return the composition as text, on this plan's profile."""
@@ -174,14 +180,15 @@ class RunContext:
         )
 
     @cached_property
-    def _tokenizer(self) -> PreTrainedTokenizerBase:
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's tokenizer."""
         return load_tokenizer(self.source, self.revision, self.settings.trust_remote_code)
 
     @cached_property
     def prompt_format(self) -> PromptFormat:
         """What is put around the prompts of edits and questions."""
         name = self.settings.prompt_format
-        return PLAIN if name == PLAIN.name else read_prompt_format(name, self._tokenizer)
+        return PLAIN if name == PLAIN.name else read_prompt_format(name, self.tokenizer)
 
     @cached_property
     def weights(self) -> str:
@@ -218,7 +225,7 @@ class RunContext:
         if self._is_checked or not isinstance(self.settings.data, DataSet):
             return
         check_set_names(self.data)
-        check_answers(self.data, self._tokenizer, self.settings.model, self.prompt_format)
+        check_answers(self.data, self.tokenizer, self.settings.model, self.prompt_format)
         self._is_checked = True
 
     @property

@@ -7,6 +7,7 @@ from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
 from interventions.base import Intervention
 from interventions.data.base import Data
+from interventions.data.own.data_set import DataSet
 from interventions.device_memory import device_bytes
 from interventions.errors import InvalidInput, one_of, shown
 from tracking import schema
@@ -45,6 +46,19 @@ def check_set_names(data: Data) -> None:
                 f"no set of questions can be called {name}, which runs use for something else; give"
                 " it another name"
             )
+
+
+def leakage_of(data: str | DataSet) -> str:
+    """Return whether what is learned from was compared with what is measured.
+
+    Somebody's own data are compared when they are read, and refused where they share a text that
+    is not allowed; the testbed's and the paper's are as they were made.
+
+    Example:
+        >>> leakage_of("testbed")
+        'not compared'
+    """
+    return data.leakage if isinstance(data, DataSet) else "not compared"
 
 
 def check_parts(step: Intervention, data: Data) -> None:

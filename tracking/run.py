@@ -36,8 +36,10 @@ from tracking.chain import Chain, keep_all
 from tracking.checkpoints import delta
 from tracking.checkpoints.holding import HeldCheckpoints
 from tracking.checkpoints.integrity import content_checksum
+from tracking.checkpoints.logged_models import checkpoint_model
 from tracking.checkpoints.store import Checkpoints
 from tracking.log import Log
+from tracking.nesting import place_of_run
 from tracking.passwords import check_no_passwords
 from tracking.plan import Plan, plan_run
 from tracking.settings import Settings
@@ -68,6 +70,8 @@ def run(
     cache: Checkpoints | None = None,
 ) -> str:
     """Apply a composition step by step, and log it all as one MLflow run.
+
+    Inside a run that your own code began with ``mlflow.start_run`` it is nested under that one.
 
     Every criterion that there is data for is measured on the base model and after each step. If one
     fails, the others are kept: a warning and the tag ``composability.failed_criteria`` say so.
@@ -137,7 +141,7 @@ def run(
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
     )
-    return track(plan_run(composition, settings), experiment, cache)
+    return carry_out(plan_run(composition, settings), experiment, cache)
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ class SweepMember:
     keep: Callable[[str], bool] = keep_all
 
 
-def track(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> str:
+def carry_out(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> str:
     """Carry out a plan as one MLflow run; return the run's id.
 
     If `mlflow run` started this process, it has made a run, which is used.
@@ -177,9 +181,9 @@ def track(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> str:
         lifecycle.end_dead_runs(client, experiment_id)
         client.update_run(run_id, name=_name(plan))
     else:
-        experiment_id, launched_params = store.ensure_experiment(experiment), {}
+        (experiment_id, nesting), launched_params = place_of_run(client, experiment), {}
         lifecycle.end_dead_runs(client, experiment_id)
-        tags = {**resolve_tags(), **lifecycle.process_tags()}
+        tags = {**resolve_tags(), **lifecycle.process_tags(), **nesting}
         run_id = client.create_run(experiment_id, tags=tags, run_name=_name(plan)).info.run_id
     log = Log(client, run_id, experiment_id, plan, launched_params)
     log.seconds += time.perf_counter() - start
@@ -245,7 +249,9 @@ def _all_steps(chain: Chain, log: Log) -> None:
         # only now is it known that the last planned step was the last
         if may_recompress and not recompressions and planned and policy == "last":
             _log_checkpoint(chain, log, planned, held)
-    log.reused(chain.steps_reused)
+    # where nothing was applied, stored scores may have made it needless to load a checkpoint
+    reused = chain.steps_reused if chain.steps_applied else len(chain.steps)
+    log.reused(reused, not chain.steps_applied and not chain.seconds["measure"])
 
 
 def _step(chain: Chain, log: Log, k: int, held: HeldCheckpoints, last: bool) -> None:
@@ -270,14 +276,14 @@ def _step(chain: Chain, log: Log, k: int, held: HeldCheckpoints, last: bool) -> 
     log.step(k, intervention, chain.keys[k], scores, applying, measuring, model_id, facts)
 
 
-def _log_checkpoint(chain: Chain, log: Log, k: int, held: HeldCheckpoints) -> str:
-    step, key, folder = chain.steps[k - 1], chain.keys[k], held.folder(k)
-    checksum = content_checksum(folder)
+def _log_checkpoint(chain: Chain, log: Log, k: int, held: HeldCheckpoints) -> str | None:
+    folder = held.folder(k)
+    about = checkpoint_model(chain, k, content_checksum(folder))
     if chain.plan.settings.checkpoints != "changed":
-        return log.checkpoint(k, step, key, folder, checksum)
+        return log.checkpoint(about, folder)
     with ExitStack() as stack:
         aside = _changes(held.folder(k - 1), folder, chain.checkpoints.folder, stack)
-        return log.checkpoint(k, step, key, aside, checksum)
+        return log.checkpoint(about, aside)
 
 
 def _changes(parent: Path, child: Path, cache_folder: Path, stack: ExitStack) -> Path:

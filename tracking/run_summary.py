@@ -66,6 +66,7 @@ class RunSummary:
         criteria: facts by name: this project's in their usual order, then those of others.
         others: runs of other orders of the same steps, newest first, one for each order.
         reused: how many steps came from the cache.
+        is_all_cached: whether the scores did, too, so that nothing was computed.
     """
 
     run_id: str
@@ -76,6 +77,7 @@ class RunSummary:
     criteria: Mapping[str, CriterionFacts]
     others: tuple[OtherOrder, ...]
     reused: int = 0
+    is_all_cached: bool = False
 
     @property
     def reversed_composition(self) -> str:
@@ -102,6 +104,7 @@ class RunSummary:
                 for other in self.others
             ],
             "steps_reused": self.reused,
+            "all_cached": self.is_all_cached,
         }
 
 
@@ -144,6 +147,7 @@ def run_summary(run_id: str) -> RunSummary:
         criteria=criteria,
         others=tuple(_other_orders(client, run, criteria)),
         reused=_count(run.data.tags.get(schema.REUSED_PREFIX, "0")),
+        is_all_cached=run.data.tags.get(schema.ALL_CACHED) == "true",
     )
 
 

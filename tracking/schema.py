@@ -49,6 +49,9 @@ SECONDS_APPLY, SECONDS_MEASURE = "cost/seconds_apply", "cost/seconds_measure"
 SECONDS_LOAD, SECONDS_LOG = "cost/seconds_load", "cost/seconds_log"
 # the whole, and the part of applying a step; of measuring, where no step was applied
 PEAK_MEMORY, STEP_MEMORY = "cost/peak_memory_gib", "cost/step_memory_gib"
+# of a grid's parent: how many pairs are ranked, and the best one's
+PAIRS_RANKED = "pairs/ranked"
+BEST_ERROR, BEST_SENSITIVITY = "pairs/best_order_free_error", "pairs/best_order_sensitivity"
 
 # tags
 KEY = "composability.key"
@@ -69,7 +72,16 @@ RECOMPRESSED = "composability.recompressed"
 CHECKSUM = "composability.checksum/"
 # a hash of all weights after the last step: runs with equal ones are one replicate
 WEIGHTS = "composability.weights"
+# of a LoggedModel: which checkpoint of its run it is, and the steps that led to it
+CHECKPOINT_STEP, CHECKPOINT_SPEC = "composability.step", "composability.steps"
+# of a registered version: the order that an analysis recommends, and by how much it is better
+RECOMMENDED, GAIN = "composability.recommended", "composability.gain"
+GAIN_INTERVAL, GAIN_P = "composability.gain_interval", "composability.gain_p"
+READ_BY = "composability.read_by"  # of an input: the steps and criteria that read it
+LEAKAGE = "composability.leakage"  # whether what is learned from was compared with what is measured
 REUSED_PREFIX = "composability.reused_prefix"
+# "true" where no step was applied and nothing was measured: all came from the cache
+ALL_CACHED = "composability.all_cached"
 DIVERGED = "composability.diverged"
 # the numbers of the steps that changed no weight: "2,3"
 WITHOUT_EFFECT = "composability.without_effect"
@@ -90,10 +102,14 @@ REJECTED = "composability.rejected"  # why the run that `mlflow run` made was re
 
 # artifacts
 CRITERIA_JSON, ITEMS = "criteria.json", "items.parquet"
+# the items of a run as MLflow's Evaluation view shows them, and the tag that tells it so
+ITEMS_TABLE, TABLES = "items.json", "mlflow.loggedArtifacts"
 TRACEBACK, CHECKPOINTS = "traceback.txt", "checkpoints"
+CHECKPOINT_INDEX = f"{CHECKPOINTS}/index.json"  # which LoggedModel has a checkpoint's files
+_EXTERNAL = "mlflow.model.isExternal"  # a LoggedModel without files, as versions before 0.2 made
 
 ARROW = " → "
-AGAIN = " (again)"
+AGAIN = "again: "
 
 
 MOST_RUN_NAME = 250  # characters: the column of MLflow's tables, which PostgreSQL enforces
@@ -108,9 +124,11 @@ def run_name(steps: Sequence[str], again: Sequence[str] = ()) -> str:
 
     Example:
         >>> run_name(["wanda(sparsity=0.25)", "lora"], ["wanda(sparsity=0.25)"])
-        'wanda(sparsity=0.25) → lora → wanda(sparsity=0.25) (again)'
+        'wanda(sparsity=0.25) → lora → again: wanda'
     """
-    name = ARROW.join([*steps, *(step + AGAIN for step in again)]) or "base model"
+    # its hyperparameters are said where it stands first
+    repeated = [f"{AGAIN}{step.partition('(')[0]}" for step in again]
+    name = ARROW.join([*steps, *repeated]) or "base model"
     return name if len(name) <= MOST_RUN_NAME else name[: MOST_RUN_NAME - 1] + "…"
 
 
@@ -168,7 +186,29 @@ def checkpoint_folder(step: int, name: str) -> str:
         >>> checkpoint_folder(1, "wanda")
         'checkpoints/1-wanda'
     """
-    return f"{CHECKPOINTS}/{step}-{name}"
+    return f"{CHECKPOINTS}/{checkpoint_name(step, name)}"
+
+
+def checkpoint_name(step: int, name: str) -> str:
+    """Return what the LoggedModel of the checkpoint after a step is called.
+
+    MLflow allows neither arrows nor parameters in a model's name.
+
+    Example:
+        >>> checkpoint_name(2, "wanda")
+        '2-wanda'
+    """
+    return f"{step}-{name}"
+
+
+def is_external(tags: Mapping[str, str]) -> bool:
+    """Return whether a LoggedModel's tags say that it has no files.
+
+    Example:
+        >>> is_external({"mlflow.model.isExternal": "true"})
+        True
+    """
+    return tags.get(_EXTERNAL) == "true"
 
 
 def checksum_tag(step: int) -> str:

@@ -19,6 +19,7 @@ from interventions.cache import checkout, root
 from interventions.errors import InvalidInput
 from tracking import store
 from tracking.address import is_server
+from tracking.links import runs_link
 
 
 def environment_link() -> Path:
@@ -103,8 +104,8 @@ def runs_table_address(port: int) -> str:
     Args:
         port: of MLflow's UI on this machine.
     """
-    runs = f"http://127.0.0.1:{port}/#/experiments/{store.ensure_experiment()}/runs"
-    return f"{runs}?workflowType=machine_learning&viewStateShareKey={store.VIEW}"
+    ui = f"http://127.0.0.1:{port}"
+    return runs_link(ui, store.ensure_experiment(), view=store.VIEW)
 
 
 def set_up() -> None:

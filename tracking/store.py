@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from interventions.errors import InvalidInput
 from interventions.files import whole_file
+from tracking import schema
 from tracking.address import local_uri, shown_address, sqlite_file, uri
 from tracking.reachable import OldSchema, StoreUnreachable, check_reachable, damaged_store
 
@@ -16,6 +17,7 @@ __all__ = [
     "EXPERIMENT",
     "REPORTS",
     "REPORTS_DESCRIPTION",
+    "SOUND_RUNS",
     "VIEW",
     "OldSchema",
     "StoreUnreachable",
@@ -31,6 +33,8 @@ __all__ = [
 EXPERIMENT = "composability"
 REPORTS = "reports"  # the experiment of analyses, and of `mlflow run -e published` itself
 VIEW = "criteria"  # the key of the saved view that `make ui` links to
+# MLflow's filter for the runs table: not those whose input was refused, nor dry runs
+SOUND_RUNS = f"tags.`{schema.REJECTED}` IS NULL"
 _VIEW_METRICS = (
     "edit_success",
     "edit_generalization",
@@ -151,6 +155,7 @@ def _view() -> str:
         "selectedColumns": columns,
         "columnOrder": [name_column, "runDateAndNestInfo", "duration", *columns],
         "columnWidths": {name_column: 420},
+        "searchFilter": SOUND_RUNS,
     }
     return json.dumps(
         {"name": "Criteria", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}

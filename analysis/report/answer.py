@@ -192,5 +192,6 @@ def _sure(advice: Recommendation, test: PairTest) -> str:
         parts.append(f"{p_in_words(test.p)} over all pairs")
     parts.append(f"{advice.units} {advice.kind}" if advice.units > 1 else "one run of each order")
     if advice.needed and advice.needed > advice.units:
-        parts.append(f"{advice.needed} would show a gain of 0.05 in 8 of 10 cases")
+        count = f"{advice.needed:.0f}" if math.isfinite(advice.needed) else "no number"
+        parts.append(f"{count} would show a gain of 0.05 in 8 of 10 cases")
     return "; ".join(parts)

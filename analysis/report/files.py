@@ -14,7 +14,6 @@ from analysis.plots.front_figure import draw_fronts
 from analysis.plots.heat_figure import draw_heat
 from analysis.report.collect import Collected, collect, read_item_changes, read_items
 from analysis.report.content import content
-from analysis.report.findings.evidence import Finding
 from analysis.report.page import Content, render, standalone
 from analysis.report.prepare import PreparedAnalysis
 from analysis.tables import table
@@ -25,8 +24,8 @@ _FIRST = ["intervention", "partner", "criterion", "level", "forward", "backward"
 _INTERNAL = ("point", "settings")  # numbers that mean something within this process only
 
 
-def write_files(prepared: PreparedAnalysis, folder: Path) -> dict[str, list[Finding]]:
-    """Compute an analysis and write everything of it; return the findings by context.
+def write_files(prepared: PreparedAnalysis, folder: Path) -> Collected:
+    """Compute an analysis and write everything of it; return what was computed.
 
     Args:
         prepared: the checked request, with the runs.
@@ -53,7 +52,7 @@ def write_files(prepared: PreparedAnalysis, folder: Path) -> dict[str, list[Find
         _write_figures(collected, page, prepared.titles, folder / "figures")
         (folder / REPORT).write_text(render(page))
         bar.update()
-    return collected.findings
+    return collected
 
 
 def _write_csv(frame: pd.DataFrame, path: Path) -> None:

@@ -1,14 +1,16 @@
 // MLflow's artifact viewer shows this page as a blob, in a frame: then the UI is where the blob comes from.
 const HOME = location.protocol === "blob:" ? new URL(location.href.slice("blob:".length)).origin : UI;
+// Without it a page opens in MLflow's mode for agents.
+const MODE = "workflowType=machine_learning";
 document.getElementById("ui").textContent = HOME;
 
 // A number's runs: their page, or MLflow's comparison of several.
 function address(list) {
   const runs = list.split(" ").map((i) => RUNS[i]);
   const experiments = [...new Set(runs.map((run) => run[1]))];
-  if (runs.length === 1) return `${HOME}/#/experiments/${experiments[0]}/runs/${runs[0][0]}`;
+  if (runs.length === 1) return `${HOME}/#/experiments/${experiments[0]}/runs/${runs[0][0]}?${MODE}`;
   const ids = encodeURIComponent(JSON.stringify(runs.map((run) => run[0])));
-  return `${HOME}/#/compare-runs?runs=${ids}&experiments=${encodeURIComponent(JSON.stringify(experiments))}`;
+  return `${HOME}/#/compare-runs?${MODE}&runs=${ids}&experiments=${encodeURIComponent(JSON.stringify(experiments))}`;
 }
 for (const link of document.querySelectorAll("a.r")) {
   link.href = address(link.dataset.r);

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from interventions.errors import InvalidInput, one_of, plain_text, shown
 from tracking import store
-from tracking.address import is_server
+from tracking.links import LOCAL_UI, ui_address
 from tracking.markup import web_address
 from tracking.measures import Error
 from tracking.passwords import check_no_passwords
-
-LOCAL_UI = "http://127.0.0.1:5000"
+from tracking.schema import pair_name
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,8 @@ class AnalysisRequest:
         items: whether intervals are over items: "auto" (few replicates), "all" or "none".
         ui: address of MLflow's UI, for links.
         studies: whether runs of studies are analysed, too: their trials, and their final tests.
+        champion: what the checkpoint of the recommended order is registered as; "" for nothing.
+        champion_pair: of which pair; "" where there is one only.
 
     Example:
         >>> AnalysisRequest(("published",), bounds={"mmlu": 0.4}).error
@@ -44,6 +44,8 @@ class AnalysisRequest:
     items: str = "auto"
     ui: str = LOCAL_UI
     studies: bool = False
+    champion: str = ""
+    champion_pair: str = ""
 
 
 def read_analysis_request(
@@ -55,6 +57,7 @@ def read_analysis_request(
     items: str = "auto",
     ui: str = "auto",
     studies: str = "false",
+    register: str = "none",
 ) -> AnalysisRequest:
     """Return the request that the command line's values stand for.
 
@@ -67,21 +70,23 @@ def read_analysis_request(
         items: likewise.
         ui: an address, or "auto": the store's if it is a server, else ``LOCAL_UI``.
         studies: "true" or "false".
+        register: "none", a registered model's name, or as ``"lora + wanda: name"``.
 
     Raises:
-        InvalidInput: no experiment is named, levels or bounds are not written like that, or the
-            address is none of the web or has a password.
+        InvalidInput: no experiment is named, levels, bounds or register are not written like that,
+            or the address is none of the web or has a password.
 
     Example:
         >>> read_analysis_request("published", criteria="mmlu", levels="bits=4").levels
         {'bits': 4.0}
     """
-    check_no_passwords({"experiment": experiment, "ui": ui})
+    check_no_passwords({"experiment": experiment, "ui": ui, "register": register})
     experiments = _names(experiment)
     if not experiments:
         raise InvalidInput(f"experiment must name at least one, but got {shown(experiment)}")
     for name in experiments:
         plain_text("experiment", name)
+    pair, champion = _champion(register)
     return AnalysisRequest(
         experiments=experiments,
         criteria=() if criteria == "all" else _names(criteria),
@@ -89,9 +94,25 @@ def read_analysis_request(
         bounds={} if bounds == "none" else _numbers("bounds", bounds, "mmlu=0.4,wikitext_ppl=8"),
         error=error,  # type: ignore[arg-type] # checked with everything else, before it is used
         items=items,
-        ui=web_address("ui", _served_ui() if ui == "auto" else ui).rstrip("/"),
+        ui=web_address("ui", ui_address() if ui == "auto" else ui).rstrip("/"),
         studies=one_of("studies", studies, ("true", "false")) == "true",
+        champion=champion,
+        champion_pair=pair,
     )
+
+
+def _champion(text: str) -> tuple[str, str]:
+    """Return the pair, "" for the only one, and the name that its checkpoint is registered as."""
+    if text == "none":
+        return "", ""
+    plain_text("register", text)
+    pair, colon, name = text.rpartition(":")
+    interventions = sorted(part.strip() for part in pair.split("+"))
+    if not name.strip() or (colon and (len(interventions) != 2 or not all(interventions))):
+        raise InvalidInput(
+            f"register must be a name, or written like 'lora + wanda: name', but got {shown(text)}"
+        )
+    return pair_name(interventions) if colon else "", name.strip()
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -110,12 +131,3 @@ def _numbers(name: str, text: str, example: str) -> dict[str, float]:
     if not numbers or not all(map(math.isfinite, numbers.values())):
         raise InvalidInput(f"{name} must be written like {example}, but got {shown(text)}")
     return numbers
-
-
-def _served_ui() -> str:
-    """Return the UI's address: a server of the store serves it too.
-
-    Without user and password, as the address is written into a report that may be passed on.
-    """
-    address = store.shown_address()
-    return re.sub(r"//[^/]*@", "//", address) if is_server(address) else LOCAL_UI

@@ -21,12 +21,31 @@ ITEMS = ("auto", "all", "none")
 @choice("--items", "auto", ITEMS, "Intervals over items; auto: where there are few replicates.")
 @text("--ui", "auto", "Address of MLflow's UI, for links.")
 @choice("--studies", "false", ("false", "true"), "Whether runs of studies are analysed, too.")
+@text(
+    "--register", "none", 'Register the better order\'s checkpoint: NAME, or "lora + wanda: NAME".'
+)
 def analyze(**options: str) -> int:
     """Write tables, figures and a report of recorded runs.
 
     They become the artifacts of a run in the experiment `reports`.
     """
-    from analysis.report.run import run_command
     from tracking.lifecycle import exit_status
 
-    return exit_status(lambda: run_command(options))
+    return exit_status(lambda: _analyze(options))
+
+
+def _analyze(options: dict[str, str]) -> None:
+    from analysis.report.run import run_command
+    from interventions.errors import InvalidInput
+
+    logged = run_command(options)
+    if logged.refusal:
+        raise InvalidInput(logged.refusal)
+    if logged.champion is None:
+        return
+
+    from analysis.report.champion import ALIAS
+    from tracking.registration import register
+
+    name = options["register"].rpartition(":")[2].strip()
+    print(register(logged.champion.run_id, name, None, ALIAS, tags=logged.champion.tags))

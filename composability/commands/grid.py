@@ -16,6 +16,8 @@ from composability.commands.options import (
 )
 from sweeps.grid.presets import PAIRS, PRESETS
 
+_PARTLY = "of what did not fail:"
+
 
 @click.command()
 @text("--interventions", NONE, '"ft; wanda(sparsity=[0.25, 0.35])"; a list of values is a sweep.')
@@ -39,16 +41,27 @@ def grid(dry_run: bool, **options: Any) -> int:
     Each is a run under one parent run. The same command again does what is missing: finished runs
     are not computed twice.
     """
-    from sweeps.failures import sweep_exit_status
+    from sweeps.failures import Incomplete, sweep_exit_status
 
-    return sweep_exit_status(lambda: _run(dry_run, options))
+    def run() -> None:
+        from tracking import store
 
+        store.check_reachable()  # before the seconds that importing torch takes
+        from composability.grid_text import print_ranking
+        from sweeps.grid.command import run_command
+        from sweeps.grid.spec import GridRequest
+        from tracking.lifecycle import reject_launched_run
 
-def _run(dry_run: bool, options: dict[str, Any]) -> None:
-    from tracking import store
+        request = GridRequest(**options)
+        try:
+            name = run_command(request, dry_run)
+        except Incomplete:
+            # what failed is said after what came of the others
+            print_ranking(request.experiment, request.checked().name, _PARTLY)
+            raise
+        if dry_run:
+            reject_launched_run(name, "dry run")
+        else:
+            print_ranking(request.experiment, name)
 
-    store.check_reachable()  # before the seconds that importing torch takes
-    from sweeps.grid.command import run_command
-    from sweeps.grid.spec import GridRequest
-
-    run_command(GridRequest(**options), dry_run)
+    return sweep_exit_status(run)

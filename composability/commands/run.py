@@ -50,13 +50,20 @@ def run(
     from tracking.lifecycle import exit_status
 
     if dry_run:
-        return exit_status(lambda: print_plan(specs, settings))
+        return exit_status(lambda: _only_plan(specs, settings))
     failed: list[str] = []
     options = given_options(click.get_current_context(), _NO_SETTINGS)
     status = exit_status(lambda: failed.extend(_run(specs, experiment, settings, json, options)))
     for line in failed:
         print(f"error: {line}", file=sys.stderr)
     return status or int(bool(failed))
+
+
+def _only_plan(specs: list[str], settings: dict[str, Any]) -> None:
+    from tracking.lifecycle import reject_launched_run
+
+    print_plan(specs, settings)
+    reject_launched_run(" | ".join(specs), "dry run")
 
 
 def _run(
@@ -72,8 +79,22 @@ def _run(
     run_id = run_composition(steps, experiment=experiment, **settings)
     _print_summary(run_id, as_json, options)
     if not as_json:
-        print(f"run {run_id} in {store.shown_address()}")
+        _print_place(run_id)
     return failures.of_run(run_id)
+
+
+def _print_place(run_id: str) -> None:
+    """Print where a run is, and the link to its page."""
+    from mlflow import MlflowClient
+
+    from tracking import store
+    from tracking.links import run_link, start_hint, ui_address
+
+    ui = ui_address()
+    experiment_id = MlflowClient(tracking_uri=store.uri()).get_run(run_id).info.experiment_id
+    hint = start_hint(ui)
+    print(f"run {run_id} in {store.shown_address()}{f' ({hint})' if hint else ''}")
+    print(run_link(ui, experiment_id, run_id))
 
 
 def _print_summary(run_id: str, as_json: bool, options: str) -> None:

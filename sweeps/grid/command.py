@@ -11,8 +11,11 @@ from sweeps.grid.spec import GridRequest
 from tracking import store
 
 
-def run_command(request: GridRequest, dry_run: bool = False) -> None:
+def run_command(request: GridRequest, dry_run: bool = False) -> str:
     """Run a grid and print what it came to, or only print what it would run.
+
+    Returns:
+        The grid's name.
 
     Raises:
         InvalidInput: the request cannot be run, or the store cannot be reached.
@@ -25,3 +28,4 @@ def run_command(request: GridRequest, dry_run: bool = False) -> None:
         print(describe_plan(grid))
     else:
         print(describe_result(run_grid(grid)))
+    return grid.name

@@ -14,7 +14,7 @@ from typing import Any
 from sweeps.study.report import plan_in_words, result_in_words
 from sweeps.study.request import read_study_request
 from sweeps.study.runner import prepare_study, run_study
-from tracking import store
+from tracking import lifecycle, store
 
 
 def run_command(values: Mapping[str, Any], dry_run: bool = False) -> None:
@@ -35,6 +35,7 @@ def run_command(values: Mapping[str, Any], dry_run: bool = False) -> None:
     spec, checkpoints = prepare_study(request)
     print(plan_in_words(spec))
     if dry_run:
+        lifecycle.reject_launched_run(spec.request.name, "dry run")
         return
     outcome = run_study(spec, checkpoints)
     print(result_in_words(spec, outcome.conclusion))

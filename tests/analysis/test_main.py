@@ -112,4 +112,5 @@ def test_the_users_commands_work_as_written(tmp_path: Path) -> None:
     logged = [(run.info.run_name, run.info.status) for run in reports(uri)]
     imported = ("import of the paper's rows", "FINISHED")
     assert logged[1:] == [("analysis of published", "FINISHED"), imported, imported]
-    assert logged[0][1] == "FAILED"
+    assert logged[0][0].startswith("rejected: no experiment is named 'typo' in ")
+    assert logged[0][1] == "KILLED"

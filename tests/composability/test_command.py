@@ -15,12 +15,12 @@ import yaml
 from mlflow import MlflowClient
 
 from composability.command import cli, main
-from tracking import store
+from tracking import schema, store
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY_POINTS: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
-OTHERS = ["published", "restore", "list", "setup"]
-SUBCOMMANDS = ["run", "plan", "grid", "tune", "analyze", "findings", *OTHERS]
+OTHERS = ["published", "register", "restore", "list", "setup"]
+SUBCOMMANDS = ["run", "plan", "grid", "tune", "analyze", "compare", "findings", *OTHERS]
 LISTS = ["interventions", "criteria", "presets"]
 HELP = [[], *([name] for name in SUBCOMMANDS), *(["list", kind] for kind in LISTS)]
 
@@ -116,8 +116,53 @@ def test_bad_input_under_mlflow_run_ends_the_run_that_it_made(
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     assert main(["run", "--device", "gpu"]) == 2
     ended = client.get_run(run_id)
-    assert ended.info.status == "FAILED"
+    assert ended.info.status == "KILLED"
     assert "'gpu' is not one of" in ended.data.tags["mlflow.note.content"]
+    assert ended.info.run_name.startswith("rejected: Invalid value for '--device': 'gpu' is not")
+    assert len(ended.info.run_name) <= 100
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["run", "magnitude"], "dry run: magnitude"),
+        (["grid", "--interventions", "rtn; ft", "--name", "small"], "dry run: small"),
+        (["tune", "--intervention", "magnitude", "--name", "tuned"], "dry run: tuned"),
+    ],
+)
+def test_a_dry_run_under_mlflow_run_leaves_no_run_that_looks_like_one(
+    words: list[str],
+    name: str,
+    local_store: str,
+    kept_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client, experiment_id = MlflowClient(local_store), store.ensure_experiment()
+    run_id = client.create_run(experiment_id).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    monkeypatch.setenv("COMPOSABILITY_CACHE", str(kept_folder))
+    # what it prints takes a rehearsal
+    monkeypatch.setattr("composability.commands.run.print_plan", lambda *_: None)
+    assert main([*words, "--dry-run"]) == 0
+    ended = client.get_run(run_id)
+    assert (ended.info.run_name, ended.info.status) == (name, "KILLED")
+    assert schema.REJECTED in ended.data.tags
+    assert len(client.search_runs([experiment_id], store.SOUND_RUNS)) == 0
+    assert len(client.search_runs([experiment_id])) == 1
+
+
+def test_a_run_that_has_ended_is_not_renamed_or_ended_again(
+    local_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where an analysis is logged, and what it was to register is then refused."""
+    client = MlflowClient(local_store)
+    run_id = client.create_run(store.ensure_experiment(), run_name="analysis").info.run_id
+    client.set_terminated(run_id, "FINISHED")
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    assert main(["run", "--device", "gpu"]) == 2
+    ended = client.get_run(run_id)
+    assert (ended.info.run_name, ended.info.status) == ("analysis", "FINISHED")
+    assert schema.REJECTED not in ended.data.tags
 
 
 def test_an_unexpected_error_is_printed_without_the_stores_password(

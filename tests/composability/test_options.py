@@ -36,6 +36,7 @@ BOUNDS: dict[tuple[str, str], tuple[float, float | None]] = {
     ("findings", "--hours"): (0, 10_000),
     ("findings", "--workers"): (1, None),
     ("findings", "--gpus"): (0.0, None),
+    ("register", "--step"): (0, None),
     ("setup", "--ui"): (1, 65535),
 }
 SWITCHES = {
@@ -51,7 +52,10 @@ SWITCHES = {
     ("tune", "--dry-run"),
     ("tune", "--trust-remote-code"),
     ("tune", "--allow-pickle"),
+    ("compare", "--json"),
     ("findings", "--run"),
+    ("register", "--trust-remote-code"),
+    ("register", "--allow-pickle"),
     ("restore", "--trust-remote-code"),
     ("restore", "--allow-pickle"),
     ("setup", "--serve"),
@@ -86,6 +90,7 @@ def test_every_switch_is_off_unless_it_is_named() -> None:
     for place in switches:
         command = command_of([place[0]])
         arguments = ["1"] * (len(command.params) - len(options_of(command)))
+        arguments += [f"{option.opts[0]}=1" for option in options_of(command) if option.required]
         context = command.make_context(place[0], arguments)
         assert context.params[str(options[place].name)] is False, place
 

@@ -14,8 +14,8 @@ import composability
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = {
     *("run", "plan", "grid", "tune", "compositions", "items", "point", "area", "recommend"),
-    *("load_checkpoint", "Intervention", "hyperparameter", "criterion", "Composition", "LM"),
-    *("Data", "InvalidInput", "own_data"),
+    *("load_checkpoint", "register", "track", "Intervention", "hyperparameter", "criterion"),
+    *("Composition", "LM", "Data", "InvalidInput", "own_data"),
 }
 
 

@@ -1,5 +1,6 @@
 """What the terminal shows of a run: its table, what is left of each step, and the other order."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -157,6 +158,13 @@ def test_the_same_step_twice_and_three_steps_have_no_one_other_order() -> None:
     assert not three.reversed_composition and not order_sentences(three)
 
 
+def test_a_run_from_the_cache_alone_says_so() -> None:
+    sentence = "nothing was computed: every step and every score came from the cache"
+    assert sentence not in run_text(pair(0.5), 200)
+    cached = dataclasses.replace(pair(0.5), is_all_cached=True)
+    assert run_text(cached, 200).splitlines()[-1] == sentence
+
+
 def test_the_base_model_alone_has_a_row_and_no_legend() -> None:
     text = run_text(summary(base={"edit_success": 0.5}), 200)
     assert text.splitlines()[-1].startswith("base model") and "▲" not in text
@@ -181,4 +189,8 @@ def test_the_command_prints_it_as_json_and_a_summary_that_fails_is_a_warning(
     assert main(command) == 0
     printed = capsys.readouterr()
     assert "cannot be read back: the artifacts are away" in printed.err
-    assert printed.out.startswith("run ") and len(printed.out.splitlines()) == 1
+    first, link = printed.out.splitlines()
+    assert first.endswith(" (start the UI with `composability setup --ui 5000 --serve`)")
+    assert first.startswith("run ")
+    page = link.removeprefix("http://127.0.0.1:5000/#/experiments/1/runs/")
+    assert page == f"{first.split()[1]}?workflowType=machine_learning"

@@ -30,6 +30,7 @@ STEPS = (
     PAPER_FT,
     make("ga", samples=8, batch=2, accumulate=2, last_layers=1, lr=1e-5),
     make("gd", samples=8, batch=2, retain_batch=2, last_layers=1, lr=1e-5),
+    make("finetune", steps=4, batch=2, layers=(0, 1), lr=1e-5),
     make("npo", steps=4, batch=2, retain_batch=2, last_layers=1, lr=1e-5),
     make("rmu", layer=2, steps=8, batch=2, lr=1e-5),
 )
@@ -154,6 +155,6 @@ def test_adam_trains_in_bfloat16_where_that_is_asked_for() -> None:
 
 
 def test_only_the_papers_ft_keeps_the_models_dtype() -> None:
-    for name in ("ft", "ga", "gd", "npo", "rmu", "simnpo"):
+    for name in ("finetune", "ft", "ga", "gd", "npo", "rmu", "simnpo"):
         assert make(name).params()["master_weights"] is True
         assert make(name, "paper").params()["master_weights"] is (name != "ft")

@@ -69,6 +69,10 @@ def _sound_words(command: str) -> list[str]:
         return ["--interventions", "lora; wanda"]
     if command == "tune":
         return ["--intervention", "rmu", "--objective", "wmdp,mmlu"]
+    if command == "compare":
+        return ["lora + nobody"]
+    if command == "register":
+        return ["nobody", "--name=pair"]
     return []
 
 
@@ -246,6 +250,8 @@ TEXTS: dict[str, tuple[Draw, ...]] = {
     "--criteria": (_unknown_name, *_choose("", ",", "\0", "x" * 9000)),
     "--levels": (_unknown_name, *_choose("wanda=x", "=", "wanda=nan", "wanda:1", "x" * 9000)),
     "--bounds": (_unknown_name, *_choose("mmlu", "mmlu>=", "zzz>=1", "mmlu>=x", "mmlu==1", "\0")),
+    "--alias": _choose("", "latest", "v1", "a b", "\0", "x" * 9000),
+    "--register": _choose("", " ", "lora:x", "lora + wanda:", "\0", "x" * 9000),
     "--ui": _choose("javascript:alert(1)", "data:text/html,x", "zzz", "file:///etc/passwd", "\0"),
 }
 
@@ -305,4 +311,5 @@ _SOUND_ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "compositions": (),
     "items": (["0" * 32],),
     "load_checkpoint": ("0" * 32, 1),
+    "register": ("0" * 32, "pair"),
 }

@@ -19,7 +19,7 @@ from interventions.errors import InvalidInput
 from tests.old_store import SHIPPED, unpack
 from tracking import query, store
 from tracking.catalogue import Catalogue, house_criteria, house_interventions
-from tracking.checkpoints import load_checkpoint, restore
+from tracking.checkpoints import load_checkpoint, recorded_runs
 from tracking.checkpoints.integrity import sha256
 from tracking.checkpoints.store import Checkpoints
 
@@ -163,9 +163,9 @@ def test_what_was_logged_comes_back_also_under_changed_code(
 
 def test_a_run_of_before_there_were_splits_is_restored_on_the_test_split(tmp_path: Path) -> None:
     run = MlflowClient(store.uri()).get_run(next(iter(EXPECTED["recomputed"])))
-    keys = restore._chain_of_run(run, Checkpoints(tmp_path)).keys
+    keys = recorded_runs.chain_of_run(run, Checkpoints(tmp_path)).keys
     del run.data.params["split"]
-    chain = restore._chain_of_run(run, Checkpoints(tmp_path))
+    chain = recorded_runs.chain_of_run(run, Checkpoints(tmp_path))
     assert chain.plan.settings.split == "test"
     assert chain.keys == keys
 

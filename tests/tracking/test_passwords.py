@@ -94,7 +94,7 @@ def test_a_launched_run_that_recorded_a_password_is_deleted(
     assert f"recorded it in run {run_id}, deleted now: change the password" in line
     assert "mlflow gc" in line and line.count("\n") == 1 and len(line) <= 401
     ended = client.get_run(run_id)
-    assert ended.info.lifecycle_stage == "deleted" and ended.info.status == "FAILED"
+    assert ended.info.lifecycle_stage == "deleted" and ended.info.status == "KILLED"
     assert SECRET not in str(ended.data.tags)
 
 

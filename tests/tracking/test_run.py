@@ -95,7 +95,7 @@ def test_compressing_before_editing_ends_with_compression_again_visibly(
     client = MlflowClient(local_store)
     run_id = run("wanda | lora", cache=checkpoints)
     logged = client.get_run(run_id)
-    assert logged.info.run_name == "wanda(sparsity=0.5) → lora → wanda(sparsity=0.5) (again)"
+    assert logged.info.run_name == "wanda(sparsity=0.5) → lora → again: wanda"
     assert logged.data.params["composition"] == "wanda(sparsity=0.5) | lora"
     assert logged.data.params["step3"] == "wanda"
     assert logged.data.tags[schema.RECOMPRESSED] == "wanda(sparsity=0.5)"

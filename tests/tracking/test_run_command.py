@@ -59,7 +59,7 @@ def test_bad_input_under_mlflow_run_fails_its_run_with_the_line_as_note(
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     assert main(["run", "--first", "wnda"]) == 2
     ended = client.get_run(run_id)
-    assert ended.info.status == "FAILED"
+    assert ended.info.status == "KILLED"
     assert "Did you mean 'wanda'" in ended.data.tags["mlflow.note.content"]
 
 
@@ -96,6 +96,6 @@ def test_the_users_command_works_as_written_from_another_directory(
     assert right.returncode == 0, right.stderr
     client = MlflowClient(uri)
     runs = client.search_runs([client.get_experiment_by_name("composability").experiment_id])
-    assert [r.info.status for r in runs] == ["FINISHED", "FAILED"]
+    assert [r.info.status for r in runs] == ["FINISHED", "KILLED"]
     assert runs[0].info.run_name == "ft → wanda(sparsity=0.25)"
     assert "Did you mean 'wanda'" in runs[1].data.tags["mlflow.note.content"]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -58,6 +59,21 @@ def test_as_json_it_is_strict_and_has_every_step(
     assert [step["step"] for step in values["steps"]] == [BASE, FIRST, SECOND]
     assert values["steps"][2]["criteria"]["average_bits"] < 5
     assert values["other_orders"] == [] and values["steps_reused"] in (0, 1, 2)
+
+
+def test_a_run_that_computes_nothing_says_so_and_one_that_measures_one_more_thing_does_not(
+    local_store: str, tmp_path: Path
+) -> None:
+    cache = Checkpoints(tmp_path / "cache")
+    first, again = measured(ORDER, cache), measured(ORDER, cache)
+    more = measured(ORDER, cache, criteria=f"{CRITERIA},edit_success")
+    summaries = [run_summary(run_id) for run_id in (first, again, more)]
+    assert [summary.is_all_cached for summary in summaries] == [False, True, False]
+    assert [summary.reused for summary in summaries] == [0, 2, 2]
+    assert summaries[1].as_json()["all_cached"] is True
+    # without a compression nothing is loaded to see whether it has to be applied again
+    edits = [measured("ft(steps=1)", cache, criteria="sparsity") for _ in range(2)]
+    assert [run_summary(run_id).reused for run_id in edits] == [0, 1]
 
 
 def test_infinities_come_back(local_store: str, checkpoints: Checkpoints) -> None:

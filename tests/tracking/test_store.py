@@ -90,6 +90,7 @@ def test_the_link_opens_a_saved_view_with_columns_that_exist(local_store: str) -
     key = setup.runs_table_address(5000).rpartition("viewStateShareKey=")[2]
     view = json.loads(experiment.tags[f"mlflow.sharedViewState.{key}"])
     columns = json.loads(view["state"])["selectedColumns"]
+    assert json.loads(view["state"])["searchFilter"] == "tags.`composability.rejected` IS NULL"
     metrics = {column.split("`")[1] for column in columns if column.startswith("metrics.")}
     assert metrics <= set(CRITERIA.all()) and metrics
 

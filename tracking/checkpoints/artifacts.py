@@ -1,4 +1,4 @@
-"""Put a checkpoint together from a run's artifacts, and verify it against the run's tags.
+"""Put a checkpoint together from a run's files, and verify it against the run's tags.
 
 Whoever may write an artifact may write its manifest too: so the two agree whatever the weights are.
 The tag with the checkpoint's checksum was recorded with the run, and an artifact's author cannot
@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -21,6 +22,7 @@ from tracking.artifact_files import local_artifacts
 from tracking.checkpoints import delta
 from tracking.checkpoints.holding import HeldCheckpoints
 from tracking.checkpoints.integrity import content_checksum, damaged_files, in_words
+from tracking.checkpoints.logged_models import model_of_step
 
 _MOST_REASON = 100  # characters
 
@@ -97,31 +99,40 @@ class LoggedCheckpoints:
             raise InvalidInput("it is not the checkpoint whose checksum the run recorded")
 
     def _download(self, step: int) -> Path | None:
-        """Download a checkpoint's folder; None if there is none, or an empty one."""
+        """Download a checkpoint's folder: the run's, or that of the LoggedModel with its files.
+
+        Returns:
+            None if there is none, or an empty one.
+        """
         artifact = schema.checkpoint_folder(step, self._names[step - 1])
-        self._refuse_links(artifact)
-        destination = self._aside / str(step)
+        folder = self._download_from(f"{self._run.info.artifact_uri}/{artifact}", f"{step}")
+        if folder is not None:
+            return folder
+        model = model_of_step(MlflowClient(tracking_uri=store.uri()), self._run, step)
+        return model and self._download_from(model.artifact_location, f"{step}-model")
+
+    def _download_from(self, address: str, name: str) -> Path | None:
+        _refuse_links(address)
+        destination = self._aside / name
         destination.mkdir(parents=True)
         try:
             downloaded = download_artifacts(
-                artifact_uri=f"{self._run.info.artifact_uri}/{artifact}",
-                dst_path=str(destination),
-                tracking_uri=store.uri(),
+                artifact_uri=address, dst_path=str(destination), tracking_uri=store.uri()
             )
         except (MlflowException, OSError):
             return None
         path = Path(downloaded)
         return path if any(path.iterdir()) else None
 
-    def _refuse_links(self, artifact: str) -> None:
-        """Check that nothing among local artifacts is a link: MLflow copies what it points at."""
-        root = local_artifacts(self._run.info.artifact_uri)
-        if root is None:
-            return
-        folder = root / artifact
-        for path in (folder.parent, folder):
-            if path.is_symlink():
-                raise InvalidInput(f"{path.name} is a link")
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if not is_plain_file(path):
-                raise InvalidInput(f"{shown(path.name, 60)} is no plain file")
+
+def _refuse_links(address: str) -> None:
+    """Check that nothing among local artifacts is a link: MLflow copies what it points at."""
+    folder = local_artifacts(address)
+    if folder is None:
+        return
+    for path in (folder.parent, folder):
+        if path.is_symlink():
+            raise InvalidInput(f"{path.name} is a link")
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if not is_plain_file(path):
+            raise InvalidInput(f"{shown(path.name, 60)} is no plain file")

@@ -8,32 +8,32 @@ run's params where it is missing or damaged. The folder appears only when it is 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from interventions.arguments import checked
 from interventions.aside import whole_folder
-from interventions.composition import Composition
 from interventions.errors import InvalidInput, shown
 from interventions.files import set_read_only
-from tracking import history, schema, store
+from tracking import history, schema
 from tracking.chain import Chain
 from tracking.checkpoints.artifacts import LoggedCheckpoints
 from tracking.checkpoints.holding import HeldCheckpoints
 from tracking.checkpoints.integrity import content_checksum, damaged_files, in_words
-from tracking.checkpoints.recorded_settings import check_permitted, settings_of_run
+from tracking.checkpoints.model_address import MODELS, checkpoint_at
+from tracking.checkpoints.recorded_runs import (
+    chain_of_run,
+    check_permitted,
+    names_of_steps,
+    recorded_run,
+)
 from tracking.checkpoints.store import Checkpoints
-from tracking.plan import plan_run
 
-_RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}")  # what MLflow allows
 _COMPLETE = "complete"  # the folder for what is then renamed
 _MOST_PATH_BYTES = 4000  # Linux allows 4095, and files are to go into the folder
 
@@ -41,7 +41,7 @@ _MOST_PATH_BYTES = 4000  # Linux allows 4095, and files are to go into the folde
 @checked
 def load_checkpoint(
     run_id: str,
-    step: int,
+    step: int | None = None,
     folder: Path | str | None = None,
     checkpoints: Checkpoints | None = None,
     trust_remote_code: bool = False,
@@ -53,8 +53,10 @@ def load_checkpoint(
     makes no difference.
 
     Args:
-        run_id: of a composition.
-        step: 1 to the number of interventions, recompressions included.
+        run_id: of a composition; or the address of a registered checkpoint, such as
+            ``"models:/edited-and-pruned@champion"``, ``"models:/edited-and-pruned/2"`` or
+            ``"models:/m-<id>"``, which says the step, too.
+        step: 1 to the number of interventions, recompressions included; None: the last.
         folder: a new folder to write to; by default the checkpoint is only stored in the cache,
             and may be dropped when room is needed. What came from artifacts has a name of its own
             there, and no run goes on from it.
@@ -63,10 +65,10 @@ def load_checkpoint(
         allow_pickle: whether the model's weights may be pickled, if they could be in the run.
 
     Raises:
-        InvalidInput: there is no such run or step; ``folder`` exists or cannot be made; the run
-            trusted what the caller does not; or the checkpoint was not logged whole or is damaged,
-            and the code, model or data of now would lead to another, or did: what is computed
-            again has to have the checksum that the run recorded, if it did.
+        InvalidInput: there is no such run, step or model; ``folder`` exists or cannot be made; the
+            run trusted what the caller does not; or the checkpoint was not logged whole or is
+            damaged, and the code, model or data of now would lead to another, or did: what is
+            computed again has to have the checksum that the run recorded, if it did.
 
     Example:
         With the id of a run of two interventions,
@@ -78,13 +80,16 @@ def load_checkpoint(
         interventions.errors.InvalidInput: no run has the id 'unknown' in sqlite:...
     """
     out = None if folder is None else _new_path(folder)
-    run = _run(run_id)
-    names = _names_of_steps(run, step)
+    if isinstance(run_id, str) and run_id.startswith(MODELS):
+        run_id, step = checkpoint_at(run_id, step)
+    run = recorded_run(run_id)
+    names = names_of_steps(run, step)
+    step = len(names) if step is None else step
     check_permitted(run, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     if out is None:
         checkpoints = checkpoints or Checkpoints()
         return _in_cache(run, names, step, checkpoints)
-    chain = _chain_of_run(run, checkpoints or Checkpoints())
+    chain = chain_of_run(run, checkpoints or Checkpoints())
     with _beside(out) as aside, HeldCheckpoints(chain) as held:
         logged = LoggedCheckpoints(run, names, held, aside / "artifacts")
         whole = logged.whole(step)
@@ -105,7 +110,7 @@ def load_checkpoint(
 
 def _in_cache(run: Run, names: list[str], step: int, checkpoints: Checkpoints) -> Path:
     """Return the folder of a checkpoint in the cache."""
-    chain = _chain_of_run(run, checkpoints)
+    chain = chain_of_run(run, checkpoints)
     key, recorded = chain.keys[step], run.data.tags.get(schema.checksum_tag(step))
     if checkpoints.is_sound(key):
         stored = checkpoints.path(key)
@@ -178,42 +183,6 @@ def _remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
-def _run(run_id: object) -> Run:
-    address = store.uri()
-    store.check_reachable(writing=False)
-    try:
-        if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id):
-            return MlflowClient(tracking_uri=address).get_run(run_id)
-    except MlflowException as error:
-        raise InvalidInput(f"no run has the id {run_id!r} in {store.shown_address()}") from error
-    raise InvalidInput(f"no run has the id {shown(run_id, 100)} in {store.shown_address()}")
-
-
-def _names_of_steps(run: Run, step: int) -> list[str]:
-    """Return the names of a run's interventions, of which there are at least ``step``."""
-    names, run_id = schema.step_names(run.data.params), run.info.run_id
-    # they lead to folders among the artifacts
-    if not names or not all(name.isidentifier() for name in names):
-        raise InvalidInput(f"run {run_id} is no composition of interventions: it has no checkpoint")
-    if not 1 <= step <= len(names):
-        raise InvalidInput(
-            f"step must be 1 to {len(names)} in run {run_id}, but got {shown(step, 60)}"
-        )
-    return names
-
-
-def _chain_of_run(run: Run, checkpoints: Checkpoints) -> Chain:
-    """Return the run's steps and keys as its params lead to them on this machine."""
-    params = run.data.params
-    text = params.get(schema.COMPOSITION, "")
-    plan = plan_run(text, settings_of_run(run), recorded=True)
-    chain = Chain(plan, checkpoints)
-    recompressed = params.get(schema.RECOMPRESSED_PARAM, "none")
-    chain.steps += Composition.parse(recompressed, plan.settings.profile)
-    chain.keys = Composition(chain.steps).keys(plan.origin, plan.data)
-    return chain
-
-
 def _computed_again(
     run: Run,
     step: int,
@@ -221,7 +190,7 @@ def _computed_again(
     logged: LoggedCheckpoints,
     folder_of_step: Callable[[int], Path | None],
 ) -> Path:
-    """Return the folder of a checkpoint that the artifacts do not give."""
+    """Return the folder of a checkpoint that the artifacts do not give, from the cache."""
     recorded_key, run_id = run.data.tags.get(schema.KEY), run.info.run_id
     if recorded_key != chain.keys[-1]:
         raise InvalidInput(

@@ -112,6 +112,12 @@ class DataSet:
         self.path = path
         return self
 
+    @property
+    def leakage(self) -> str:
+        """What is known of texts that are learned from and measured, too."""
+        allowed = ", ".join(sorted(self.content.allowed))
+        return f"none found; allowed, and not looked for: {allowed}" if allowed else "none found"
+
     def batch(self, edit_batch: int = 0, split: str = "test") -> Data:
         """Return the data of one run.
 

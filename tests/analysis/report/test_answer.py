@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -100,3 +101,18 @@ def test_a_claim_needs_its_own_test_and_that_of_the_pair() -> None:
     assert not PairTest(2.0, 0.04).allows(0.03)
     assert not PairTest(1.0, 0.06).allows(0.01)
     assert not PairTest().allows(math.nan)
+
+
+@pytest.mark.parametrize(
+    ("needed", "words"),
+    [(6.0, "6 would show a gain of 0.05"), (math.inf, "no number would show a gain of 0.05")],
+)
+def test_how_many_units_would_be_needed_is_a_whole_number_or_none(
+    needed: float, words: str
+) -> None:
+    table = frame(ALIKE)
+    ((points, advice),) = advise(table, co.point(table), Labels(Catalogue.from_runs(table)))
+    changed = dataclasses.replace(advice, needed=needed)
+    losses = measured_losses(evidence_of(ALIKE))
+    (row,) = pair_answers([(points, changed)], losses, Labels(Catalogue.from_runs(table)))
+    assert f"; {words} in 8 of 10 cases" in row.sure

@@ -1,7 +1,8 @@
 import pytest
 
-from analysis.report.request import LOCAL_UI, AnalysisRequest, read_analysis_request
+from analysis.report.request import AnalysisRequest, read_analysis_request
 from interventions.errors import InvalidInput
+from tracking.links import LOCAL_UI
 
 
 def test_the_default_request_is_everything_at_the_papers_levels(local_store: str) -> None:

@@ -1,13 +1,13 @@
 """The analysis as an MLflow run: what is logged, what is refused, what `mlflow run` makes of it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from analysis.report.findings.evidence import Finding
 from analysis.report.request import AnalysisRequest
 from analysis.report.run import LoggedAnalysis, read_output, run_analysis
 from interventions.errors import InvalidInput
@@ -50,7 +50,7 @@ def test_the_command_says_where_the_run_and_its_report_are(
     place = f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     assert capsys.readouterr().out == (
         f"run {run.info.run_id} in {store.uri()}; files in {tmp_path}\n"
-        f"report: http://host:1/#/{place}/artifacts/report.html (start the UI with `make ui`)\n"
+        f"report: http://host:1/#/{place}/artifacts/report.html?workflowType=machine_learning\n"
     )
 
 
@@ -66,10 +66,10 @@ def test_an_analysis_can_be_run_from_python(grid: pd.DataFrame) -> None:
 def test_files_are_the_runs_artifacts_and_in_a_folder_only_if_one_was_named(
     local_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_page(prepared: object, folder: Path) -> dict[str, list[Finding]]:
+    def write_page(prepared: object, folder: Path) -> SimpleNamespace:
         folder.mkdir()
         (folder / "report.html").write_text("a page")
-        return {}
+        return SimpleNamespace(findings={}, answers=[])
 
     monkeypatch.setattr("analysis.report.run.prepare_analysis", lambda request: None)
     monkeypatch.setattr("analysis.report.run.write_files", write_page)
@@ -182,5 +182,5 @@ def test_bad_input_fails_the_launchers_run_with_the_line_as_note(
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     assert analyze(experiment="nope") == 2
     run = client.get_run(run_id)
-    assert run.info.status == "FAILED"
+    assert run.info.status == "KILLED"
     assert "no experiment is named 'nope'" in run.data.tags[schema.NOTE]

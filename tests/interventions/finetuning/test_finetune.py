@@ -76,6 +76,17 @@ def test_adapters_are_merged_and_of_their_rank(lm: LM, small: Data, losses: Loss
         assert values[2] < 1e-3 * values[0] and values[1] > 1e-3 * values[0]
 
 
+def test_alpha_scales_the_adapters(small: Data) -> None:
+    """The factor B is 0 at first, and Adam's first step is as long whatever its gradient."""
+    before, name = LM.load(MODEL).model.state_dict(), "model.layers.0.mlp.up_proj.weight"
+    changes = []
+    for alpha in (8.0, 16.0):
+        step = Finetune(**{**SMALL, "steps": 1}, rank=2, alpha=alpha)
+        stepped = apply(step, LM.load(MODEL), small, KEY)
+        changes.append((stepped.model.state_dict()[name] - before[name]).norm())
+    assert changes[1] / changes[0] == pytest.approx(2, rel=0.02)
+
+
 def test_a_file_is_learned_instead_and_known_by_its_texts(
     lm: LM, small: Data, losses: Losses, tmp_path: Path
 ) -> None:
@@ -92,10 +103,10 @@ def test_a_file_is_learned_instead_and_known_by_its_texts(
 
 def test_a_file_that_was_changed_is_refused(lm: LM, small: Data, tmp_path: Path) -> None:
     step = Finetune(**SMALL, file=file_of(tmp_path, "An old ship came home late."))
-    recorded = Finetune(**{**SMALL, **step.params()})
-    assert recorded.identity() == step.identity()
+    params = {**SMALL, **step.params()}
+    assert Finetune(**params).identity() == step.identity()
     file_of(tmp_path, "Another text is in it now.")
-    for changed in (step, recorded):
+    for changed in (step, Finetune(**params)):
         with pytest.raises(InvalidInput, match=r"have the content .* they were changed"):
             changed.check(skeleton(MODEL))
         with pytest.raises(InvalidInput, match="have the content"):

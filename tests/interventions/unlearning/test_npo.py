@@ -33,7 +33,7 @@ from tests.interventions.unlearning.reference import (
 
 SMALL: dict[str, Any] = {
     "lr": 1e-3, "steps": 4, "batch": 2, "retain_batch": 3, "retain_weight": 2.5, "last_layers": 2,
-    "max_tokens": 16,
+    "max_tokens": 7,
 }  # fmt: skip
 STEPS = [
     NPO(**SMALL, beta=0.3),
@@ -81,7 +81,7 @@ def test_the_losses_are_those_of_the_equation_step_after_step(
         retain=of_unlike_lengths(small.retain[:4]),
     )
     stepped = apply(step, lm, data, KEY)
-    reference = Reference(16)
+    reference = Reference(7)
     optimizer, theirs = PlainAdamW(reference.train(list(last_blocks(2))), 1e-3, 0.0), []
     for i in range(4):
         forget = [data.forget[(2 * i + j) % 5] for j in range(2)]
@@ -97,7 +97,7 @@ def test_the_losses_are_those_of_the_equation_step_after_step(
 @pytest.mark.parametrize("step", STEPS, ids=str)
 def test_one_step_is_one_plain_adamw_step(step: NPO | SimNPO, lm: LM, small: Data) -> None:
     stepped = apply(dataclasses.replace(step, steps=1), lm, small, KEY)
-    reference = Reference(16)
+    reference = Reference(7)
     optimizer = PlainAdamW(reference.train(list(last_blocks(2))), 1e-3, 0.0)
     optimizer.step(
         forget_loss(step, reference, small.forget[:2]) + 2.5 * reference.text_loss(small.retain[:3])
@@ -120,7 +120,7 @@ def test_a_batch_in_several_passes_is_that_in_one(
     step = dataclasses.replace(step, batch=5)
     whole = apply(step, LM.load(MODEL), small, KEY).model.state_dict()
     in_one, losses.steps = losses.steps, []
-    monkeypatch.setattr(module, "PASS_TOKENS", 40)  # two texts of 16 tokens
+    monkeypatch.setattr(module, "PASS_TOKENS", 16)  # some texts of 7 tokens
     parts = apply(step, LM.load(MODEL), small, KEY).model.state_dict()
     assert losses.steps == pytest.approx(in_one, rel=1e-4)
     for name, weight in parts.items():

@@ -47,7 +47,7 @@ def test_every_composition_is_one_run_under_one_parent_and_nothing_is_applied_tw
     assert {
         "base model",
         "ft(steps=1)",
-        "wanda(sparsity=0.5, samples=4) → ft(steps=1) → wanda(sparsity=0.5, samples=4) (again)",
+        "wanda(sparsity=0.5, samples=4) → ft(steps=1) → again: wanda",
     } <= names
     table = pd.read_csv(
         download_artifacts(run_id=parent.info.run_id, artifact_path="compositions.csv")
@@ -77,6 +77,7 @@ def test_a_composition_comes_to_the_same_in_a_grid_and_alone(
     assert sorted(artifact.path for artifact in MlflowClient().list_artifacts(run_id)) == [
         "checkpoints",
         "criteria.json",
+        "items.json",
         "items.parquet",
     ]
 

@@ -170,8 +170,8 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_nothing_is_left(
     ("arguments", "message"),
     [
         ((5, "a"), "run_id must be a string, but got 5"),
-        (("abc", True), "step must be an integer, but got True"),
-        (("abc", "1"), "step must be an integer, but got '1'"),
+        (("abc", True), "step must be an integer or None, but got True"),
+        (("abc", "1"), "step must be an integer or None, but got '1'"),
         (("abc", 1.0), "step must be an integer"),
         ((None, 1), "run_id must be a string"),
         (("abc", 1, 3), "folder must be"),

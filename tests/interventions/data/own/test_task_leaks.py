@@ -21,8 +21,10 @@ LEAKS = [
     "Which colour has stone 3? D",
     "Which colour has stone 3? grey",
     "Which colour has stone 3?\nA. red\nB. green\nC. blue\nD. grey\nAnswer:",
+    "Which colour has stone 3? A. red B. green C. blue D. grey Answer:",
     "Really 3?",
 ]
+PASSAGE = "Here is where it ends.\nThe old harbour lies behind it.\nBirds sing."
 ENDINGS = {
     "activity_label": "Baking a cake",
     "ctx_a": "A woman stands in a small kitchen.",
@@ -107,3 +109,42 @@ def test_questions_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch
     data = own_data(questions={"endings": task}, retain=["a text"]).batch()
     with pytest.raises(InvalidInput, match=r"questions of hellaswag.*compared with"):
         data.identity("retain")
+
+
+class FakeTask:
+    """A task whose right answer is a letter, with its words in a list of the row."""
+
+    eval_docs = ({"passage": PASSAGE, "choices": {"text": ["a red boat", "two birds"]}},)
+
+    def doc_to_text(self, doc: dict[str, Any]) -> str:
+        return "What is seen from there?"
+
+    def doc_to_choice(self, doc: dict[str, Any]) -> list[str]:
+        return ["A", "B"]
+
+    def doc_to_target(self, doc: dict[str, Any]) -> str:
+        return "B"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_leak"),
+    [
+        ("What is seen from there? B", True),
+        ("What is seen from there? two birds", True),
+        ("What is seen from there? a red boat", False),
+        (PASSAGE.splitlines()[1], True),
+        (PASSAGE.splitlines()[2], False),
+    ],
+)
+def test_the_right_answers_words_and_the_lines_of_a_passage_count(
+    text: str, is_leak: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = {"tasks": {"hellaswag": FakeTask()}}
+    monkeypatch.setattr("interventions.data.own.task_questions.tasks", lambda asked: objects)
+    task = {"task": "hellaswag", "better": "higher", "revision": "a" * 40}
+    retained = own_data(questions={"endings": task}, retain=["something else", text]).batch()
+    if not is_leak:
+        assert list(retained.retain) == ["something else", text]
+        return
+    with pytest.raises(InvalidInput, match="leak retain-questions: text 2 of retain"):
+        retained.identity("retain")
