@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 if __name__ == "__main__":
     # libraries show progress bars only where something takes over 5 s
@@ -27,7 +26,6 @@ from tqdm import tqdm
 
 from interventions import moved
 from interventions.arguments import checked
-from interventions.aside import scratch_folder, whole_folder
 from interventions.composition import Composition
 from interventions.data.own.data_set import DataSet
 from interventions.errors import plain_text
@@ -282,21 +280,8 @@ def _log_checkpoint(chain: Chain, log: Log, k: int, held: HeldCheckpoints) -> st
     if chain.plan.settings.checkpoints != "changed":
         return log.checkpoint(about, folder)
     with ExitStack() as stack:
-        aside = _changes(held.folder(k - 1), folder, chain.checkpoints.folder, stack)
+        aside = delta.changes_aside(held.folder(k - 1), folder, chain.checkpoints.folder, stack)
         return log.checkpoint(about, aside)
-
-
-def _changes(parent: Path, child: Path, cache_folder: Path, stack: ExitStack) -> Path:
-    """Write what changed between two checkpoints; return the folder, which goes with the stack."""
-    # the cache is likelier than another place to be on the artifacts' file system
-    with suppress(OSError), ExitStack() as trial:
-        aside = trial.enter_context(whole_folder(cache_folder))
-        delta.write_changes(parent, child, aside)
-        stack.push(trial.pop_all())
-        return aside
-    aside = stack.enter_context(scratch_folder())
-    delta.write_changes(parent, child, aside)
-    return aside
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Set
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from interventions.aside import scratch_folder, whole_folder
 from interventions.errors import InvalidInput, shown
 from interventions.files import is_plain_file
 from interventions.tensor_files import write_tensors
@@ -56,6 +58,32 @@ def write_changes(parent: Path, child: Path, out: Path) -> None:
     shutil.copyfile(child / MANIFEST, out / MANIFEST)
     changes = {"parent": parent_manifest.key, "files": files}
     (out / CHANGES).write_text(json.dumps(changes, indent=1))
+
+
+def changes_aside(parent: Path, child: Path, cache_folder: Path, stack: ExitStack) -> Path:
+    """Write what changed between two checkpoints into a folder for a while.
+
+    Args:
+        parent: the folder of the checkpoint before; verified.
+        child: the folder of the checkpoint after; verified.
+        cache_folder: where the folder is to be; if that cannot be, it is a temporary one.
+        stack: takes the folder away when it is closed.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+    # the cache is likelier than another place to be on the artifacts' file system
+    with suppress(OSError), ExitStack() as trial:
+        aside = trial.enter_context(whole_folder(cache_folder))
+        write_changes(parent, child, aside)
+        stack.push(trial.pop_all())
+        return aside
+    aside = stack.enter_context(scratch_folder())
+    write_changes(parent, child, aside)
+    return aside
 
 
 def assemble_checkpoint(parent: Path, changed: Path, out: Path) -> None:
