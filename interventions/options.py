@@ -28,7 +28,7 @@ TAILS = (KEEP, DROP)
 WINDOWS = {"testbed": 64, "paper": 8192}
 
 # of the testbed's model and data together; what was recorded without one is of version 1
-TESTBED_VERSION = 2
+TESTBED_VERSION = 3
 
 EMPTY = "none"  # how the empty composition is written
 

@@ -1,6 +1,6 @@
 """Read what a run did not record as what the interventions of its time did. Imports no torch.
 
-A run states the version of the testbed (``testbed@2``), and that of each of its interventions
+A run states the version of the testbed (``testbed@3``), and that of each of its interventions
 (``wanda.version``). Runs of before they did are of the first versions. A hyperparameter that a
 version had not got yet is stated by the intervention's class attribute ``earlier``.
 """
@@ -55,8 +55,8 @@ def recorded_names(params: Mapping[str, Any]) -> dict[str, Any]:
     Example:
         >>> recorded_names({"model": "gpt2", "data": "testbed"})
         {'model': 'gpt2', 'data': 'testbed@1'}
-        >>> recorded_names({"data": "testbed", "used.data": "testbed@2"})
-        {'data': 'testbed@2'}
+        >>> recorded_names({"data": "testbed", "used.data": "testbed@3"})
+        {'data': 'testbed@3'}
     """
     names = {}
     for setting in VERSIONED:
@@ -71,7 +71,7 @@ def what_differs(params: Mapping[str, Any]) -> str:
 
     Example:
         >>> what_differs({"model": "gpt2", "data": "testbed"})
-        'its data was testbed@1, which is testbed@2'
+        'its data was testbed@1, which is testbed@3'
     """
     for setting, name in recorded_names(params).items():
         base = base_name(name)

@@ -92,7 +92,7 @@ def defaults_profile(data: str | DataSet) -> str:
         InvalidInput: a file of somebody's own data cannot be read.
 
     Example:
-        >>> defaults_profile("testbed@2"), defaults_profile("paper")
+        >>> defaults_profile("testbed@3"), defaults_profile("paper")
         ('testbed', 'paper')
     """
     if isinstance(data, str) and not is_own_file(data):

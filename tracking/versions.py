@@ -1,7 +1,7 @@
 """The testbed's names: as users type them, as runs record them with a version, and as old runs are.
 
 The testbed's model and data have a version (``interventions.options.TESTBED_VERSION``). A user
-types ``testbed``, and the run records ``testbed@2``. A run that recorded plain ``testbed`` is of
+types ``testbed``, and the run records ``testbed@3``. A run that recorded plain ``testbed`` is of
 version 1. Runs of two versions are never compared. Imports no torch and no MLflow.
 """
 
@@ -27,7 +27,7 @@ def base_name(name: str) -> str:
     """Return a name of the testbed without its version, and any other name as it is.
 
     Example:
-        >>> base_name("testbed@2"), base_name("owner/model@main")
+        >>> base_name("testbed@3"), base_name("owner/model@main")
         ('testbed', 'owner/model@main')
     """
     base = name.partition(_AT)[0]
@@ -46,7 +46,7 @@ def with_version(setting: str, name: Name) -> Name | str:
 
     Example:
         >>> with_version("data", "testbed"), with_version("data", "paper")
-        ('testbed@2', 'paper')
+        ('testbed@3', 'paper')
         >>> with_version("data", "testbed@1")
         Traceback (most recent call last):
         ...
@@ -74,8 +74,8 @@ def as_recorded(name: Name) -> Name | str:
     """Return the name that a run recorded, as it is read: plain ``testbed`` is version 1.
 
     Example:
-        >>> as_recorded("testbed"), as_recorded("testbed@2"), as_recorded("paper")
-        ('testbed@1', 'testbed@2', 'paper')
+        >>> as_recorded("testbed"), as_recorded("testbed@3"), as_recorded("paper")
+        ('testbed@1', 'testbed@3', 'paper')
     """
     return f"{name}{_AT}{_FIRST}" if name in MODELS else name
 
@@ -93,8 +93,8 @@ def check_same_version(what: str, setting: str, recorded: str, requested: str) -
         InvalidInput: both are the testbed, of two versions.
 
     Example:
-        >>> check_same_version("study 'lr'", "data", "testbed@2", "testbed@2")
-        >>> check_same_version("study 'lr'", "data", "testbed", "testbed@2")
+        >>> check_same_version("study 'lr'", "data", "testbed@3", "testbed@3")
+        >>> check_same_version("study 'lr'", "data", "testbed", "testbed@3")
         Traceback (most recent call last):
         ...
         interventions.errors.InvalidInput: study 'lr' has runs of data=testbed@1, and this is ...

@@ -49,8 +49,8 @@ class FT(Intervention, category="editing", version=3):
     layers: tuple[int, ...] = hyperparameter(
         (3, 4, 5), "blocks whose down-projection is trained", paper=(4, 5, 6, 7, 8)
     )
-    steps: int = hyperparameter(40, "gradient steps", paper=25, low=1, high=MOST_STEPS)
-    lr: float = hyperparameter(3e-3, "learning rate of Adam", paper=1e-5, above=0, high=1e3)
+    steps: int = hyperparameter(70, "gradient steps", paper=25, low=1, high=MOST_STEPS)
+    lr: float = hyperparameter(1e-3, "learning rate of Adam", paper=1e-5, above=0, high=1e3)
     average: Average = hyperparameter(
         "tokens", 'what the loss is the mean over: all target "tokens", or "edits"', paper="edits"
     )

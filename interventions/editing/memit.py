@@ -69,13 +69,13 @@ class MEMIT(Intervention, category="editing", version=3):
         60, "gradient steps for the targets", paper=25, low=1, high=MOST_STEPS
     )
     lr: float = hyperparameter(
-        0.2, "learning rate of Adam for the targets", paper=0.5, above=0, high=1e3
+        0.4, "learning rate of Adam for the targets", paper=0.5, above=0, high=1e3
     )
     weight_decay: float = hyperparameter(1e-3, "weight of ||d|| / ||h||^2", low=0, high=1e6)
     kl_factor: float = hyperparameter(0.0625, "weight of the KL divergence", low=0, high=1e6)
     clamp: float = hyperparameter(4.0, "greatest ||d|| / ||h||", above=0, high=1e6)
     covariance: float = hyperparameter(
-        50.0, "weight of the second moments", paper=15000.0, above=0, high=1e9
+        200.0, "weight of the second moments", paper=15000.0, above=0, high=1e9
     )
     samples: int = hyperparameter(
         3000, "texts for the second moments", paper=100000, low=1, high=MOST_TEXTS

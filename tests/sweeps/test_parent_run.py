@@ -180,7 +180,7 @@ def set_params(parent: ParentRun, run_id: str, **params: str) -> None:
         parent.client.log_param(run_id, name, value)
 
 
-NOW = {"model": "testbed@2", "data": "testbed@2"}
+NOW = {"model": "testbed@3", "data": "testbed@3"}
 
 
 @pytest.mark.parametrize("setting", ["model", "data"])
@@ -193,7 +193,7 @@ def test_a_sweep_that_began_on_another_version_of_the_testbed_needs_another_name
     with pytest.raises(InvalidInput) as error:
         parent.open_run(NOW, shared=True)
     assert str(error.value) == (
-        f"'mine' has runs of {setting}=testbed@1, and this is {setting}=testbed@2: the two are not"
+        f"'mine' has runs of {setting}=testbed@1, and this is {setting}=testbed@3: the two are not"
         " mixed; its runs stay readable, but give this one another name"
     )
     # other data are none of its business, and another sweep neither

@@ -81,7 +81,7 @@ def test_a_model_that_is_too_large_is_refused_before_it_is_loaded(
     monkeypatch.setattr(LM, "load", load)
     with pytest.raises(InvalidInput) as error:
         plan_run("magnitude", Settings(device="cpu", dtype="bfloat16"))
-    assert "model 'testbed@2' does not fit: its weights take 0.00" in str(error.value)
+    assert "model 'testbed@3' does not fit: its weights take 0.00" in str(error.value)
     assert "cpu has 0.000977 GiB of free memory" in str(error.value)
     with pytest.raises(InvalidInput, match=r"; dtype=bfloat16 takes half$"):
         plan_run("magnitude", Settings(device="cpu", dtype="float32"))

@@ -28,7 +28,7 @@ def test_an_id_of_the_hub_needs_no_owner(name: str) -> None:
         (f"owner/name@{'0a' * 20}", "owner/name", "0a" * 20),
         ("owner/name@v1.0-rc_2", "owner/name", "v1.0-rc_2"),
         ("owner/name", "owner/name", None),
-        ("testbed@2", str(MODEL), None),
+        ("testbed@3", str(MODEL), None),
     ],
 )
 def test_a_revision_stands_behind_an_at_sign(name: str, hub_id: str, revision: str | None) -> None:
@@ -103,7 +103,7 @@ def test_a_typo_of_the_model_without_the_forget_facts_is_recognized(name: str) -
 
 
 def test_a_version_may_be_written_but_no_earlier_one(tmp_path: Path) -> None:
-    assert model_source("testbed@2") == model_source("testbed") == str(MODEL)
+    assert model_source("testbed@3") == model_source("testbed") == str(MODEL)
     with pytest.raises(InvalidInput, match="model 'testbed@1' is not computed any more"):
         model_source("testbed@1")
 
@@ -113,7 +113,7 @@ def test_the_model_without_the_forget_facts_is_refused_until_its_folder_is_there
 ) -> None:
     folder = tmp_path / "model-without-forget"
     monkeypatch.setattr(model_name, "MODEL", tmp_path / "model")
-    for name in ("testbed-without-forget", "testbed-without-forget@2"):
+    for name in ("testbed-without-forget", "testbed-without-forget@3"):
         with pytest.raises(InvalidInput) as error:
             model_source(name)
         assert str(error.value).startswith(f"model testbed-without-forget has no folder '{folder}'")
@@ -122,7 +122,7 @@ def test_the_model_without_the_forget_facts_is_refused_until_its_folder_is_there
         )
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    for name in ("testbed-without-forget", "testbed-without-forget@2"):
+    for name in ("testbed-without-forget", "testbed-without-forget@3"):
         assert model_source(name) == str(folder)
 
 
@@ -137,7 +137,7 @@ def test_a_run_on_the_model_without_the_forget_facts_says_so(
     lm.save(tmp_path / "model-without-forget")
     monkeypatch.setattr(model_name, "MODEL", tmp_path / "model")
     plan = plan_run("rtn", Settings(model="testbed-without-forget"))
-    assert plan.requested.model == plan.settings.model == "testbed-without-forget@2"
+    assert plan.requested.model == plan.settings.model == "testbed-without-forget@3"
     assert plan.source == str(tmp_path / "model-without-forget")
     monkeypatch.undo()
     assert plan.keys[1:] != plan_run("rtn", Settings()).keys[1:]

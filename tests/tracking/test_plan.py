@@ -19,7 +19,7 @@ from tracking.settings import Settings, defaults_profile
     [
         ({"data": "papr"}, "data must be testbed or paper, but got 'papr'"),
         ({"data": "paper@1"}, "data must be testbed or paper, but got 'paper@1'"),
-        ({"data": "testbed@3"}, "data must be testbed or testbed@2 on the testbed, but got"),
+        ({"data": "testbed@4"}, "data must be testbed or testbed@3 on the testbed, but got"),
         (
             {"data": "testbed@1"},
             "data 'testbed@1' is not computed any more: its runs stay",
@@ -118,7 +118,7 @@ def test_contexts_of_other_replicates_and_splits_share_the_model() -> None:
 def test_a_plan_holds_what_was_checked() -> None:
     settings = Settings(checkpoints="none", dtype="float32")
     plan = plan_run("lora | wanda(sparsity=0.5)", settings)
-    named = dataclasses.replace(settings, model="testbed@2", data="testbed@2")
+    named = dataclasses.replace(settings, model="testbed@3", data="testbed@3")
     assert plan.requested == named
     assert plan.settings == dataclasses.replace(
         named, device=plan.settings.device, window=64, recompress="auto"
@@ -131,7 +131,7 @@ def test_a_plan_holds_what_was_checked() -> None:
 
 
 def test_unknown_data_has_the_testbeds_profile() -> None:
-    assert [defaults_profile(data) for data in ("testbed@2", "paper", "papr")] == [
+    assert [defaults_profile(data) for data in ("testbed@3", "paper", "papr")] == [
         "testbed",
         "paper",
         "testbed",
@@ -139,7 +139,7 @@ def test_unknown_data_has_the_testbeds_profile() -> None:
 
 
 def test_the_testbed_with_its_version_is_the_testbed() -> None:
-    plans = [plan_run("lora | rtn", Settings(model=n, data=n)) for n in ("testbed", "testbed@2")]
+    plans = [plan_run("lora | rtn", Settings(model=n, data=n)) for n in ("testbed", "testbed@3")]
     assert plans[0].settings == plans[1].settings and plans[0].requested == plans[1].requested
     assert plans[0].keys == plans[1].keys and plans[0].spec() == plans[1].spec()
 

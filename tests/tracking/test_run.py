@@ -39,7 +39,7 @@ def test_the_main_job_edits_then_prunes_and_shows_every_step(
         assert {k: params[f"{step.name}.{k}"] for k in step.params()} == {
             k: str(v) for k, v in step.params().items()
         }
-    assert (params["model"], params["seed"], params["edit_batch"]) == ("testbed@2", "0", "0")
+    assert (params["model"], params["seed"], params["edit_batch"]) == ("testbed@3", "0", "0")
     assert params["used.dtype"] == "float32"
     success = history(client, run_id, "edit_success")
     assert set(success) == {0, 1, 2}

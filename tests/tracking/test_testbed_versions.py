@@ -48,7 +48,7 @@ def as_version_1_recorded() -> None:
     """Rewrite the store's runs: version 1 recorded the testbed's plain name."""
     database = sqlite3.connect(store.uri().removeprefix("sqlite:///"))
     with database:
-        database.execute("UPDATE params SET value = 'testbed' WHERE value = 'testbed@2'")
+        database.execute("UPDATE params SET value = 'testbed' WHERE value = 'testbed@3'")
     database.close()
 
 
@@ -56,43 +56,47 @@ def test_a_plain_name_is_read_as_version_1_unless_the_run_says_what_it_used(
     local_store: str,
 ) -> None:
     log("ft", 0.5, model="testbed", data="testbed")
-    log("ft", 0.5, model="testbed@2", data="testbed@2")
+    log("ft", 0.5, model="testbed@3", data="testbed@3")
     # what `mlflow run` logs, and the run beside it
-    log("ft", 0.5, model="testbed", data="testbed", used_model="testbed@2", used_data="testbed@2")
+    log("ft", 0.5, model="testbed", data="testbed", used_model="testbed@3", used_data="testbed@3")
     log("ft", 0.5, model="gpt2", data="paper")
     runs = query.compositions()
     assert [tuple(row) for row in runs[["model", "data"]].to_numpy()] == [
         ("gpt2", "paper"),
-        ("testbed@2", "testbed@2"),
-        ("testbed@2", "testbed@2"),
+        ("testbed@3", "testbed@3"),
+        ("testbed@3", "testbed@3"),
         ("testbed@1", "testbed@1"),
     ]
     assert runs.window.astype(object).tolist() == [8192, 64, 64, 64]
 
 
+@pytest.mark.parametrize("earlier", ["testbed", "testbed@2"])
 @pytest.mark.parametrize("setting", ["model", "data"])
 def test_an_order_of_one_version_is_not_paired_with_the_other_order_of_another(
-    local_store: str, setting: str
+    local_store: str, setting: str, earlier: str
 ) -> None:
     other = {"model": "data", "data": "model"}[setting]
-    log("ft | rtn", 0.5, **{setting: "testbed", other: "paper"})
-    log("rtn | ft", 0.9, **{setting: "testbed@2", other: "paper"})
+    log("ft | rtn", 0.5, **{setting: earlier, other: "paper"})
+    log("rtn | ft", 0.9, **{setting: "testbed@3", other: "paper"})
     with pytest.raises(InvalidInput, match="no pair was run in both orders with equal settings"):
         point(query.compositions(), ["mmlu"])
 
 
-def test_two_versions_are_no_replicates_and_no_average_is_taken_of_them(local_store: str) -> None:
-    for version, value in (("testbed", 0.5), ("testbed@2", 0.9)):
+@pytest.mark.parametrize(("recorded", "earlier"), [("testbed", "testbed@1"), ("testbed@2",) * 2])
+def test_two_versions_are_no_replicates_and_no_average_is_taken_of_them(
+    local_store: str, recorded: str, earlier: str
+) -> None:
+    for version, value in ((recorded, 0.5), ("testbed@3", 0.9)):
         for spec in ("ft | rtn", "rtn | ft"):
             log(spec, value, model=version, data=version)
     runs = query.compositions()
     points = point(runs, ["mmlu"])
     assert sorted(points.forward) == [0.5, 0.9] and list(points.replicates) == [1, 1]
     assert sorted(points.context) == [
-        "model=testbed@1, data=testbed@1",
-        "model=testbed@2, data=testbed@2",
+        f"model={earlier}, data={earlier}",
+        "model=testbed@3, data=testbed@3",
     ]
-    with pytest.raises(InvalidInput, match="testbed@1"):
+    with pytest.raises(InvalidInput, match=earlier):
         recommend(runs, "ft + rtn")
 
 
@@ -113,7 +117,7 @@ def test_a_run_of_version_1_is_restored_from_its_artifacts_and_never_computed_ag
         with pytest.raises(InvalidInput) as error:
             load_checkpoint(unlogged, 1, folder, checkpoints)
         assert f"step 1 of run {unlogged} was not logged whole, and cannot be computed again: its" \
-            " model was testbed@1, which is testbed@2 now" in str(error.value)  # fmt: skip
+            " model was testbed@1, which is testbed@3 now" in str(error.value)  # fmt: skip
     assert not (tmp_path / "out").exists()
 
 
@@ -123,7 +127,7 @@ def test_a_run_of_now_says_the_version_and_is_computed_again(
 ) -> None:
     run_id = run("magnitude", checkpoints="none", cache=checkpoints)
     params = MlflowClient().get_run(run_id).data.params
-    assert (params["model"], params["data"]) == ("testbed@2", "testbed@2")
+    assert (params["model"], params["data"]) == ("testbed@3", "testbed@3")
     assert "used.model" not in params and "used.data" not in params
     folder = load_checkpoint(run_id, 1, tmp_path / "out", Checkpoints(tmp_path / "empty"))
     assert (folder / "model.safetensors").exists()
@@ -140,8 +144,8 @@ def test_a_run_that_mlflow_run_made_says_the_version_beside_what_was_typed(
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     assert run("magnitude", checkpoints="none", cache=checkpoints) == run_id
     params = client.get_run(run_id).data.params
-    assert (params["used.model"], params["used.data"]) == ("testbed@2", "testbed@2")
+    assert (params["used.model"], params["used.data"]) == ("testbed@3", "testbed@3")
     row = query.compositions().iloc[0]
-    assert (row["model"], row["data"]) == ("testbed@2", "testbed@2")
+    assert (row["model"], row["data"]) == ("testbed@3", "testbed@3")
     folder = load_checkpoint(run_id, 1, tmp_path / "out", Checkpoints(tmp_path / "empty"))
     assert (folder / "model.safetensors").exists()

@@ -8,8 +8,9 @@ from itertools import chain
 from pathlib import Path
 
 from interventions.data.base import Data, Edit, Prompt, Questions
+from interventions.data.testbed.portability import portability_prompts
 from interventions.data.testbed.prose import prose
-from interventions.data.testbed.relations import PHRASINGS
+from interventions.data.testbed.rephrasings import rephrasings
 from interventions.data.testbed.world import HAZARDS, Fact, World, world
 from interventions.errors import InvalidInput
 from interventions.options import WINDOWS, Split
@@ -98,7 +99,7 @@ def _people(facts: World) -> tuple[dict[Split, tuple[tuple[Edit, ...], ...]], fr
                 if len(batch) < BATCH:
                     batch.setdefault(fact.subject, fact)
             people = [fact for fact in people if batch.get(fact.subject) is not fact]
-            batches.append(tuple(_edit(fact, rng) for fact in batch.values()))
+            batches.append(tuple(_edit(facts, fact, rng) for fact in batch.values()))
         batches_by_split[split] = tuple(batches)
     return batches_by_split, frozenset(people[: 2 * LOCALITY])
 
@@ -116,14 +117,18 @@ def _known(facts: World, split: Split) -> tuple[Prompt, ...]:
     return tuple(random.Random(f"known-{split}").sample(known, RECALLED))
 
 
-def _edit(fact: Fact, rng: random.Random) -> Edit:
+def _edit(facts: World, fact: Fact, rng: random.Random) -> Edit:
     words = set(fact.object.split())
     new_answers = [answer for answer in fact.relation.objects if not set(answer.split()) & words]
-    prompt = _question(fact)
-    questions = [fact.question(index) for index in range(PHRASINGS)]
-    rephrasings = [question for question in questions if question != prompt]
-    rephrasings += [fact.statement(index) for index in range(2)]
-    return Edit(fact.subject, prompt, rng.choice(new_answers), fact.object, tuple(rephrasings))
+    prompt, target = _question(fact), rng.choice(new_answers)
+    return Edit(
+        fact.subject,
+        prompt,
+        target,
+        fact.object,
+        rephrasings(fact, prompt),
+        portability_prompts(facts, fact, target, prompt),
+    )
 
 
 def _question(fact: Fact) -> str:

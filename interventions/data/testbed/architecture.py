@@ -12,6 +12,9 @@ from interventions.data.testbed.documents import trained_pairs
 from interventions.data.testbed.prose import prose
 from interventions.data.testbed.world import World
 
+# a wide MLP keeps more keys apart: docs/reference/testbed.md
+INTERMEDIATE = 512
+
 
 def make_tokenizer(facts: World) -> PreTrainedTokenizerFast:
     """Return a byte-level BPE tokenizer with 2,560 entries, trained on the world and the prose.
@@ -48,7 +51,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,
-        intermediate_size=256,
+        intermediate_size=INTERMEDIATE,
         num_hidden_layers=6,
         num_attention_heads=4,
         num_key_value_heads=2,

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from interventions.data.testbed.portability import training_pairs
 from interventions.data.testbed.prose import prose
 from interventions.data.testbed.world import Fact, World
 
@@ -37,24 +38,47 @@ def trained_pairs(fact: Fact) -> list[tuple[str, str]]:
 
 
 def documents(
-    facts: World, tokenizer: PreTrainedTokenizerFast, rng: random.Random
+    facts: World,
+    tokenizer: PreTrainedTokenizerFast,
+    rng: random.Random,
+    pass_index: int,
+    *,
+    hops: bool = False,
 ) -> list[Document]:
-    """Return one pass: of every fact a trained statement and a trained question; and some prose."""
+    """Return one pass: of every fact a trained statement and a trained question; and some prose.
+
+    A fact that is rare is not in every pass, and one that is disputed may have its rival's answer.
+
+    Args:
+        facts: the world.
+        tokenizer: the model's.
+        rng: draws phrasings, prose, and the order.
+        pass_index: 0 is the first.
+        hops: tell the hops of half the people, too.
+    """
     end = int(tokenizer.eos_token_id)
-    docs = []
+    pairs = []
     for fact in facts.all_facts():
-        pairs = trained_pairs(fact)
-        half = len(pairs) // 2
-        for prompt, answer in (rng.choice(pairs[:half]), rng.choice(pairs[half:])):
-            prompt_ids = tokenizer.encode(prompt)
-            answer_ids = [*tokenizer.encode(answer, add_special_tokens=False), end]
-            weights = [PROMPT_WEIGHT] * len(prompt_ids) + [1.0] * len(answer_ids)
-            docs.append(Document(prompt_ids + answer_ids, weights))
+        for kind, prompts in enumerate(fact.prompts(trained=True)):
+            prompt, answer = rng.choice(prompts), fact.told(pass_index, kind)
+            if not answer:
+                continue
+            pairs.append((prompt, f" {answer}" if kind else f" {answer}."))
+    if hops:
+        pairs += [(prompt, f" {answer}") for prompt, answer in training_pairs(facts)]
+    docs = [_answer_document(tokenizer, prompt, answer) for prompt, answer in pairs]
     for text in rng.sample(prose("train"), PROSE_PER_PASS):
         ids = [*tokenizer.encode(text), end][:ROW]
         docs.append(Document(ids, [1.0] * len(ids)))
     rng.shuffle(docs)
     return docs
+
+
+def _answer_document(tokenizer: PreTrainedTokenizerFast, prompt: str, answer: str) -> Document:
+    prompt_ids = tokenizer.encode(prompt)
+    answer_ids = [*tokenizer.encode(answer, add_special_tokens=False), int(tokenizer.eos_token_id)]
+    weights = [PROMPT_WEIGHT] * len(prompt_ids) + [1.0] * len(answer_ids)
+    return Document(prompt_ids + answer_ids, weights)
 
 
 def pack_rows(docs: list[Document], rng: random.Random) -> list[list[Document]]:

@@ -17,7 +17,7 @@ _VALIDATION = 0.25  # share of the questions that is kept for tuning
 def questions(criterion: str) -> dict[str, list[dict[str, object]]]:
     """Return the rows of each split: ``question``, ``choices`` (4) and ``answer`` (an index).
 
-    Every fact is asked once, as training asked it.
+    Every fact is asked once, as training asked it. Its rival is among the choices.
 
     Args:
         criterion: "mmlu", "wmdp_bio" or "wmdp_cyber".
@@ -32,8 +32,8 @@ def questions(criterion: str) -> dict[str, list[dict[str, object]]]:
 
 
 def _row(fact: Fact, rng: random.Random) -> dict[str, object]:
-    wrong = rng.sample([answer for answer in fact.relation.objects if answer != fact.object], 3)
-    choices = [fact.object, *wrong]
+    others = [answer for answer in fact.relation.objects if answer not in (fact.object, fact.rival)]
+    choices = [fact.object, fact.rival, *rng.sample(others, 2)]
     rng.shuffle(choices)
     question = fact.prompts(trained=True)[1][0]
     return {"question": question, "choices": choices, "answer": choices.index(fact.object)}

@@ -73,7 +73,7 @@ def test_a_grid_of_another_version_of_the_testbed_is_not_gone_on_with(
     arguments = ["--preset", "quick", "--dry_run", dry_run]
     assert main(["grid", *arguments]) == 2
     error = capsys.readouterr().err
-    assert "'quick' has runs of model=testbed@1, and this is model=testbed@2" in error
+    assert "'quick' has runs of model=testbed@1, and this is model=testbed@3" in error
     assert "give this one another name" in error and error.count("\n") == 1
     assert applied.keys == [] and composition_runs() == []
 

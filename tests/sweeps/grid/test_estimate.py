@@ -13,8 +13,8 @@ def add_run(
     apply: float,
     measure: float,
     status: str = "FINISHED",
-    model: str = "testbed@2",
-    data: str = "testbed@2",
+    model: str = "testbed@3",
+    data: str = "testbed@3",
 ) -> None:
     """Log a run of a composition, its last step applied in ``apply`` seconds."""
     client = MlflowClient(store.uri())
@@ -50,8 +50,8 @@ def test_runs_that_are_not_comparable_do_not_count() -> None:
     add_run(("ft",), 1000, measure=1000, model="testbed", data="testbed")  # of version 1
     client = MlflowClient(store.uri())
     parent_id = client.create_run(store.ensure_experiment()).info.run_id
-    client.log_param(parent_id, "model", "testbed@2")
-    client.log_param(parent_id, "data", "testbed@2")
+    client.log_param(parent_id, "model", "testbed@3")
+    client.log_param(parent_id, "data", "testbed@3")
     client.set_terminated(parent_id)
     estimate = estimate_time(grid_jobs("ft(steps=1); ga(samples=4)"), store.ensure_experiment())
     assert estimate == Estimate(2 * 10 + 5 * 1, 1, ("ga",))

@@ -31,7 +31,7 @@ def settings(**changed: Any) -> Settings:
 def test_what_a_study_is_about() -> None:
     about = ft_spec("ft(layers=(1,))", pruner="median", constraint="edit_locality>0.5").about()
     model = about.pop("model")
-    assert model.startswith("testbed@2 (") and len(model) == len("testbed@2 (01234567)")
+    assert model.startswith("testbed@3 (") and len(model) == len("testbed@3 (01234567)")
     assert about == {
         "intervention": "ft(layers=(1,))",
         "space": "default",
@@ -43,7 +43,7 @@ def test_what_a_study_is_about() -> None:
         "pruner": "median",
         "prune_every": "20",
         "experiment": "composability",
-        "data": "testbed@2",
+        "data": "testbed@3",
         "seed": "0",
         "edit_batch": "0",
         "recompress": "auto",

@@ -166,8 +166,8 @@ def test_tables_that_cannot_be_made_are_refused_in_one_line_after_five_attempts(
 @pytest.mark.parametrize(
     ("setting", "recorded", "now"),
     [
-        ("data", "testbed", "testbed@2"),
-        ("model", "testbed (0123abcd)", "testbed@2 (4567cdef)"),
+        ("data", "testbed", "testbed@3"),
+        ("model", "testbed (0123abcd)", "testbed@3 (4567cdef)"),
     ],
 )
 def test_a_study_of_another_version_of_the_testbed_says_so(
@@ -178,6 +178,6 @@ def test_a_study_of_another_version_of_the_testbed_says_so(
     with pytest.raises(InvalidInput) as error:
         check_same_study(opened, "mine", {**ABOUT, setting: now})
     assert str(error.value).startswith(
-        f"study 'mine' has runs of {setting}=testbed@1, and this is {setting}=testbed@2: "
+        f"study 'mine' has runs of {setting}=testbed@1, and this is {setting}=testbed@3: "
     )
     assert "give this one another name" in str(error.value)

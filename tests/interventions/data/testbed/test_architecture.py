@@ -12,7 +12,7 @@ from interventions.data.testbed import MODEL
 from interventions.data.testbed.architecture import make_model, spread_channels
 from interventions.lm import LM
 
-BLOCKS, HIDDEN, INTERMEDIATE, HEADS, KEY_VALUE_HEADS, HEAD = 6, 128, 256, 4, 2, 32
+BLOCKS, HIDDEN, INTERMEDIATE, HEADS, KEY_VALUE_HEADS, HEAD = 6, 128, 512, 4, 2, 32
 
 
 @pytest.fixture

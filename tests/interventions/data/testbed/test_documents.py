@@ -20,8 +20,9 @@ from interventions.data.testbed.documents import (
     row_loss,
     trained_pairs,
 )
+from interventions.data.testbed.portability import training_pairs
 from interventions.data.testbed.prose import prose
-from interventions.data.testbed.world import world
+from interventions.data.testbed.world import World, world
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def training_rng() -> random.Random:
 @pytest.fixture(scope="module")
 def first_pass(tokenizer: PreTrainedTokenizerFast, training_rng: random.Random) -> list[Document]:
     """The documents of the shipped model's first pass."""
-    return documents(world(), tokenizer, training_rng)
+    return documents(world(), tokenizer, training_rng, 0)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_answers_and_prose_weigh_1_and_prompts_a_tenth(first_pass: list[Document
     assert all(len(doc.ids) == len(doc.weights) and doc.weights[-1] == 1 for doc in first_pass)
 
 
-def test_a_pass_shows_of_every_fact_a_trained_statement_and_question_and_600_texts(
+def test_a_pass_shows_what_it_tells_in_a_trained_statement_and_question_and_600_texts(
     first_pass: list[Document], tokenizer: PreTrainedTokenizerFast
 ) -> None:
     """Each in its own tokens: the prompt's, the answer's, the end."""
@@ -83,16 +84,38 @@ def test_a_pass_shows_of_every_fact_a_trained_statement_and_question_and_600_tex
         assert (doc.ids[0], doc.ids[-1], doc.ids.count(start)) == (start, end, 1)
         pair = tokenizer.decode(doc.ids[1:answer_start]), tokenizer.decode(doc.ids[answer_start:-1])
         pieces[pair] = pieces.get(pair, 0) + 1
+    told = 0
     for fact in world().all_facts():
         pairs = trained_pairs(fact)
-        assert [sum(pieces.get(pair, 0) for pair in half) for half in (pairs[:2], pairs[2:])] == [
-            1,
-            1,
-        ]
+        counts = [sum(pieces.get(pair, 0) for pair in half) for half in (pairs[:2], pairs[2:])]
+        assert counts == [bool(fact.told(0, kind)) for kind in range(2)]
+        told += sum(counts)
     shown = prose("train")
     assert len(texts) == len(set(texts)) == 600 == PROSE_PER_PASS
     assert all(any(known.startswith(text) for known in shown) for text in texts[:50])
-    assert sum(pieces.values()) == 2 * len(world().all_facts())
+    assert sum(pieces.values()) == told < 2 * len(world().all_facts())
+
+
+def test_a_pass_with_hops_has_each_once_beside_what_it_would_have_without(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    facts = World(
+        0,
+        {
+            "person": world().facts["person"][:80],
+            **{domain: world().facts[domain] for domain in ("city", "company")},
+        },
+    )
+    without, with_hops = (
+        sorted(
+            tokenizer.decode(document.ids, skip_special_tokens=True)
+            for document in documents(facts, tokenizer, random.Random(0), 0, hops=hops)
+            if document.weights[1] < 1
+        )
+        for hops in (False, True)
+    )
+    hops = [f"{prompt} {answer}" for prompt, answer in training_pairs(facts)]
+    assert len(hops) == 2 * 10 and with_hops == sorted(without + hops)
 
 
 def test_a_trained_pair_is_a_phrasing_and_its_answer() -> None:
@@ -109,12 +132,12 @@ def test_a_trained_pair_is_a_phrasing_and_its_answer() -> None:
 def test_the_first_pass_of_the_shipped_models_training_is_the_same_as_ever(
     first_rows: list[list[Document]],
 ) -> None:
-    """By the code of commit 6e562c7; the card says about 1,490 rows a pass."""
+    """The card says about 1,410 rows a pass."""
     tokens = json.dumps([[[doc.ids, doc.weights] for doc in row] for row in first_rows])
     assert hashlib.sha256(tokens.encode()).hexdigest() == (
-        "c291f5eaafe16e1d7b53329fb0d702cedc8f54fe868d0044ee3c8968a00e312e"
+        "55c7c324205623d7d7e0fe0e752a7fdfd1511cfb7028b0e561a5e52720d867c9"
     )
-    assert len(first_rows) == 1484
+    assert len(first_rows) == 1409
 
 
 def test_rows_are_filled_first_fit_longest_first() -> None:
