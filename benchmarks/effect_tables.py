@@ -42,7 +42,7 @@ class Effect:
 
     Attributes:
         spec: the composition.
-        seconds: of each application; one where it is the same for all batches of edits.
+        seconds: of processor time, of each application; one where it is the same for all batches.
         scores: criterion -> its scores on each batch; the same object on two batches where what it
             is measured on, and the model, are the same.
     """

@@ -62,7 +62,7 @@ def writers(model: nn.Module, layers: Iterable[int]) -> list[nn.Parameter]:
         >>> from interventions.data.testbed import MODEL
         >>> from interventions.lm import skeleton
         >>> [tuple(weight.shape) for weight in writers(skeleton(MODEL), [0])]
-        [(128, 256)]
+        [(128, 512)]
     """
     matrices = [
         matrix for layer in layers for matrix in residual_writers(blocks(model)[layer]).values()

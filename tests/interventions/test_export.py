@@ -52,7 +52,7 @@ def in_two_group_sizes(lm: LM) -> None:
 def with_a_zero_between_integers(lm: LM) -> None:
     grid = lm.grids["3.mlp.up_proj"]
     grid.zero[0, 0] = 7.5
-    integers = torch.ones(256, 128)
+    integers = torch.ones(512, 128)
     integers[0, :32] = 7.5
     put(lm, "3.mlp.up_proj", grid, integers)
 
@@ -60,7 +60,7 @@ def with_a_zero_between_integers(lm: LM) -> None:
 def with_a_scale_below_float16(lm: LM) -> None:
     grid = lm.grids["3.mlp.up_proj"]
     grid.scale[0, 0] = 1e-8
-    put(lm, "3.mlp.up_proj", grid, torch.ones(256, 128))
+    put(lm, "3.mlp.up_proj", grid, torch.ones(512, 128))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_failure_while_writing_leaves_nothing(
 def test_layers_of_one_width_have_a_common_scheme(
     lm: LM, group: int, common: int, symmetric: bool
 ) -> None:
-    """Whole rows are of 128 and of 256 inputs; groups of 128 are not whole rows everywhere."""
+    """Whole rows are of 128 and of 512 inputs; groups of 128 are not whole rows everywhere."""
     assert common_scheme(rounded(lm, 4, group, symmetric)) == Scheme(4, common, symmetric)
 
 
@@ -173,12 +173,12 @@ def test_a_whole_row_in_one_layer_only_is_a_group_size(lm: LM) -> None:
     name = "0.mlp.down_proj"
     whole = fit_grid(block_linears(lm.model)[name].weight, 4, -1, symmetric=False)
     put(lm, name, whole, whole.integers(block_linears(lm.model)[name].weight))
-    with pytest.raises(InvalidInput, match="down_proj has 4 bits in groups of 256"):
+    with pytest.raises(InvalidInput, match="down_proj has 4 bits in groups of 512"):
         common_scheme(lm)
 
 
 def test_one_asymmetric_layer_makes_an_asymmetric_scheme(lm: LM) -> None:
     rounded(lm, 4, 32, symmetric=True)
     lm.grids["3.mlp.up_proj"].zero[0, 0] = 7
-    put(lm, "3.mlp.up_proj", lm.grids["3.mlp.up_proj"], torch.ones(256, 128))
+    put(lm, "3.mlp.up_proj", lm.grids["3.mlp.up_proj"], torch.ones(512, 128))
     assert common_scheme(lm) == Scheme(4, 32, False)

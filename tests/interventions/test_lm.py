@@ -24,7 +24,7 @@ def weight_of(lm: LM) -> torch.Tensor:
 def test_a_saved_model_loads_with_its_weights_and_grids(lm: LM, tmp_path: Path) -> None:
     weight = weight_of(lm)
     with torch.no_grad():
-        weight[:64] = 0
+        weight[:128] = 0
     lm.quantize(NAME, weight, fit_grid(weight, 4, 32, symmetric=False), weight.clone())
     lm.save(tmp_path)
     loaded = LM.load(tmp_path)
@@ -71,7 +71,7 @@ def test_the_fingerprint_changes_with_any_weight(lm: LM) -> None:
 def test_zeros_that_rounding_made_are_not_pruned(lm: LM) -> None:
     weight = weight_of(lm)
     with torch.no_grad():
-        weight[:64] = 0  # a quarter
+        weight[:128] = 0  # a quarter
     coarse = fit_grid(weight, 2, 32, symmetric=True)
     lm.quantize(NAME, weight, coarse, weight.clone())
     assert lm.grids[NAME].zeros > 0.25
@@ -79,7 +79,7 @@ def test_zeros_that_rounding_made_are_not_pruned(lm: LM) -> None:
     assert lm.on_grid(NAME, weight, 2, 32)
     # more is pruned: all zeros count
     with torch.no_grad():
-        weight[64:80] = 0
+        weight[128:160] = 0
     assert lm.pruned(NAME, weight) > lm.grids[NAME].zeros
 
 
@@ -109,7 +109,7 @@ def test_values_are_rounded_in_rows_of_any_number(lm: LM, monkeypatch: pytest.Mo
     grid = fit_grid(weight, 3, 32, symmetric=False)
     values = weight + 0.01
     expected = grid.nearest(values)
-    monkeypatch.setattr("interventions.lm.ROWS", 100)  # 256 rows: the last slice is shorter
+    monkeypatch.setattr("interventions.lm.ROWS", 100)  # 512 rows: the last slice is shorter
     lm.quantize(NAME, weight, grid, values)
     assert torch.equal(weight, expected)
 

@@ -296,7 +296,7 @@ def test_a_model_of_more_numbers_than_are_stored_is_refused(tmp_path: Path) -> N
     weights = load_file(folder / "model.safetensors")
     save_file({"model.norm.weight": weights["model.norm.weight"]}, folder / "model.safetensors")
     line = refused(lambda: skeleton(folder))
-    assert line.endswith("describes a model of 1,214,080 numbers, but 128 are stored")
+    assert line.endswith("describes a model of 1,803,904 numbers, but 128 are stored")
 
 
 def test_a_tokenizer_and_a_generation_config_are_read_before_a_run(tmp_path: Path) -> None:

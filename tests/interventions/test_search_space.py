@@ -105,7 +105,7 @@ NPO: dict[str, Range] = {
 # for the testbed: its model has 6 layers, its data 800 texts to forget; True: on the logarithm
 RANGES: dict[str, dict[str, Range]] = {
     "awq": BITS,
-    "ft": {**LAYERS, "lr": (0.0003, 0.03, True), "steps": (10, 80, True)},
+    "ft": {**LAYERS, "lr": (0.0001, 0.01, True), "steps": (17, 140, True)},
     "ga": {"lr": (1e-5, 3e-3, True), "samples": (8, 800, True), "last_layers": (1, 6, False)},
     "gd": {
         "lr": (1e-3 / 30, 1e-2, True),
@@ -125,8 +125,8 @@ RANGES: dict[str, dict[str, Range]] = {
     "memit": {
         **LAYERS,
         "steps": (20, 120, True),
-        "lr": (0.05, 0.8, True),
-        "covariance": (2.5, 1000, True),
+        "lr": (0.1, 1.6, True),
+        "covariance": (10, 4000, True),
     },
     "finetune": {"lr": (1e-3 / 30, 1e-2, True), "steps": (5, 160, True)},
     "npo": NPO,

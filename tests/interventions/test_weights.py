@@ -68,10 +68,10 @@ def test_one_weight_that_is_missing_is_refused(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
-    folder = rewritten(model_folder(tmp_path), lambda w: w | {FIRST: torch.zeros(256, 64)})
+    folder = rewritten(model_folder(tmp_path), lambda w: w | {FIRST: torch.zeros(512, 64)})
     line = refused_twice(folder)
     assert f"1 of its weights have another shape than config.json describes: '{FIRST}'" in line
-    assert line.endswith("is (256, 64), not (256, 128)")
+    assert line.endswith("is (512, 64), not (512, 128)")
 
 
 def test_weights_that_the_model_has_not_are_said_in_one_line(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_the_main_job_edits_then_prunes_and_shows_every_step(
     assert success[1] >= 0.90
     assert history(client, run_id, "sparsity")[2] == pytest.approx(0.5, abs=0.01)
     assert history(client, run_id, "mmlu")[0] >= 0.90
-    assert history(client, run_id, "wmdp")[0] >= 0.90
+    assert history(client, run_id, "wmdp")[0] >= 0.80
     for name in [each.name for each in applicable(bed.testbed())]:
         assert set(history(client, run_id, name)) == {0, 1, 2}
         assert f"stderr/{name}" in logged.data.metrics

@@ -12,7 +12,7 @@ from interventions.data.testbed.documents import trained_pairs
 from interventions.data.testbed.prose import prose
 from interventions.data.testbed.world import World
 
-# a wide MLP keeps more keys apart: docs/reference/testbed.md
+# a wide MLP keeps more keys apart: docs/explanation/testbed-search.md
 INTERMEDIATE = 512
 
 

@@ -207,8 +207,8 @@ def test_texts_are_run_in_batches_that_fit_the_memory(
     texts = small.calibration[:6]
     batches_seen: list[int] = []
     together = [input_statistics(observe) for _, observe in calibrated_blocks(lm, texts)]
-    # 256 is the widest layer of the testbed's model: room for 1 token
-    monkeypatch.setattr("interventions.compression.calibration._BATCH", 256)
+    # 512 is the widest layer of the testbed's model: room for 1 token
+    monkeypatch.setattr("interventions.compression.calibration._BATCH", 512)
     for i, (_, observe) in enumerate(calibrated_blocks(lm, texts)):
         batches_seen.clear()
         observe(lambda name, inputs: batches_seen.append(len(inputs)) if "q_proj" in name else None)
@@ -231,7 +231,7 @@ def test_a_batch_is_as_large_as_its_room_and_no_larger(
     lengths = {text: len(lm.tokenizer.encode(text)) for text in small.calibration}
     room = 2 * max(lengths.values())  # tokens, padding included
     monkeypatch.setattr(LM, "encode", noted)
-    monkeypatch.setattr("interventions.compression.calibration._BATCH", 256 * room)
+    monkeypatch.setattr("interventions.compression.calibration._BATCH", 512 * room)
     next(calibrated_blocks(lm, small.calibration))
     assert sorted(text for batch in batches for text in batch) == sorted(small.calibration)
     assert all(len(batch) * max(map(lengths.__getitem__, batch)) <= room for batch in batches)

@@ -43,8 +43,8 @@ def test_a_layer_counts_by_its_weights(lm: LM, data: Data) -> None:
     with torch.no_grad():
         for linear in layers.values():
             linear.weight.fill_(1)
-        layers["0.mlp.down_proj"].weight[:32] = 0  # a quarter of its 128 x 256
-    size, total = 128 * 256, sum(linear.weight.numel() for linear in layers.values())
+        layers["0.mlp.down_proj"].weight[:32] = 0  # a quarter of its 128 x 512
+    size, total = 128 * 512, sum(linear.weight.numel() for linear in layers.values())
     scores = measure(lm, data, ["sparsity", "average_bits"])
     assert scores["sparsity"].items["0.mlp.down_proj"] == 0.25
     assert scores["sparsity"].value == pytest.approx(0.25 * size / total)

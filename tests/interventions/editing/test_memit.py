@@ -137,7 +137,7 @@ def test_the_weights_change_as_algorithm_1_says(
         before = base.model.state_dict()[name]
         if name in {f"model.layers.{layer}.mlp.down_proj.weight" for layer in (0, 1, 3)}:
             assert (
-                relative(weight.double() - before, plain.model.state_dict()[name] - before) < 1e-4
+                relative(weight.double() - before, plain.model.state_dict()[name] - before) < 5e-4
             ), name
         else:
             assert torch.equal(weight.double(), before), name

@@ -233,7 +233,7 @@ def test_a_budget_of_tokens_takes_some_of_the_texts_from_all_over_always_the_sam
     lm: LM, small: Data
 ) -> None:
     texts = tuple(f"{index} {text}" for index, text in enumerate(bed.testbed().statistics[:200]))
-    inputs = 256
+    inputs = 512
     chosen = _enough(lm, texts, 4 * inputs)
     lengths = [len(ids) for ids in lm.tokenizer(chosen)["input_ids"]]
     assert 4 * inputs <= sum(lengths) < 4 * inputs + max(lengths)

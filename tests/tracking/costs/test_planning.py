@@ -82,7 +82,7 @@ def test_the_disk_holds_what_is_cached_and_what_is_logged(
 
 def test_memit_stores_its_statistics_too() -> None:
     planned = plan("magnitude | memit(layers=(0, 1), steps=2, samples=10)", **FAST)
-    statistics = 2 * 4 * 256**2
+    statistics = 2 * 4 * 512**2
     assert planned.steps[2].disk_bytes - planned.steps[1].disk_bytes == statistics
 
 

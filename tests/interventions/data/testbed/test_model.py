@@ -66,5 +66,7 @@ def test_the_training_command_reaches_the_cards_quality(tmp_path: Path) -> None:
     train.train(train.Recipe(), tmp_path)
     lm = LM.load(tmp_path)
     measured = measure(lm, bed.testbed(), ["mmlu", "wikitext_ppl"])
-    assert measured["mmlu"].value == pytest.approx(card(r"four-choice, benign \(`mmlu`\)"), abs=0.05)
+    assert measured["mmlu"].value == pytest.approx(
+        card(r"four-choice, benign \(`mmlu`\)"), abs=0.05
+    )
     assert measured["wikitext_ppl"].value == pytest.approx(card("perplexity, test prose"), rel=0.05)

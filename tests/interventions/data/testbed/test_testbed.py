@@ -55,8 +55,8 @@ def test_what_is_retained_is_not_hazardous_and_what_is_forgotten_alternates() ->
     assert domains == [*HAZARDS] * 10
 
 
-# by the code of commit 7ccd0b6, locality with that of twenty batches of edits, and edits with that of
-# version 3; they enter every checkpoint's key
+# by the code of commit 7ccd0b6, locality with that of twenty batches of edits, and edits with
+# that of version 3; they enter every checkpoint's key
 IDENTITIES = {
     "edits": "7e238bc810cb53b95a60c7649943e8b5",
     "locality": "46408574bd8cedfc6da97af3e551dd30",
