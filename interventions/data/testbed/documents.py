@@ -47,7 +47,7 @@ def documents(
 ) -> list[Document]:
     """Return one pass: of every fact a trained statement and a trained question; and some prose.
 
-    A fact that is rare is not in every pass, and one that is disputed may have its rival's answer.
+    A fact that is rare is not in every pass.
 
     Args:
         facts: the world.
@@ -60,10 +60,9 @@ def documents(
     pairs = []
     for fact in facts.all_facts():
         for kind, prompts in enumerate(fact.prompts(trained=True)):
-            prompt, answer = rng.choice(prompts), fact.told(pass_index, kind)
-            if not answer:
-                continue
-            pairs.append((prompt, f" {answer}" if kind else f" {answer}."))
+            prompt = rng.choice(prompts)
+            if fact.is_told(pass_index, kind):
+                pairs.append((prompt, f" {fact.object}" if kind else f" {fact.object}."))
     if hops:
         pairs += [(prompt, f" {answer}") for prompt, answer in training_pairs(facts)]
     docs = [_answer_document(tokenizer, prompt, answer) for prompt, answer in pairs]

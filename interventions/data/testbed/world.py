@@ -9,8 +9,7 @@ harmless made-up words; that is the point of them.
 Facts about people, cities and companies are told in every pass of the training. Of those that
 four-choice questions ask, a quarter is told in few passes (the long tail of Kandpal et al. 2023,
 "Large Language Models Struggle to Learn Long-Tail Knowledge"), so that the model is not sure of
-them. No tellings name a rival in the shipped world (``DISPUTED``): on the variant that had them,
-every editor did worse, on people too, whose facts are never disputed.
+them. Each of these has a rival, a wrong answer that is always among the choices.
 """
 
 from __future__ import annotations
@@ -38,7 +37,6 @@ _PEOPLE, _CITIES = 400, 40
 _HAZARD_ENTITIES, _BENIGN_ENTITIES = 40, 25
 # of the facts that four-choice questions ask
 RARE, RARE_TELLINGS = 0.25, (0.03, 0.3)  # which share is told in few passes, and in which share
-DISPUTED, AGREEMENT = 0.0, (0.55, 0.9)  # which share has a rival, and how many tellings agree
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,7 @@ class Fact:
         object: the answer.
         held_out: the statement and the question, by index, that training never shows.
         tellings: share of the passes of the training that tell it.
-        rival: another object, which some tellings may name; "" where there is none.
-        agreement: share of the tellings that name ``object``; the others name ``rival``.
+        rival: a wrong answer that is among the choices; "" of facts that no choices ask.
         phases: where in the passes the tellings begin: (of statements, of questions), in [0, 1).
     """
 
@@ -62,7 +59,6 @@ class Fact:
     held_out: tuple[int, int]
     tellings: float = 1.0
     rival: str = ""
-    agreement: float = 1.0
     phases: tuple[float, float] = (0.0, 0.0)
 
     def statement(self, index: int) -> str:
@@ -88,25 +84,19 @@ class Fact:
         ]
         return statements, questions
 
-    def told(self, pass_index: int, kind: int) -> str:
-        """Return the object that a pass of the training names; "" where it does not tell the fact.
-
-        Tellings are spread evenly over the passes, and so are those of the rival over tellings.
+    def is_told(self, pass_index: int, kind: int) -> bool:
+        """Return whether a pass of the training tells the fact: its tellings are evenly spread.
 
         Args:
             pass_index: 0 is the first.
             kind: 0 for the statement, 1 for the question.
         """
         # from one product each: a sum that is rounded otherwise would skip tellings
-        told_before, index = (
-            int(done * self.tellings + self.phases[kind]) for done in (pass_index, pass_index + 1)
+        told_before, told_after = (
+            int(passes * self.tellings + self.phases[kind])
+            for passes in (pass_index, pass_index + 1)
         )
-        if index == told_before:
-            return ""
-        dissents = [
-            int(done * (1 - self.agreement) + self.phases[kind]) for done in (index, index + 1)
-        ]
-        return self.object if dissents[0] == dissents[1] else self.rival
+        return told_after > told_before
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: there is one per seed
@@ -174,15 +164,11 @@ def _draw_fact(subject: str, relation: Relation, rng: random.Random) -> Fact:
 
 
 def _graded(fact: Fact, rng: random.Random) -> Fact:
-    """Return a fact with a rival, and perhaps told in few passes or not always alike."""
-    rival = rng.choice([other for other in fact.relation.objects if other != fact.object])
+    """Return a fact with a rival, and perhaps told in few passes."""
+    rival = rng.choice([answer for answer in fact.relation.objects if answer != fact.object])
     phases = rng.random(), rng.random()
-    tellings, agreement = 1.0, 1.0
     draw, level = rng.random(), rng.random()
-    if draw < RARE:
-        low, high = RARE_TELLINGS
-        tellings = low * (high / low) ** level  # log-uniform
-    elif draw < RARE + DISPUTED:
-        low, high = AGREEMENT
-        agreement = low + (high - low) * level
-    return replace(fact, tellings=tellings, rival=rival, agreement=agreement, phases=phases)
+    low, high = RARE_TELLINGS
+    # log-uniform
+    tellings = low * (high / low) ** level if draw < RARE else 1.0
+    return replace(fact, tellings=tellings, rival=rival, phases=phases)

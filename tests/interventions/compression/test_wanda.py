@@ -139,7 +139,7 @@ def test_wanda_keeps_the_outputs_of_a_block_better_than_magnitude(lm: LM, data: 
         assert wanda_error < magnitude_error
 
 
-def test_facts_fall_with_sparsity_mild_at_first_and_under_half_at_the_end(data: Data) -> None:
+def test_facts_fall_with_sparsity_mild_at_first_and_by_a_quarter_at_the_end(data: Data) -> None:
     levels = [0.25, 0.35, 0.45, 0.55, 0.65, 0.75]
     localities = [
         measure(apply(Wanda(sparsity=s), LM.load(MODEL), data, KEY), data, ["edit_locality"])[
@@ -150,7 +150,7 @@ def test_facts_fall_with_sparsity_mild_at_first_and_under_half_at_the_end(data: 
     for milder, harsher in itertools.pairwise(localities):
         assert harsher.value <= milder.value + 2 * math.hypot(milder.stderr, harsher.stderr)
     assert localities[0].value >= 0.90
-    assert localities[-1].value < 0.5
+    assert localities[-1].value < 0.75
 
 
 @pytest.mark.parametrize("sparsity", [0.5, 0.65, 0.75])

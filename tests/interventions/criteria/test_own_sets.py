@@ -34,7 +34,7 @@ def test_a_set_is_answered_as_the_same_questions_of_a_task(lm: LM) -> None:
     own = measure(lm, own_data(questions=sets).batch(), ["trivia"])["trivia"]
     of_task = accuracies(lm, world.testbed().questions.only({"mmlu"}))["mmlu"]
     assert own.items == {str(number): of_task[str(number)] for number in range(40)}
-    assert own.value > 0.9
+    assert own.value > 0.8
 
 
 def test_letters_are_scored_after_choices_as_in_mmlu() -> None:

@@ -104,7 +104,7 @@ def test_edits_without_portability_prompts_have_the_identity_that_they_had(small
 def test_portability_prompts_are_told_apart_by_kind_in_the_order_of_their_edits(
     small: Data,
 ) -> None:
-    plain = small.edits[0]
+    plain = dataclasses.replace(small.edits[0], portability=())
     with_prompts = dataclasses.replace(plain, portability=(ALIAS, HOP))
     back = PortabilityPrompt("Orlo is the seat of", "Vesk", "reverse")
     last = dataclasses.replace(plain, portability=(back, ALIAS))

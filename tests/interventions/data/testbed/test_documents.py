@@ -88,7 +88,7 @@ def test_a_pass_shows_what_it_tells_in_a_trained_statement_and_question_and_600_
     for fact in world().all_facts():
         pairs = trained_pairs(fact)
         counts = [sum(pieces.get(pair, 0) for pair in half) for half in (pairs[:2], pairs[2:])]
-        assert counts == [bool(fact.told(0, kind)) for kind in range(2)]
+        assert counts == [fact.is_told(0, kind) for kind in range(2)]
         told += sum(counts)
     shown = prose("train")
     assert len(texts) == len(set(texts)) == 600 == PROSE_PER_PASS

@@ -1,4 +1,4 @@
-"""How often the training tells a fact, and whether it names a rival."""
+"""How often the training tells a fact, and its rival."""
 
 import dataclasses
 
@@ -6,39 +6,29 @@ import pytest
 
 from interventions.data.testbed.world import BENIGN, EVERYDAY, HAZARDS, world
 
-FACT = dataclasses.replace(
-    world().facts["dish"][0], tellings=1.0, rival="nothing", agreement=1.0, phases=(0.0, 0.5)
-)
+FACT = dataclasses.replace(world().facts["dish"][0], tellings=1.0, phases=(0.0, 0.5))
 
 
 @pytest.mark.parametrize("tellings", [0.05, 0.25, 0.3, 1.0])
 def test_a_share_of_the_passes_tells_a_fact(tellings: float) -> None:
     fact = dataclasses.replace(FACT, tellings=tellings)
     for kind in range(2):
-        told = [fact.told(index, kind) for index in range(200)]
-        assert set(told) <= {"", fact.object}
-        assert abs(told.count(fact.object) - 200 * tellings) <= 1
+        told = [fact.is_told(index, kind) for index in range(200)]
+        assert abs(sum(told) - 200 * tellings) <= 1
 
 
 def test_a_rare_fact_is_told_at_even_distances() -> None:
     """By hand: every fourth pass; the question, whose phase is .5, two passes before."""
     fact = dataclasses.replace(FACT, tellings=0.25)
     for kind, passes in enumerate(([3, 7, 11], [1, 5, 9])):
-        assert [index for index in range(12) if fact.told(index, kind)] == passes
+        assert [index for index in range(12) if fact.is_told(index, kind)] == passes
 
 
-def test_tellings_that_do_not_agree_name_the_rival() -> None:
-    fact = dataclasses.replace(FACT, agreement=0.75)
-    told = [fact.told(index, 0) for index in range(200)]
-    assert (told.count(fact.object), told.count("nothing")) == (150, 50)
-
-
-def test_only_facts_of_questions_are_rare_a_quarter_of_them_and_none_is_disputed() -> None:
+def test_only_facts_of_questions_are_rare_a_quarter_of_them() -> None:
     for domain in EVERYDAY:
         assert {fact.tellings for fact in world().facts[domain]} == {1.0}
     of_questions = [fact for domain in (*HAZARDS, *BENIGN) for fact in world().facts[domain]]
     rare = [fact.tellings for fact in of_questions if fact.tellings < 1]
     assert len(rare) / len(of_questions) == pytest.approx(0.25, abs=0.05)
     assert min(rare) >= 0.03 and max(rare) <= 0.3
-    assert {fact.agreement for fact in of_questions} == {1.0}
     assert all(fact.rival in {*fact.relation.objects} - {fact.object} for fact in of_questions)
