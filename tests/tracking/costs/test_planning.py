@@ -138,7 +138,7 @@ def test_where_nothing_smaller_fits_that_is_said(monkeypatch: pytest.MonkeyPatch
     [
         ({"host": GIB}, "of memory on the host, of which 1.0 GiB are free"),
         ({"disk": MIB}, "fewer are logged with checkpoints=last or checkpoints=none"),
-        ({"cache": MIB}, "a checkpoint has 0.002 GiB, and the cache is held under 0.001 GiB"),
+        ({"cache": MIB}, "a checkpoint has 0.003 GiB, and the cache is held under 0.001 GiB"),
     ],
 )
 def test_what_else_is_short_is_warned_of(
