@@ -104,7 +104,7 @@ def test_every_compression_compresses_on_the_testbed(measured_effects: Effects) 
             base | {"average_bits": 8.25, "sparsity": 0.02}, abs=0.02
         )
         two_bits = effect[f"{method}(bits=2)"]
-        assert two_bits["edit_locality"] < base["edit_locality"] - 0.05
+        assert two_bits["facts_exact"] < base["facts_exact"] - 0.1
     # AWQ loses nothing there: the testbed's text is easy
     for method in ("rtn", "gptq"):
         two_bits = effect[f"{method}(bits=2)"]

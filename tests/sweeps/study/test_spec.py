@@ -35,7 +35,7 @@ def test_what_a_study_is_about() -> None:
     assert about == {
         "intervention": "ft(layers=(1,))",
         "space": "default",
-        "tuned": "ft.lr: 0.0003 to 0.03, logarithmic; ft.steps: 10 to 80, logarithmic",
+        "tuned": "ft.lr: 0.0001 to 0.01, logarithmic; ft.steps: 17 to 140, logarithmic",
         "objective": "edit_success:max",
         "constraint": "edit_locality>0.5",
         "sampler": "random",
