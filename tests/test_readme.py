@@ -12,6 +12,7 @@ from filelock import FileLock
 from benchmarks.effects import COLUMNS, SPECS, effects
 from interventions.base import INTERVENTIONS, make
 from interventions.errors import InvalidInput
+from interventions.hyperparameters import fields_of
 from interventions.listing import list_interventions
 
 ROOT = Path(__file__).parents[1]
@@ -136,8 +137,8 @@ def test_the_list_has_every_intervention_with_all_its_hyperparameters() -> None:
     lines = list_interventions()
     for name, cls in INTERVENTIONS.all().items():
         assert f"{name} ({cls.category}): " in lines
-        for key, value in vars(make(name)).items():
-            shown = re.escape(repr(value))
+        for key in fields_of(cls):
+            shown = re.escape(repr(getattr(make(name), key)))
             assert re.search(rf"^    {key} = {shown}[ :]", lines, re.MULTILINE), (name, key)
 
 
