@@ -48,9 +48,9 @@ class NPO(Intervention, category="unlearning"):
 
     lr: float = hyperparameter(1e-3, "learning rate of AdamW", paper=5e-6, above=0, high=1e3)
     beta: float = hyperparameter(
-        0.1, "how soon a text counts as forgotten", paper=0.0225, above=0, high=1e6
+        0.05, "how soon a text counts as forgotten", paper=0.0225, above=0, high=1e6
     )
-    steps: int = hyperparameter(60, "gradient steps", paper=500, low=1, high=MOST_STEPS)
+    steps: int = hyperparameter(100, "gradient steps", paper=500, low=1, high=MOST_STEPS)
     retain_weight: float = hyperparameter(
         10.0, "weight of the retain loss", paper=1.0, low=0, high=1e6
     )

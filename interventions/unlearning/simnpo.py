@@ -46,14 +46,14 @@ class SimNPO(Intervention, category="unlearning"):
 
     lr: float = hyperparameter(1e-3, "learning rate of AdamW", paper=9.5e-6, above=0, high=1e3)
     beta: float = hyperparameter(
-        1.0, "how soon a text counts as forgotten", paper=0.1, above=0, high=1e6
+        0.5, "how soon a text counts as forgotten", paper=0.1, above=0, high=1e6
     )
     margin: float = hyperparameter(
         0.0, "how much further to go: gamma of the equation", low=-1e6, high=1e6
     )
-    steps: int = hyperparameter(60, "gradient steps", paper=500, low=1, high=MOST_STEPS)
+    steps: int = hyperparameter(90, "gradient steps", paper=500, low=1, high=MOST_STEPS)
     retain_weight: float = hyperparameter(
-        10.0, "weight of the retain loss", paper=1.0, low=0, high=1e6
+        1.5, "weight of the retain loss", paper=1.0, low=0, high=1e6
     )
     batch: int = hyperparameter(4, "texts to forget per step", low=1, high=MOST_BATCH)
     retain_batch: int = hyperparameter(

@@ -129,8 +129,8 @@ RANGES: dict[str, dict[str, Range]] = {
         "covariance": (10, 4000, True),
     },
     "finetune": {"lr": (1e-3 / 30, 1e-2, True), "steps": (5, 160, True)},
-    "npo": NPO,
-    "simnpo": {**NPO, "beta": (0.05, 10, True)},
+    "npo": {**NPO, "steps": (25, 400, True)},
+    "simnpo": {**NPO, "beta": (0.05, 10, True), "steps": (22, 360, True)},
     "rmu": {
         "layer": (2, 5, False),
         "steering": (50, 3200, True),
