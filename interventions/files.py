@@ -30,6 +30,7 @@ def write_whole(path: Path, text: str) -> None:
         OSError: there is no room or no permission; ``path`` is as it was before.
 
     Example:
+        >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> write_whole(folder / "note.txt", "written")
         >>> [path.name for path in folder.iterdir()]
@@ -66,6 +67,7 @@ def second_names(folder: Path) -> Iterator[Path]:
         FileNotFoundError: a file is gone already, or the folder is.
 
     Example:
+        >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> write_whole(folder / "note.txt", "written")
         >>> with second_names(folder) as names:
@@ -92,6 +94,7 @@ def is_plain_file(path: Path) -> bool:
     """Return whether a path is a file itself: no link to one, no folder, no pipe or device.
 
     Example:
+        >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> write_whole(folder / "note.txt", "written")
         >>> (folder / "link").symlink_to("note.txt")
@@ -127,6 +130,7 @@ def set_read_only(folder: Path, read_only: bool = True) -> None:
     The folder itself stays as it is, so that its files can be removed.
 
     Example:
+        >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> write_whole(folder / "note.txt", "written")
         >>> set_read_only(folder)
@@ -194,6 +198,7 @@ def file_digest(paths: Iterable[Path]) -> str:
     """Return a hash of the names and contents of files, whatever their order.
 
     Example:
+        >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> write_whole(folder / "note.txt", "written")
         >>> file_digest([folder / "note.txt"])

@@ -156,6 +156,7 @@ def test_the_snippets_work_in_the_tree(tmp_path: Path) -> None:
     assert run_program([python, "-c", read], tmp_path).splitlines()[-1] == "True"
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_the_snippets_work_through_an_entry_point(tmp_path: Path) -> None:
     noise, weight_norm = snippets("python")

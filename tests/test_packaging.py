@@ -167,6 +167,7 @@ def test_the_command_of_the_wheel_works_in_another_folder(
     assert (tmp_path / ".cache" / "checkpoints").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_the_wheel_has_the_papers_rows_and_writes_their_report(
     wheel_python: Path, tmp_path: Path

@@ -67,6 +67,7 @@ def test_files_that_are_dropped_into_the_tree_keep_the_contracts(tmp_path: Path)
     assert "test_a_criterions_facts_are_valid[weight_norm] PASSED" in report
 
 
+@pytest.mark.slow
 def test_a_package_with_entry_points_keeps_the_contracts(tmp_path: Path) -> None:
     """What installing a distribution leaves: modules, and a folder with its entry points."""
     (tmp_path / "example_noise.py").write_text(printed("class Noise"))

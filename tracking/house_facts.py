@@ -18,7 +18,7 @@ from interventions.data.base import PARTS_OF_A_BATCH
 from tracking.facts import CriterionFacts, InterventionFacts
 
 SOURCES = Path(interventions.__file__).parent
-_FOLDERS = ("editing", "compression", "unlearning", "adapters")
+_FOLDERS = ("editing", "compression", "unlearning", "adapters", "finetuning")
 _CLASS_FACTS = ("title", "strength", "family", "paper_level")
 _CRITERION_FACTS = ("better", "unit", "chance", "title", "group", "judges", "category", "items")
 _POSITIONAL = ("better", "unit", "reads", "version")  # the order of `criterion`'s arguments
@@ -28,8 +28,8 @@ def house_interventions(sources: Path = SOURCES) -> dict[str, InterventionFacts]
     """Return the facts of every intervention in a folder, by name.
 
     Args:
-        sources: a folder with ``editing``, ``compression``, ``unlearning`` and ``adapters``; by
-            default that of the package ``interventions``.
+        sources: a folder with ``editing``, ``compression``, ``unlearning``, ``adapters`` and
+            ``finetuning``; by default that of the package ``interventions``.
 
     Example:
         >>> house_interventions()["wanda"].strength

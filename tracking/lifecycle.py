@@ -210,6 +210,9 @@ def refuse(reason: str, recorded: bool = True) -> None:
 def reject_launched_run(reason: str, kind: str = "rejected") -> str:
     """End KILLED the run that `mlflow run` made for this process, if nothing was run in it.
 
+    MLflow's launcher, as of 3.17, sets another status once this process has ended: FAILED, or
+    FINISHED after a dry run. Name and tag stay.
+
     Its name says so, and the tag ``composability.rejected``, by which views and queries leave it
     out. A run that has ended stays as it is. A run whose params hold a password is deleted too.
 

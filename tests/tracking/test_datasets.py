@@ -19,6 +19,7 @@ from tracking.plan import Plan, plan_run
 from tracking.plan_checks import leakage_of
 from tracking.run import run
 from tracking.settings import Settings
+from tracking.versions import with_version
 
 QUESTIONS = [
     {"question": f"Which is number {n}?", "choices": ["a", "b", "c", "d"], "answer": n % 4}
@@ -36,7 +37,8 @@ def test_what_steps_learn_from_and_what_judges_them_are_data_sets_with_their_rea
     edits = datasets["testbed/edits"]
     assert edits.digest == data.identity("edits")
     assert (edits.contexts, edits.rows) == (("training", "evaluation"), 50)
-    assert set(edits.readers) == {"lora", "edit_success", "edit_generalization"}
+    portability = {"edit_portability", "edit_portability_hop", "edit_portability_alias"}
+    assert set(edits.readers) == {"lora", "edit_success", "edit_generalization", *portability}
     assert datasets["testbed/calibration"].contexts == ("training",)
     assert datasets["testbed/calibration"].readers == ("wanda",)
     assert datasets["testbed/forget"].rows == len(data.forget)
@@ -108,7 +110,7 @@ def test_a_runs_inputs_have_digest_context_source_and_readers(
     calibration = inputs["testbed/calibration"]
     assert calibration.dataset.digest == bed.testbed().identity("calibration")
     assert json.loads(calibration.dataset.profile) == {"num_rows": 512}
-    source = {"tags": {"data": "testbed@2", "split": "test", "edit_batch": "0"}}
+    source = {"tags": {"data": with_version("data", "testbed"), "split": "test", "edit_batch": "0"}}
     assert json.loads(calibration.dataset.source) == source
     assert {tag.key: tag.value for tag in calibration.tags} == {
         "mlflow.data.context": "training",

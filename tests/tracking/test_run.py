@@ -107,6 +107,7 @@ def test_compressing_before_editing_ends_with_compression_again_visibly(
     assert never.data.metrics["sparsity"] == pytest.approx(sparsity[2])
 
 
+@pytest.mark.slow
 def test_a_kept_prefix_and_a_recomputed_one_lead_to_the_same_result(
     local_store: str, tmp_path: Path
 ) -> None:

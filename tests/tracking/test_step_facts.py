@@ -50,6 +50,7 @@ def test_facts_that_are_no_facts_are_none() -> None:
         assert StepFacts.from_json(value) is None
 
 
+@pytest.mark.slow
 def test_runs_with_equal_weights_say_so_whatever_their_seeds_are(
     local_store: str, tmp_path: Path
 ) -> None:

@@ -48,7 +48,9 @@ def test_the_command_says_where_the_run_and_its_report_are(
     assert analyze(**options, output=str(tmp_path)) == 0
     run = reports(store.uri())[0]
     place = f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-    assert capsys.readouterr().out == (
+    answer, rest = capsys.readouterr().out.split("\n", 1)
+    assert answer.startswith("FT + Wanda: ")
+    assert rest == (
         f"run {run.info.run_id} in {store.uri()}; files in {tmp_path}\n"
         f"report: http://host:1/#/{place}/artifacts/report.html?workflowType=machine_learning\n"
     )

@@ -79,15 +79,15 @@ def test_targets_behind_prefixes_are_those_of_a_plain_optimization(
 def test_edits_optimized_together_are_those_optimized_alone_also_when_some_are_done_early(
     lm: LM, edits: tuple[Edit, ...], reference: Reference, befores: tuple[str, ...]
 ) -> None:
-    memit = MEMIT(layers=(1, 2), steps=20, lr=1.0, clamp=1.5)
+    memit = MEMIT(layers=(0,), steps=30, lr=1.0, clamp=1.5)
     six_edits = edits[:6]
     together = memit.targets(lm, six_edits, befores)
     for edit, z in zip(six_edits, together, strict=True):
         assert (memit.targets(lm, [edit], befores)[0] - z).abs().max() < 1e-3
-    shorter = dataclasses.replace(memit, steps=18).targets(lm, six_edits, befores)
+    shorter = dataclasses.replace(memit, steps=28).targets(lm, six_edits, befores)
     done = (shorter - together).abs().amax(1) == 0  # two steps more change nothing
     assert 0 < done.sum() < len(six_edits)
     early = int(done.nonzero()[0])
     theirs, steps_taken = reference.target(memit, six_edits[early], befores)
-    assert steps_taken < 18
+    assert steps_taken < 28
     assert (together[early].double() - theirs).abs().max() < 1e-3

@@ -203,6 +203,7 @@ def test_a_grid_killed_with_9_goes_on(local_store: str, tmp_path: Path) -> None:
     assert [parent.info.status for parent in parent_runs()] == ["FINISHED"]
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_the_users_command_runs_a_grid_in_the_experiment_asked_for(
     local_store: str, tmp_path: Path

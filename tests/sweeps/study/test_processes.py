@@ -21,6 +21,7 @@ def rates() -> Counter[str]:
     return Counter(run.data.params["ga.lr"] for run in trial_runs())
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_a_study_killed_with_9_goes_on_in_two_processes_at_once_and_every_point_is_run_once(
     local_store: str, tmp_path: Path

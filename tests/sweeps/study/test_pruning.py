@@ -31,7 +31,7 @@ OPTIONS = {
     "space": "default",
     "sampler": "random",
     "pruner": "median",
-    "prune_every": 2,
+    "prune_every": 6,
     "trials": TRIALS,
 }
 
@@ -39,20 +39,20 @@ OPTIONS = {
 def test_what_is_worse_than_half_of_the_rest_is_given_up_and_no_query_for_finished_runs_sees_it(
     cache: Checkpoints,
 ) -> None:
-    spec = study_spec("ft(steps=8, layers=(1, 2, 3, 4))", **OPTIONS)
+    spec = study_spec("ft(steps=24, layers=(1, 2, 3, 4))", **OPTIONS)
     conclusion = run_study(spec, cache).conclusion
     pruned = [trial for trial in conclusion.trials if trial.state.name == "PRUNED"]
     assert pruned and len(trial_runs()) == TRIALS - len(pruned)
     for trial in conclusion.trials:
-        assert set(trial.intermediate_values) <= {2, 4, 6, 8}
-    assert all(trial.last_step is not None and trial.last_step < 8 for trial in pruned)
+        assert set(trial.intermediate_values) <= {6, 12, 18, 24}
+    assert all(trial.last_step is not None and trial.last_step < 24 for trial in pruned)
     killed = study_runs(status="KILLED")
     numbers = {int(run.data.tags[schema.TRIAL]) for run in killed}
     assert numbers == {trial.number for trial in pruned}
     assert all(run.data.tags[schema.PRUNED].startswith("given up after ") for run in killed)
     is_finished = f"tags.`{schema.SWEEP}` = 'mine' and attributes.status = 'FINISHED'"
     assert len(query.compositions(filter=is_finished)) == TRIALS - len(pruned) + 1
-    again = run_study(study_spec("ft(steps=8, layers=(1, 2, 3, 4))", **OPTIONS), cache)
+    again = run_study(study_spec("ft(steps=24, layers=(1, 2, 3, 4))", **OPTIONS), cache)
     assert again.ended_before == TRIALS
 
 
