@@ -106,11 +106,11 @@ def by_length(questions: Questions) -> list[tuple[str, int]]:
     Returns:
         Of each the name of its task, and its index there.
     """
-    asked = sampled(questions)
+    sample = sampled(questions)
     lengths = []
     for name, task in tasks(questions)["tasks"].items():
         docs = task.eval_docs
-        for index in range(len(docs)) if asked is None else asked[name]:
+        for index in range(len(docs)) if sample is None else sample[name]:
             prompt, options = task.doc_to_text(docs[index]), task.doc_to_choice(docs[index])
             longest = max((len(str(option)) for option in options), default=0)
             lengths.append((-len(str(prompt)) - longest, name, index))

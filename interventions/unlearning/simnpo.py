@@ -16,7 +16,7 @@ from interventions.hyperparameters import MOST_BATCH, MOST_STEPS, MOST_TOKENS, h
 from interventions.lm import LM
 from interventions.search_space import Trial, TuningContext
 from interventions.unlearning.ga import check_last_layers
-from interventions.unlearning.text_losses import TextLoss, train_to_forget
+from interventions.unlearning.text_losses import TextLoss, suggest_forgetting, train_to_forget
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,7 @@ class SimNPO(Intervention, category="unlearning"):
     @classmethod
     def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
         """Suggest how fast, how long, how soon to let go, and how firmly to hold the rest."""
-        return {
-            "lr": tuning_context.around(trial, cls, "lr", 30, 10),
-            "beta": trial.suggest_float("beta", 0.05, 10.0, log=True),
-            "steps": tuning_context.around(trial, cls, "steps", 4, 4),
-            "retain_weight": trial.suggest_float("retain_weight", 0.1, 100.0, log=True),
-            "last_layers": trial.suggest_int("last_layers", 1, tuning_context.layers),
-        }
+        return suggest_forgetting(trial, tuning_context, cls, least_beta=0.05)
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Train the last blocks in place."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,11 +20,25 @@ from interventions.training import PASS_TOKENS, characters, label_losses, readab
 from interventions.unlearning.ga import add_gradients, last_weights
 
 if TYPE_CHECKING:
+    from interventions.search_space import Trial, TuningContext
     from interventions.unlearning.npo import NPO
     from interventions.unlearning.simnpo import SimNPO
 
 # -log p of n texts in nats, the tokens of each, and which of the batch they are -> n losses
 TextLoss = Callable[[Tensor, Tensor, slice], Tensor]
+
+
+def suggest_forgetting(
+    trial: Trial, tuning_context: TuningContext, cls: type[NPO | SimNPO], least_beta: float
+) -> dict[str, Any]:
+    """Suggest how fast, how long, how soon to let go, and how firmly to hold the rest."""
+    return {
+        "lr": tuning_context.around(trial, cls, "lr", 30, 10),
+        "beta": trial.suggest_float("beta", least_beta, 10.0, log=True),
+        "steps": tuning_context.around(trial, cls, "steps", 4, 4),
+        "retain_weight": trial.suggest_float("retain_weight", 0.1, 100.0, log=True),
+        "last_layers": trial.suggest_int("last_layers", 1, tuning_context.layers),
+    }
 
 
 def train_to_forget(

@@ -197,8 +197,7 @@ class DataSet:
 
     @functools.cached_property
     def _measured_by_tasks(self) -> Measured:
-        asked = _questions(self.content, "test").only(self._task_names)
-        return hashes_of_tasks(asked)
+        return hashes_of_tasks(_questions(self.content, "test").only(self._task_names))
 
 
 def _read_checked(
