@@ -96,7 +96,7 @@ class SimNPO(Intervention, category="unlearning"):
             tokens: of each that count, (n,).
 
         Example:
-            >>> SimNPO().loss(Tensor([0.0]), Tensor([4]))  # log 4
+            >>> SimNPO(beta=1.0).loss(Tensor([0.0]), Tensor([4]))  # log 4
             tensor([1.3863])
         """
         return -2 / self.beta * F.logsigmoid(self.beta * now / tokens - self.margin)
