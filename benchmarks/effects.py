@@ -53,7 +53,10 @@ SPECS = (
     *(f"{method}(bits={bits})" for method in ("rtn", "gptq", "awq") for bits in _BITS),
     "ga",
     "gd",
+    "npo",
+    "simnpo",
     "rmu",
+    "finetune",
 )
 
 

@@ -112,6 +112,16 @@ def weights() -> Callable[[LM], dict[str, torch.Tensor]]:
 
 @pytest.fixture(autouse=True)
 def _no_run_of_ours(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Tests may themselves run inside `mlflow run`."""
+    """Tests may themselves run inside `mlflow run`, and `mlflow.set_experiment` lasts.
+
+    It writes the experiment's id into the environment, where the next test's processes find it.
+    """
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
     yield
+
+
+def pytest_unconfigure() -> None:
+    """Remove this process's cache, also where pytest-xdist ends the process without its exit."""
+    shutil.rmtree(os.environ["COMPOSABILITY_CACHE"], ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,13 @@ def modules_with_examples() -> list[str]:
 
 @pytest.mark.parametrize("name", modules_with_examples())
 def test_the_examples_of_a_module_run(
-    name: str, local_store: str, monkeypatch: pytest.MonkeyPatch, kept_folder: Path
+    name: str,
+    local_store: str,
+    monkeypatch: pytest.MonkeyPatch,
+    kept_folder: Path,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("COMPOSABILITY_CACHE", str(kept_folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # their folders go with the test's
     failures, tried = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)
     assert tried and not failures
