@@ -54,9 +54,16 @@ def files(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()}
 
 
+@pytest.mark.parametrize("rows", [7, 2048])
 def test_second_moments_are_those_of_single_texts(
-    lm: LM, small: Data, reference: Reference, statistics: Path
+    lm: LM,
+    small: Data,
+    reference: Reference,
+    statistics: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
 ) -> None:
+    monkeypatch.setattr("interventions.editing.second_moments._ROWS", rows)
     texts = [
         *small.statistics,
         " ".join(small.test_text),
@@ -111,7 +118,7 @@ def flipped(place: int) -> Callable[[bytes], bytes]:
         pytest.param(lambda good: good[: len(good) // 2], id="half"),
         pytest.param(lambda good: good[:5], id="five bytes"),
         pytest.param(lambda good: b"", id="empty"),
-        pytest.param(lambda good: good.replace(b'"F32"', b'"I32"'), id="dtype"),
+        pytest.param(lambda good: good.replace(b'"F64"', b'"I64"'), id="dtype"),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_computed_again_with_a_warning(
