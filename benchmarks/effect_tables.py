@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from interventions.base import make
 from interventions.composition import Composition
 from interventions.criteria.base import Scores
 
@@ -149,13 +150,15 @@ def _difference(name: str, first: Effect, second: Effect) -> Difference:
 def neighbours_table(effects: Iterable[Effect]) -> list[str]:
     """Return the lines that say of each two neighbouring levels of a method what tells them apart.
 
-    As Markdown. The levels of a method are those of the field that a sweep turns.
+    As Markdown. The levels of a method are those of the field that a sweep turns, all else by
+    default.
     """
     by_method: dict[str, list[tuple[float, Effect]]] = {}
     for effect in effects:
         for step in Composition.parse(effect.spec):
             level: Any = getattr(step, step.strength) if step.strength else None
-            if level is not None:
+            # with another setting it is no neighbour
+            if level is not None and step == make(step.name, **{str(step.strength): level}):
                 by_method.setdefault(step.name, []).append((float(level), effect))
     lines = ["| method | levels | told apart by |", "|---|---|---|"]
     for method, levels in by_method.items():

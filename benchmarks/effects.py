@@ -50,6 +50,10 @@ SPECS = (
         for method in ("magnitude", "wanda", "sparsegpt")
         for level in _SPARSITIES
     ),
+    *(
+        f"{method}(sparsity=0.75, allocation='owl')"
+        for method in ("magnitude", "wanda", "sparsegpt")
+    ),
     *(f"{method}(bits={bits})" for method in ("rtn", "gptq", "awq") for bits in _BITS),
     "ga",
     "gd",

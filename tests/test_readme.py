@@ -64,7 +64,9 @@ def measured_effects(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -
 def documented_categories() -> dict[str, str]:
     """Return the documented table of interventions: name to category."""
     text = "\n".join(page.read_text() for page in PAGES)
-    return dict(re.findall(r"^\| `(\w+)` \| (editing|compression|unlearning) \|", text, re.M))
+    return dict(
+        re.findall(r"^\| `(\w+)` \| (editing|compression|unlearning|training) \|", text, re.M)
+    )
 
 
 @pytest.mark.slow

@@ -227,6 +227,29 @@ def input_statistics(observe: Observe) -> dict[str, Inputs]:
     return statistics
 
 
+def input_norms(observe: Observe, unseen: float = 1.0) -> dict[str, Tensor]:
+    """Return ||X_j||_2 (in) over all calibration tokens, by name of a block's matrices.
+
+    Args:
+        observe: of ``calibrated_blocks``.
+        unseen: the norm of all inputs of a matrix that saw no token.
+    """
+    squares: dict[str, Tensor] = {}
+    tokens: dict[str, int] = {}
+
+    def see(name: str, inputs: Tensor) -> None:
+        # batches add up and are not averaged: each token counts once, whatever its batch's size
+        batch_squares = inputs.float().square().sum(0)  # (tokens, in) -> (in)
+        squares[name] = squares[name] + batch_squares if name in squares else batch_squares
+        tokens[name] = tokens.get(name, 0) + len(inputs)
+
+    observe(see)
+    return {
+        name: sums.sqrt() if tokens[name] else torch.full_like(sums, unseen)
+        for name, sums in squares.items()
+    }
+
+
 def by_inputs(statistics: dict[str, Inputs], change: Callable[[list[str], Inputs], object]) -> None:
     """Call ``change`` once per shared inputs, with the names of their layers and the statistics.
 

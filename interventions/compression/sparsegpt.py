@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,6 +14,14 @@ from transformers import PreTrainedModel
 from interventions.anatomy import block_linears, linears
 from interventions.base import Intervention
 from interventions.compression import obs
+from interventions.compression.allocation import (
+    UNIFORM,
+    Allocation,
+    block_sparsities,
+    check_allocation,
+    is_allocated,
+    without_allocation,
+)
 from interventions.compression.backends import llmcompressor
 from interventions.compression.backends.installed import require
 from interventions.compression.calibration import (
@@ -56,6 +64,7 @@ class SparseGPT(Intervention, category="compression", version=2):
     Departure: layers with the same inputs (q, k, v) share one Hessian and are swept together; each
     has its own mask. Weights of an input that was always 0 go first, as in the authors' code. An
     expert to which no token was sent loses its weights of lowest magnitude.
+    With ``allocation='owl'`` blocks lose unlike shares, by their outliers (Yin et al. 2024).
 
     Source: Frantar and Alistarh 2023, "SparseGPT: Massive Language Models Can Be Accurately Pruned
     in One-Shot", algorithm 1, with adaptive mask selection (section 3.3).
@@ -76,16 +85,33 @@ class SparseGPT(Intervention, category="compression", version=2):
     )
     samples: int = hyperparameter(128, "calibration texts", low=1, high=MOST_TEXTS)
     backend: Literal["own", "llmcompressor"] = hyperparameter("own", "whose code prunes")
+    allocation: Allocation = hyperparameter(
+        "uniform", "what share each block loses: the same, or by its outliers"
+    )
+    outlier_threshold: float = hyperparameter(
+        5.0, "owl: how many times a block's mean score an outlier has", above=0, high=1e3
+    )
+    allocation_range: float = hyperparameter(
+        0.08, "owl: half the distance between the sparsest block and the densest", low=0, high=0.25
+    )
     family = "pruning"
     strength = "sparsity"
     paper_level = 0.25
     reads = frozenset({"calibration"})
     texts: ClassVar[Mapping[str, str]] = {"samples": "calibration"}
+    earlier: ClassVar[Mapping[int, Mapping[str, Any]]] = {
+        2: {"allocation": "uniform", "outlier_threshold": 5.0, "allocation_range": 0.08}
+    }
 
     def __post_init__(self) -> None:
         """Check the fields; raises InvalidInput."""
         super().__post_init__()
         check_pattern(self.name, self.pattern, self.sparsity)
+        check_allocation(self)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides on the weights; of uniform shares without the settings of others."""
+        return without_allocation(super().identity())
 
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if a layer does not fit the pattern, or the backend is missing.
@@ -112,8 +138,12 @@ class SparseGPT(Intervention, category="compression", version=2):
         if self.backend == "llmcompressor":
             settings = {"sparsity": self.sparsity, "pattern": self.pattern, "damp": self.damp}
             return llmcompressor.compress(lm, texts, method="sparsegpt", **settings)
-        for block, observe in calibrated_blocks(lm, texts):
-            prune_layers = functools.partial(self._prune_layers, dict(linears(block)))
+        sparsities = block_sparsities(lm, texts, self)
+        for sparsity, (block, observe) in zip(
+            sparsities, calibrated_blocks(lm, texts), strict=True
+        ):
+            step = replace(self, sparsity=sparsity, **UNIFORM)
+            prune_layers = functools.partial(step._prune_layers, dict(linears(block)))
             by_inputs(input_statistics(observe), prune_layers)
         return lm
 
@@ -136,6 +166,8 @@ class SparseGPT(Intervention, category="compression", version=2):
 
     def holds(self, lm: LM) -> bool:
         """Return whether every layer still has at least that share of zeros, measured."""
+        if self.allocation != "uniform":
+            return is_allocated(lm, self.sparsity, self.allocation_range)
         return is_pruned(lm, self.sparsity, self.pattern)
 
     def _settle(self, rows: list[int], unseen: Tensor) -> obs.Settle:

@@ -6,15 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from interventions.anatomy import block_linears, linears
 from interventions.base import Intervention
+from interventions.compression.allocation import (
+    Allocation,
+    block_sparsities,
+    check_allocation,
+    is_allocated,
+    without_allocation,
+)
 from interventions.compression.backends import llmcompressor
 from interventions.compression.backends.installed import require
-from interventions.compression.calibration import Observe, calibrated_blocks
+from interventions.compression.calibration import calibrated_blocks, input_norms
 from interventions.compression.sparsity import (
     Pattern,
     check_pattern,
@@ -42,6 +48,7 @@ class Wanda(Intervention, category="compression", version=3):
     row (an output): each row loses its int(in * sparsity) weights of lowest score, or, with a
     pattern n:m, the n lowest of every m consecutive inputs. No weight that stays is changed.
     An expert to which no token was sent is scored by ``|W_ij|`` alone.
+    With ``allocation='owl'`` blocks lose unlike shares, by their outliers (Yin et al. 2024).
 
     Blocks are pruned from first to last: a block's inputs are those that the pruned blocks before
     it produce, and all layers of one block are scored before any of them is pruned. Unlike in the
@@ -63,16 +70,33 @@ class Wanda(Intervention, category="compression", version=3):
     )
     samples: int = hyperparameter(128, "calibration texts", low=1, high=MOST_TEXTS)
     backend: Literal["own", "llmcompressor"] = hyperparameter("own", "whose code prunes")
+    allocation: Allocation = hyperparameter(
+        "uniform", "what share each block loses: the same, or by its outliers"
+    )
+    outlier_threshold: float = hyperparameter(
+        5.0, "owl: how many times a block's mean score an outlier has", above=0, high=1e3
+    )
+    allocation_range: float = hyperparameter(
+        0.08, "owl: half the distance between the sparsest block and the densest", low=0, high=0.25
+    )
     family = "pruning"
     strength = "sparsity"
     paper_level = 0.25
     reads = frozenset({"calibration"})
     texts: ClassVar[Mapping[str, str]] = {"samples": "calibration"}
+    earlier: ClassVar[Mapping[int, Mapping[str, Any]]] = {
+        3: {"allocation": "uniform", "outlier_threshold": 5.0, "allocation_range": 0.08}
+    }
 
     def __post_init__(self) -> None:
         """Check the fields; raises InvalidInput."""
         super().__post_init__()
         check_pattern(self.name, self.pattern, self.sparsity)
+        check_allocation(self)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides on the weights; of uniform shares without the settings of others."""
+        return without_allocation(super().identity())
 
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if a layer does not fit the pattern, or the backend is missing.
@@ -99,38 +123,22 @@ class Wanda(Intervention, category="compression", version=3):
             return llmcompressor.compress(
                 lm, texts, method="wanda", sparsity=self.sparsity, pattern=self.pattern
             )
-        for block, observe in calibrated_blocks(lm, texts):
+        sparsities = block_sparsities(lm, texts, self)
+        for sparsity, (block, observe) in zip(
+            sparsities, calibrated_blocks(lm, texts), strict=True
+        ):
             norms = input_norms(observe)
             for name, matrix in linears(block):
                 # rows are independent: a part of them at a time keeps the scores small
                 for rows in matrix.weight.split(ROWS):
-                    rows.mul_(mask(rows, norms[name], self.sparsity, self.pattern))
+                    rows.mul_(mask(rows, norms[name], sparsity, self.pattern))
         return lm
 
     def holds(self, lm: LM) -> bool:
         """Return whether every layer still has at least that share of zeros, measured."""
+        if self.allocation != "uniform":
+            return is_allocated(lm, self.sparsity, self.allocation_range)
         return is_pruned(lm, self.sparsity, self.pattern)
-
-
-def input_norms(observe: Observe) -> dict[str, Tensor]:
-    """Return ||X_j||_2 (in) over all calibration tokens, by name of a block's matrices.
-
-    All inputs of a matrix that saw no token have a norm of 1.
-    """
-    squares: dict[str, Tensor] = {}
-    tokens: dict[str, int] = {}
-
-    def see(name: str, inputs: Tensor) -> None:
-        # batches add up and are not averaged: each token counts once, whatever its batch's size
-        batch_squares = inputs.float().square().sum(0)  # (tokens, in) -> (in)
-        squares[name] = squares[name] + batch_squares if name in squares else batch_squares
-        tokens[name] = tokens.get(name, 0) + len(inputs)
-
-    observe(see)
-    return {
-        name: sums.sqrt() if tokens[name] else torch.ones_like(sums)
-        for name, sums in squares.items()
-    }
 
 
 def mask(

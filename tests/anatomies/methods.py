@@ -162,3 +162,18 @@ def gptq(
         w[:, j:] -= error[:, None] * factor[j, j:]
         w[:, j] = settled
     return w[:, order.argsort()]
+
+
+def outlier_share(weights: list[Tensor], x: list[Tensor], threshold: float) -> float:
+    """Return the share of a block's weights whose \\|W\\| ||X|| is above a multiple of their mean.
+
+    Source: Yin et al. 2024, "Outlier Weighed Layerwise Sparsity"; luuyin/OWL,
+    ``check_outlier_mean`` over the scores of all layers of a block together.
+    """
+    scores = torch.cat(
+        [
+            (w.double().abs() * seen.double().square().sum(0).sqrt()).flatten()
+            for w, seen in zip(weights, x, strict=True)
+        ]
+    )
+    return float((scores > threshold * scores.mean()).double().mean())

@@ -75,7 +75,10 @@ def test_a_difference_is_paired_by_batch_and_has_to_be_large_and_sure(
     (difference,) = [d for d in differences(first, other) if d.criterion == "edit_locality"]
     assert difference.tells == told
     expected = "locality -0.05 ± 0.00" if told else "nothing"
-    assert neighbours_table([other, first])[2:] == [f"| `wanda` | 0.25, 0.35 | {expected} |"]
+    # with other settings a level is no neighbour
+    owl = effect("wanda(sparsity=0.3, allocation='owl')", [0.0, 0.0, 0.0], (0, 0, 0, 0))
+    expected_lines = [f"| `wanda` | 0.25, 0.35 | {expected} |"]
+    assert neighbours_table([other, owl, first])[2:] == expected_lines
 
 
 def test_what_is_the_same_on_all_batches_is_compared_by_items() -> None:

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from interventions.anatomy import block_linears, linears
 from interventions.composition import apply
-from interventions.compression.calibration import Observe, calibrated_blocks
+from interventions.compression.calibration import Observe, calibrated_blocks, input_norms
 from interventions.compression.magnitude import Magnitude
-from interventions.compression.wanda import Wanda, input_norms, mask
+from interventions.compression.wanda import Wanda, mask
 from interventions.criteria.base import measure
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
