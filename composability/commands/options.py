@@ -169,7 +169,7 @@ def run_settings(checkpoints: str = Settings.checkpoints, split: bool = True) ->
         text(
             "--criteria",
             Settings.criteria,
-            "What is measured: mmlu,wmdp; all: what there is data for.",
+            "What is measured: mmlu,wmdp; all: what there is data for; all,edit_exact: more.",
         ),
         integer(
             "--limit",

@@ -49,6 +49,7 @@ class Criterion:
             of nothing, as in a measurement of all weights.
         needs: what must be in the parts that it reads: "rephrasings" of edits, or the set
             "questions.mmlu". It is no part of the identity of a value.
+        opt_in: whether it is measured only where a run names it, for what it costs.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Criterion:
     category: str = ""
     items: Items = "crossed"
     needs: tuple[str, ...] = ()
+    opt_in: bool = False
 
     def __call__(self, lm: LM, data: Data) -> Scores:
         """Measure; within one ``measuring`` block at most once."""
@@ -106,6 +108,7 @@ def criterion(
     category: str = "",
     items: Items | None = None,
     needs: Iterable[str] = (),
+    opt_in: bool = False,
 ) -> Callable[[Callable[[LM, Data], Scores]], Criterion]:
     """Register a function of (lm, data) as a criterion under its own name.
 
@@ -163,6 +166,7 @@ def criterion(
             category=category,
             items=sample,
             needs=tuple(needs),
+            opt_in=opt_in,
         )
         # a frozen dataclass refuses plain assignment
         registered.__dict__["__doc__"] = function.__doc__
@@ -234,8 +238,11 @@ def _valid(each_criterion: Criterion, scores: Scores) -> Scores:
 
 
 def applicable(data: Data) -> list[Criterion]:
-    """Return the criteria whose parts of the data are there: the registered, and the data's own."""
-    return [each for each in _known(data).values() if each.applies_to(data)]
+    """Return the criteria whose parts of the data are there: the registered, and the data's own.
+
+    Those that are measured only by name are left out.
+    """
+    return [each for each in _known(data).values() if each.applies_to(data) and not each.opt_in]
 
 
 def _known(data: Data) -> dict[str, Criterion]:
@@ -265,7 +272,8 @@ def selected(data: Data, names: str = "all") -> list[Criterion]:
 
     Args:
         data: what is to be measured on.
-        names: with commas between; "all" stands for those that apply to the data.
+        names: with commas between; "all" stands for those that apply to the data, but for those
+            that are measured only by name: "all,edit_exact".
 
     Raises:
         InvalidInput: a name is unknown or there twice, or the data lack what the criterion reads.
@@ -278,10 +286,13 @@ def selected(data: Data, names: str = "all") -> list[Criterion]:
         return applicable(data)
     wanted = [name.strip() for name in names.split(",")]
     for name in wanted:
-        criterion_of(data, name)
+        if name != ALL:
+            criterion_of(data, name)
         if wanted.count(name) > 1:
             raise InvalidInput(f"criteria names {shown(name, 100)} twice, in {shown(names, 150)}")
-    return [each for each in applicable(data) if each.name in wanted]
+    if ALL in wanted:
+        wanted += [each.name for each in applicable(data)]
+    return [each for each in _known(data).values() if each.name in wanted]
 
 
 def check_applies(each_criterion: Criterion, data: Data) -> None:

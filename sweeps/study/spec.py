@@ -75,8 +75,10 @@ class StudySpec:
         criterion = criterion_of(self.context.data, name)
         criteria = self.context.settings.criteria
         if name not in {each.name for each in selected(self.context.data, criteria)}:
+            how = f"; it is measured where it is named: criteria={ALL},{name}"
             raise InvalidInput(
                 f"{name} judges the trials, so it must be among criteria={shown(criteria, 150)}"
+                f"{how if criterion.opt_in else ''}"
             )
         return criterion
 

@@ -94,6 +94,14 @@ def test_the_shares_of_outliers_are_those_of_plain_passes(name: str, tmp_path: P
     assert lm.fingerprint() == before
 
 
+def test_what_an_expert_holds_that_sees_nothing_is_no_outlier(tmp_path: Path) -> None:
+    lm = LM.load(build("mixtral", tmp_path))
+    data = dataclasses.replace(tiny_data(), calibration=("a",))
+    with pytest.warns(UserWarning, match="experts saw fewer than 16 tokens"):
+        ours = [float(share) for share in outlier_shares(lm, data.calibration, 2.0)]
+    assert ours == pytest.approx(shares_by_plain_passes("mixtral", lm, data, 2.0), abs=2e-4)
+
+
 def owl(method: str, **settings: Any) -> Any:
     return make(method, allocation="owl", outlier_threshold=3.0, allocation_range=0.1, **settings)
 
@@ -153,6 +161,13 @@ def test_it_does_not_hold_any_more_once_one_matrix_was_filled(
     matrix = block_linears(pruned.model)["3.self_attn.k_proj"]
     matrix.weight.copy_(torch.ones_like(matrix.weight))
     assert not step.holds(pruned)
+
+
+def test_zeros_of_a_lesser_sparsity_do_not_hold(lm: LM, small: Data) -> None:
+    """Every matrix has its least, but all together have too few."""
+    pruned = apply(make("wanda", sparsity=0.6), lm, small, KEY)
+    assert owl("wanda", sparsity=0.6).holds(pruned)
+    assert not owl("wanda", sparsity=0.65).holds(pruned)
 
 
 @pytest.mark.parametrize("method", PRUNERS)
