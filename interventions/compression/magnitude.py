@@ -26,13 +26,10 @@ from interventions.compression.sparsity import (
     keep_all_but_lowest_per_row,
 )
 from interventions.data.base import Data
-from interventions.errors import InvalidInput
 from interventions.hyperparameters import MOST_TEXTS, hyperparameter
 from interventions.lm import LM
 from interventions.one_by_one import check_one_by_one
 from interventions.search_space import Trial, TuningContext
-
-_SAMPLES = 128
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Magnitude(Intervention, category="compression", version=2):
     pattern: Pattern = hyperparameter(
         "unstructured", "or zeros in every consecutive inputs: 2:4, 4:8"
     )
-    samples: int = hyperparameter(_SAMPLES, "owl: calibration texts", low=1, high=MOST_TEXTS)
+    samples: int = hyperparameter(128, "owl: calibration texts", low=1, high=MOST_TEXTS)
     allocation: Allocation = hyperparameter(
         "uniform", "what share each block loses: the same, or by its outliers"
     )
@@ -90,13 +87,7 @@ class Magnitude(Intervention, category="compression", version=2):
         super().__post_init__()
         check_pattern(self.name, self.pattern, self.sparsity)
         check_allocation(self)
-        if self.allocation == "uniform":
-            if self.samples != _SAMPLES:
-                raise InvalidInput(
-                    "magnitude.samples is of allocation='owl'; with 'uniform' no text is read, but"
-                    f" got {self.samples}"
-                )
-        else:
+        if self.allocation != "uniform":
             object.__setattr__(self, "reads", frozenset({"calibration"}))
             object.__setattr__(self, "texts", {"samples": "calibration"})
 

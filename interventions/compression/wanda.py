@@ -153,6 +153,7 @@ def mask(
         pattern: "2:4" or "4:8" instead of a share.
 
     Example:
+        >>> import torch
         >>> mask(torch.tensor([[3.0, -1.0], [0.5, 2.0]]), torch.tensor([1.0, 5.0]), 0.5)
         tensor([[False,  True],
                 [False,  True]])

@@ -31,6 +31,7 @@ from tests.anatomies.zoo import build
         ("Rome is", "Rome", False),
         ("Romeo", "Rome", False),
         ("in Rome", "Rome", False),
+        ("Orlo. Rome", "Rome", False),
         ("rome", "Rome", False),
         ("Rom", "Rome", False),
         ("", "Rome", False),
