@@ -139,9 +139,9 @@ class SparseGPT(Intervention, category="compression", version=2):
             settings = {"sparsity": self.sparsity, "pattern": self.pattern, "damp": self.damp}
             return llmcompressor.compress(lm, texts, method="sparsegpt", **settings)
         sparsities = block_sparsities(lm, texts, self)
-        for sparsity, (block, observe) in zip(
-            sparsities, calibrated_blocks(lm, texts), strict=True
-        ):
+        # the blocks first: they end by themselves, a rehearsal's sooner
+        calibrated = calibrated_blocks(lm, texts)
+        for (block, observe), sparsity in zip(calibrated, sparsities, strict=False):
             step = replace(self, sparsity=sparsity, **UNIFORM)
             prune_layers = functools.partial(step._prune_layers, dict(linears(block)))
             by_inputs(input_statistics(observe), prune_layers)

@@ -124,9 +124,9 @@ class Wanda(Intervention, category="compression", version=3):
                 lm, texts, method="wanda", sparsity=self.sparsity, pattern=self.pattern
             )
         sparsities = block_sparsities(lm, texts, self)
-        for sparsity, (block, observe) in zip(
-            sparsities, calibrated_blocks(lm, texts), strict=True
-        ):
+        # the blocks first: they end by themselves, a rehearsal's sooner
+        calibrated = calibrated_blocks(lm, texts)
+        for (block, observe), sparsity in zip(calibrated, sparsities, strict=False):
             norms = input_norms(observe)
             for name, matrix in linears(block):
                 # rows are independent: a part of them at a time keeps the scores small

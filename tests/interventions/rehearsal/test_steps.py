@@ -114,7 +114,9 @@ def test_the_peak_of_a_step_is_as_rehearsed(name: str, dtype: torch.dtype) -> No
     assert isinstance(takes, Takes), takes
     peak, before = measured(step, random_lm(config, "cpu", dtype), data)
     assert stage.weight_bytes == pytest.approx(before, rel=1e-3)
-    assert takes.peak_bytes - before == pytest.approx(peak - before, rel=0.1)
+    # MEMIT's second moments are the host's, which here is the device too
+    on_host = step.stored_bytes(stage.model)
+    assert takes.peak_bytes - before == pytest.approx(peak - before - on_host, rel=0.1)
 
 
 @pytest.mark.slow
