@@ -23,6 +23,8 @@ HARNESSES: dict[str, tuple[Callable[[int, int, Path], Attempts], int]] = {
     "kills-grid": (partial(kills, "grid"), 50),
     "kills-study": (partial(kills, "study"), 50),
     "kills-tpe": (partial(kills, "tpe"), 50),
+    "kills-nsga2": (partial(kills, "nsga2"), 20),
+    "kills-random": (partial(kills, "random"), 10),
     "damage": (damage, 200),
     "races": (races, 50),
     "clocks": (clocks, 10),
