@@ -34,9 +34,9 @@ from tests.robustness.tally import Attempts
 DEFINITION = (
     "the process ends as the signal says (KILL; TERM 143, INT 130 with no run left RUNNING once its"
     " runs began; STOP goes on after CONT), what was finished stays, and the same command at last"
-    " ends with every job FINISHED once, nothing RUNNING, the hyperparameters and values of each job"
-    " those of an undisturbed sweep, no leftover in cache or temporary folder, and the cache within"
-    " its bound (4 checkpoints)"
+    " ends with every job FINISHED once, nothing RUNNING, hyperparameters and values of each job as"
+    " in an undisturbed sweep, no leftover in cache or temporary folder, and the cache within its"
+    " bound (4 checkpoints)"
 )
 SIGNALS = {
     "KILL": signal.SIGKILL,
