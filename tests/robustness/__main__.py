@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.robustness.clocks import clocks
 from tests.robustness.damage import damage
+from tests.robustness.databases import databases
 from tests.robustness.faults import faults
 from tests.robustness.kills import kills
 from tests.robustness.launchers import launchers
@@ -29,6 +30,7 @@ HARNESSES: dict[str, tuple[Callable[[int, int, Path], Attempts], int]] = {
     "races": (races, 50),
     "clocks": (clocks, 10),
     "faults": (faults, 15),
+    "databases": (databases, 12),
     "launchers": (launchers, 10),
     "soak": (soak, 2000),
 }
