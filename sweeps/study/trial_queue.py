@@ -157,6 +157,10 @@ class TrialQueue:
             first_by_slot.setdefault(slot_of(trial), trial)
         return [first_by_slot[slot] for slot in sorted(first_by_slot)]
 
+    def attempts(self, slot: int) -> list[FrozenTrial]:
+        """Return the trials that were put in for a slot, in order."""
+        return [trial for trial in self.trials() if slot_of(trial) == slot]
+
     def run_ids(self) -> set[str]:
         """Return the ids of the runs that the completed trials name as theirs."""
         completed = self.trials((TrialState.COMPLETE,))
