@@ -10,7 +10,7 @@ from optuna.trial import Trial, TrialState
 
 from interventions.callbacks import Callback, watched
 from interventions.composition import Composition
-from sweeps.retry import StoreAway, patiently
+from sweeps.retry import StoreAway, patiently, without_waiting
 from sweeps.study.attributes import ERROR, RUNS, SLOT
 from sweeps.study.objectives import finite
 from sweeps.study.options import NONE
@@ -54,7 +54,8 @@ def run_trial(trial: Trial, queue: TrialQueue, spec: StudySpec, study_runs: Stud
         _tag_pruned(study_runs, trial.number, error)
         tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
     except (KeyboardInterrupt, lifecycle.Terminated, StoreAway):
-        with contextlib.suppress(Exception):  # the storage may be what is away
+        # the storage may be what is away
+        with contextlib.suppress(Exception), without_waiting():
             tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         raise
     except Exception as error:
