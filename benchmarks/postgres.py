@@ -29,6 +29,56 @@ def lacking() -> str:
     return "needs `apt-get install postgresql` and `pip install .[postgres]`"
 
 
+class Server:
+    """A server whose data are in a folder.
+
+    Attributes:
+        port: of loopback.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Make the data; the server does not run yet.
+
+        Raises:
+            FileNotFoundError: PostgreSQL is not installed.
+        """
+        programs = find_programs()
+        if programs is None:
+            raise FileNotFoundError(lacking())
+        is_root = os.geteuid() == 0
+        # the server refuses to run as root
+        self._user = "postgres" if is_root else getpass.getuser()
+        self._prefix = ["runuser", "-u", self._user, "--"] if is_root else []
+        self._programs, self._data, self.port = programs, folder / "data", _free_port()
+        self._data.mkdir(parents=True)
+        if is_root:
+            _give(self._data, self._user)
+        data = str(self._data)
+        self._run("initdb", "-D", data, "-A", "trust", "-U", "mlflow", "--no-sync")
+
+    def start(self) -> None:
+        """Start the server, and return once it answers."""
+        options = f"-p {self.port} -h 127.0.0.1 -k {self._data} -c fsync=off"
+        log = str(self._data / "log")
+        self._run("pg_ctl", "-D", str(self._data), "-w", "-l", log, "-o", options, "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop the server: "fast" ends its connections, "immediate" is as a crash."""
+        if self._prefix:
+            # another pytest that starts meanwhile closes the folder above its temporary ones
+            _open_parents(self._data)
+        self._run("pg_ctl", "-D", str(self._data), "-m", mode, "-w", "stop")
+
+    def create(self, database: str) -> str:
+        """Make an empty database, and return its address."""
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "mlflow", database)
+        return f"postgresql://mlflow@127.0.0.1:{self.port}/{database}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [*self._prefix, str(self._programs / program), *arguments]
+        subprocess.run(command, cwd=self._data, check=True, stdout=subprocess.DEVNULL)
+
+
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
     """Run a server, and give the address of an empty database.
@@ -39,33 +89,12 @@ def postgres(folder: Path) -> Iterator[str]:
     Raises:
         FileNotFoundError: PostgreSQL is not installed.
     """
-    programs = find_programs()
-    if programs is None:
-        raise FileNotFoundError(lacking())
-    is_root = os.geteuid() == 0
-    # The server refuses to run as root.
-    user = "postgres" if is_root else getpass.getuser()
-    port, data = _free_port(), folder / "data"
-    data.mkdir(parents=True)
-    if is_root:
-        _give(data, user)
-
-    def run(program: str, *arguments: str) -> None:
-        prefix = ["runuser", "-u", user, "--"] if is_root else []
-        command = [*prefix, str(programs / program), *arguments]
-        subprocess.run(command, cwd=data, check=True, stdout=subprocess.DEVNULL)
-
-    run("initdb", "-D", str(data), "-A", "trust", "-U", "mlflow", "--no-sync")
-    options = f"-p {port} -h 127.0.0.1 -k {data} -c fsync=off"
-    run("pg_ctl", "-D", str(data), "-w", "-l", str(data / "log"), "-o", options, "start")
+    server = Server(folder)
+    server.start()
     try:
-        run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "mlflow", "mlflow")
-        yield f"postgresql://mlflow@127.0.0.1:{port}/mlflow"
+        yield server.create("mlflow")
     finally:
-        if is_root:
-            # another pytest that starts meanwhile closes the folder above its temporary ones
-            _open_parents(data)
-        run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+        server.stop()
 
 
 def _give(data: Path, user: str) -> None:

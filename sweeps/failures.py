@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from sweeps.retry import StoreAway
+from interventions.errors import printable_line
+from sweeps.retry import StoreAway, is_store_away
 from tracking import lifecycle
 
 
@@ -24,4 +25,10 @@ def sweep_exit_status(command: Callable[[], None]) -> int:
         return lifecycle.exit_status(command)
     except (Incomplete, StoreAway) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if not is_store_away(error):
+            raise
+        # at a moment at which it is not waited for: the same command goes on
+        print(f"error: the store is away: {printable_line(str(error), 300)}", file=sys.stderr)
         return 1

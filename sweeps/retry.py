@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NoReturn, TypeVar
 
 import requests
@@ -26,6 +28,8 @@ _UNREACHABLE = (
     ConnectionError,
 )
 _UNAVAILABLE_CODES = ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+
+_WAITS: ContextVar[bool] = ContextVar("waits", default=True)
 
 
 class StoreAway(Exception):
@@ -67,6 +71,16 @@ def patiently(attempt: Callable[[], Result]) -> Result:
             state.outcome = None
 
 
+@contextmanager
+def without_waiting() -> Iterator[None]:
+    """Let ``patiently`` try once while the block runs: the program is about to end."""
+    token = _WAITS.set(False)
+    try:
+        yield
+    finally:
+        _WAITS.reset(token)
+
+
 def is_store_away(error: BaseException) -> bool:
     """Return whether an error, or what caused it, says that a store is out of reach or locked.
 
@@ -94,6 +108,8 @@ def _says_away(error: BaseException) -> bool:
 
 
 def _is_worth_waiting(error: BaseException) -> bool:
+    if not _WAITS.get() or isinstance(error, StoreAway):  # that was waited for already
+        return False
     # Ctrl-C while the store is away has the store's error as its context, and must end the program
     return isinstance(error, Exception) and is_store_away(error)
 

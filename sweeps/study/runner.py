@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from sweeps.failures import Incomplete
 from sweeps.parent_run import ParentRun
+from sweeps.retry import patiently
 from sweeps.study.conclusion import Conclusion, conclude
 from sweeps.study.ray_runner import serve_on_ray
 from sweeps.study.record import record_conclusion
@@ -93,8 +94,9 @@ def run_study(spec: StudySpec, checkpoints: Checkpoints | None = None) -> StudyO
         ended_before = len(queue.ended())
         _run_trials(spec, study_runs, queue, ended_before)
         with parent.turn("conclusion", lambda: not has_living_run(study_runs)):
-            conclusion = conclude(spec, study_runs, queue)
-            record_conclusion(spec, study_runs, queue, conclusion)
+            # both do only what is missing, so that they can begin again after an outage
+            conclusion = patiently(lambda: conclude(spec, study_runs, queue))
+            patiently(lambda: record_conclusion(spec, study_runs, queue, conclusion))
         _check_complete(queue)
     return StudyOutcome(queue, parent_id, ended_before, conclusion)
 

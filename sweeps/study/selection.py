@@ -19,17 +19,23 @@ def best_trials(study: Study) -> list[FrozenTrial]:
     A trial that violates a constraint counts for nothing, however good its objectives are.
 
     Returns:
-        The trials in the order in which they were put in; none if none meets the constraints.
+        The trials by slot; none if none meets the constraints. Of several that are best by one
+        objective, the first slot's: their numbers depend on what was lost and run again.
     """
-    trials = study.best_trials if len(study.directions) > 1 else _single_best(study)
-    return [trial for trial in trials if SLOT in trial.user_attrs and ERROR not in trial.user_attrs]
+    trials = study.best_trials if len(study.directions) > 1 else _feasible(study)
+    valid = [
+        trial for trial in trials if SLOT in trial.user_attrs and ERROR not in trial.user_attrs
+    ]
+    valid.sort(key=lambda trial: int(trial.user_attrs[SLOT]))
+    if valid and len(study.directions) == 1:
+        return [valid[int(losses(valid, study.directions)[:, 0].argmin())]]
+    return valid
 
 
-def _single_best(study: Study) -> list[FrozenTrial]:
-    try:
-        return [study.best_trial]
-    except ValueError:  # Optuna's way to say that there is none
-        return []
+def _feasible(study: Study) -> list[FrozenTrial]:
+    """Return the completed trials that meet the constraints."""
+    completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [trial for trial in completed if max(trial.constraints.values(), default=0.0) <= 0]
 
 
 def choose(

@@ -40,6 +40,8 @@ def serve(
     def is_silent(trial: FrozenTrial) -> bool:
         return is_trial_silent(study_runs, trial)
 
+    # first, so that a slot which was lost is filled before those after it
+    patiently(lambda: queue.recover_lost(is_silent))
     while True:
         trial = patiently(queue.claim)
         if trial is not None:

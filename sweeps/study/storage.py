@@ -13,13 +13,14 @@ from pathlib import Path
 
 import optuna
 import tenacity
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage, RDBStorage, get_storage
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from interventions.errors import InvalidInput, shown
 from sweeps.study.attributes import ABOUT
 from sweeps.study.journal import journal_path, open_journal
 from sweeps.study.options import ENVIRONMENT, JOURNAL, STORAGE_VARIABLE
+from sweeps.study.patient_storage import patient
 from tracking import store
 from tracking.address import scheme_of
 from tracking.passwords import check_no_passwords
@@ -83,7 +84,7 @@ def open_storage(address: str, folder: Path, experiment: str, name: str) -> Base
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if address == JOURNAL:
         return open_journal(journal_path(folder, experiment, name))
-    return _open_database(_database_url(address))
+    return patient(_open_database(_database_url(address)))
 
 
 def _database_url(address: str) -> str:
@@ -103,7 +104,10 @@ def _open_database(address: str) -> BaseStorage:
         reraise=True,
     )
     try:
-        return retrying(lambda: RDBStorage(address, engine_kwargs={"connect_args": _CONNECT}))
+        # with the cache that Optuna puts before a database by itself
+        return get_storage(
+            retrying(lambda: RDBStorage(address, engine_kwargs={"connect_args": _CONNECT}))
+        )
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise InvalidInput(
             f"the storage {store.shown_address(address)[:150]} cannot be reached: {error}"

@@ -10,7 +10,7 @@ from optuna.trial import Trial, TrialState
 
 from interventions.callbacks import Callback, watched
 from interventions.composition import Composition
-from sweeps.retry import StoreAway, patiently
+from sweeps.retry import StoreAway, patiently, without_waiting
 from sweeps.study.attributes import ERROR, RUNS, SLOT
 from sweeps.study.objectives import finite
 from sweeps.study.options import NONE
@@ -37,6 +37,7 @@ def run_trial(trial: Trial, queue: TrialQueue, spec: StudySpec, study_runs: Stud
     tell = queue.study.tell
     try:
         runs = _run_orders(trial, spec, study_runs)
+        _take_over_reports(trial, queue)
         scores = [run.values for run in runs]
         for run in runs:
             _check_judged(run, spec)
@@ -53,7 +54,8 @@ def run_trial(trial: Trial, queue: TrialQueue, spec: StudySpec, study_runs: Stud
         _tag_pruned(study_runs, trial.number, error)
         tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
     except (KeyboardInterrupt, lifecycle.Terminated, StoreAway):
-        with contextlib.suppress(Exception):  # the storage may be what is away
+        # the storage may be what is away
+        with contextlib.suppress(Exception), without_waiting():
             tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         raise
     except Exception as error:
@@ -61,6 +63,28 @@ def run_trial(trial: Trial, queue: TrialQueue, spec: StudySpec, study_runs: Stud
         tell(trial, state=TrialState.FAIL, skip_if_finished=True)
     else:
         tell(trial, values, skip_if_finished=True)
+
+
+def _take_over_reports(trial: Trial, queue: TrialQueue) -> None:
+    """Report what earlier attempts at the slot with the same values did and this one did not.
+
+    Where such an attempt was killed after its model was measured, nothing is left to train here,
+    and so nothing to report; the pruner compares later trials to these reports.
+    """
+    attempts = queue.attempts(trial.user_attrs[SLOT])
+    reported = {
+        step
+        for attempt in attempts
+        if attempt.number == trial.number
+        for step in attempt.intermediate_values
+    }
+    for attempt in attempts:
+        if attempt.params != trial.params:
+            continue
+        for step, value in attempt.intermediate_values.items():
+            if step not in reported:
+                trial.report(value, step)
+                reported.add(step)
 
 
 @dataclass(frozen=True)

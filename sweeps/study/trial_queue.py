@@ -5,11 +5,17 @@ here every trial is put into the storage before it runs: the points of a grid wi
 trials of a sampler as empty slots that it fills when they are claimed. A trial that failed, or was
 lost with its process, is followed by another one for the same slot. Where several processes put in
 a trial for the same reason at once, the first counts, and the rest are dropped.
+
+Slots are claimed in order, and a sampler sees only the slots before the one that it fills. So a
+study that one process at a time runs has the same trials however often it was killed. Where several
+run it, what a slot's sampler sees depends on which of the slots before it have ended by then.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,16 +23,17 @@ from typing import Any
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from sweeps.study.attributes import ABOUT, AFTER, DUPLICATE, ERROR, OWNER, RUNS, SLOT
+from sweeps.study.attributes import ABOUT, AFTER, CLAIMANT, DUPLICATE, ERROR, OWNER, RUNS, SLOT
+from sweeps.study.samplers import HistorySampler
 from sweeps.study.storage import check_same_study
 from tracking import lifecycle
 
-_UNSIGNED_SECONDS = 60.0  # after which a trial that was claimed, but says not by whom, is lost
+_UNSIGNED_SECONDS = 60.0  # after which a trial that was claimed, but not surely by whom, is lost
 _FIRST = -1  # AFTER of a slot's first trial
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -77,6 +84,7 @@ class TrialQueue:
             self.study.set_user_attr(ABOUT, json.dumps(dict(about)))
         self._points = None if isinstance(points, int) else [dict(point) for point in points]
         self.slots = points if isinstance(points, int) else len(points)
+        self._claimed: tuple[int, int] | None = None  # id and slot, until the claim is complete
 
     def fill(self) -> None:
         """Put in a trial for every slot that has none, and again for every one that failed."""
@@ -87,17 +95,42 @@ class TrialQueue:
         self._replace_failed(lambda trial: True)
 
     def claim(self) -> Trial | None:
-        """Return the next trial, which is this process's from now on; None if none waits."""
-        for waiting in self.trials((TrialState.WAITING,)):
+        """Return the first slot's trial, which is this process's from now on; None if none waits.
+
+        A trial that waits for a slot before the others is claimed before them, whatever its number.
+        Where the storage was away in the middle of a claim, the next call goes on with it.
+        """
+        while True:
+            self._claimed = self._claimed or self._claim_first()
+            if self._claimed is None:
+                return None
+            with contextlib.suppress(UpdateFinishedTrialError):
+                trial = self._trial(*self._claimed)
+                # last, so that a trial with which nobody goes on is known to be lost
+                trial.set_user_attr(OWNER, lifecycle.process_tags())
+                self._claimed = None
+                return trial
+            self._claimed = None  # it took so long that another process has let go of it
+
+    def _claim_first(self) -> tuple[int, int] | None:
+        """Claim the waiting trial of the first slot; return its id and its slot."""
+        for waiting in sorted(self.trials((TrialState.WAITING,)), key=slot_of):
             trial_id = self._storage.get_trial_id_from_study_id_trial_number(
                 self._study_id, waiting.number
             )
             if self._start(trial_id) and not self._drop_duplicate(waiting, trial_id):
-                self.study.sampler = self._make_sampler(waiting.user_attrs[SLOT])
-                trial = Trial(self.study, trial_id)
-                trial.set_user_attr(OWNER, lifecycle.process_tags())
-                return trial
+                return trial_id, slot_of(waiting)
         return None
+
+    def _trial(self, trial_id: int, slot: int) -> Trial:
+        """Return a claimed trial whose sampler sees only the slots before it."""
+        sampler = self._make_sampler(slot)
+        if not isinstance(sampler, RandomSampler):  # that one looks at no trial
+            history = [trial for trial in self.ended() if slot_of(trial) < slot]
+            write = functools.partial(self._storage.set_trial_system_attr, trial_id)
+            sampler = HistorySampler(sampler, history, self.study.directions, write)
+        self.study.sampler = sampler
+        return Trial(self.study, trial_id)
 
     def recover_lost(self, is_silent: Callable[[FrozenTrial], bool]) -> bool:
         """Put in again the trials that were lost with their process, or that it has let go of.
@@ -118,11 +151,15 @@ class TrialQueue:
         return self.trials((TrialState.RUNNING, TrialState.WAITING))
 
     def ended(self) -> list[FrozenTrial]:
-        """Return one trial for each slot that is done, completed or given up, in order."""
+        """Return one trial for each slot that is done, completed or given up, by slot."""
         first_by_slot: dict[int, FrozenTrial] = {}
         for trial in self.trials(_ENDED):
-            first_by_slot.setdefault(trial.user_attrs[SLOT], trial)
-        return list(first_by_slot.values())
+            first_by_slot.setdefault(slot_of(trial), trial)
+        return [first_by_slot[slot] for slot in sorted(first_by_slot)]
+
+    def attempts(self, slot: int) -> list[FrozenTrial]:
+        """Return the trials that were put in for a slot, in order."""
+        return [trial for trial in self.trials() if slot_of(trial) == slot]
 
     def run_ids(self) -> set[str]:
         """Return the ids of the runs that the completed trials name as theirs."""
@@ -135,7 +172,7 @@ class TrialQueue:
         last_by_slot: dict[int, FrozenTrial] = {}
         for trial in self.trials():
             if DUPLICATE not in trial.user_attrs:
-                last_by_slot[trial.user_attrs[SLOT]] = trial
+                last_by_slot[slot_of(trial)] = trial
         return {
             slot: trial.user_attrs.get(ERROR, "its process was killed")
             for slot, trial in last_by_slot.items()
@@ -150,6 +187,8 @@ class TrialQueue:
     def _start(self, trial_id: int) -> bool:
         """Claim a waiting trial; return whether this process was the first to do so."""
         try:
+            # before the claim, so that who is killed right after it is known
+            self._storage.set_trial_user_attr(trial_id, CLAIMANT, lifecycle.process_tags())
             return self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
         except UpdateFinishedTrialError:
             return False
@@ -173,11 +212,11 @@ class TrialQueue:
         due = []
         for trial in trials:
             has_failed = trial.state == TrialState.FAIL and DUPLICATE not in trial.user_attrs
-            has_replacement = (trial.user_attrs[SLOT], trial.number) in queued
+            has_replacement = (slot_of(trial), trial.number) in queued
             if has_failed and not has_replacement and is_due(trial):
                 due.append(trial)
         for trial in due:
-            self._put(trial.user_attrs[SLOT], trial.number)
+            self._put(slot_of(trial), trial.number)
         return bool(due)
 
     def _put(self, slot: int, after: int) -> None:
@@ -185,14 +224,23 @@ class TrialQueue:
         self.study.enqueue_trial(values, user_attrs={SLOT: slot, AFTER: after})
 
 
+def slot_of(trial: FrozenTrial) -> int:
+    """Return which of the study's places a trial fills."""
+    return int(trial.user_attrs[SLOT])
+
+
 def _reason(trial: FrozenTrial) -> tuple[int, int]:
     """Return why a trial was put in: two trials with one reason are duplicates."""
-    return trial.user_attrs[SLOT], trial.user_attrs[AFTER]
+    return slot_of(trial), trial.user_attrs[AFTER]
 
 
 def _is_lost(trial: FrozenTrial, is_silent: Callable[[FrozenTrial], bool]) -> bool:
     owner = trial.user_attrs.get(OWNER)
     if owner is None:
+        claimant = trial.user_attrs.get(CLAIMANT)
+        if claimant and lifecycle.is_here(claimant) and lifecycle.is_process_gone(claimant):
+            return True
+        # the claimant lives, is elsewhere, or is one that came second
         started = trial.datetime_start or datetime.datetime.min
         return (datetime.datetime.now() - started).total_seconds() > _UNSIGNED_SECONDS
     if lifecycle.is_here(owner):

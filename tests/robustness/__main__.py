@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.robustness.clocks import clocks
 from tests.robustness.damage import damage
+from tests.robustness.databases import databases
 from tests.robustness.faults import faults
 from tests.robustness.kills import kills
 from tests.robustness.launchers import launchers
@@ -23,10 +24,13 @@ HARNESSES: dict[str, tuple[Callable[[int, int, Path], Attempts], int]] = {
     "kills-grid": (partial(kills, "grid"), 50),
     "kills-study": (partial(kills, "study"), 50),
     "kills-tpe": (partial(kills, "tpe"), 50),
+    "kills-nsga2": (partial(kills, "nsga2"), 20),
+    "kills-random": (partial(kills, "random"), 10),
     "damage": (damage, 200),
     "races": (races, 50),
     "clocks": (clocks, 10),
     "faults": (faults, 15),
+    "databases": (databases, 12),
     "launchers": (launchers, 10),
     "soak": (soak, 2000),
 }

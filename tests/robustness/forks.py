@@ -74,6 +74,15 @@ class Place:
     def log(self) -> Path:
         return self.folder / "log"
 
+    def rows(self, *queries: str) -> list[list[tuple[Any, ...]]]:
+        """Return what the store answers to queries in SQL."""
+        address = f"file:{self.database}?mode=ro"
+        connection = sqlite3.connect(address, uri=True, timeout=60)
+        try:
+            return [connection.execute(query).fetchall() for query in queries]
+        finally:
+            connection.close()
+
     @property
     def variables(self) -> dict[str, str]:
         return {
@@ -191,21 +200,15 @@ class StoredRun:
 
 def stored_runs(place: Place) -> list[StoredRun]:
     """Return the runs of a store."""
-    address = f"file:{place.database}?mode=ro"
-    connection = sqlite3.connect(address, uri=True, timeout=60)
-    try:
-        rows = connection.execute(
-            "select run_uuid, status from runs where lifecycle_stage = 'active'"
-        ).fetchall()
-        parts: dict[str, dict[str, dict[str, Any]]] = {}
-        for table in ("tags", "params", "latest_metrics"):
-            by_run = parts.setdefault(table, {})
-            for run_id, key, value in connection.execute(
-                f"select run_uuid, key, value from {table}"
-            ):
-                by_run.setdefault(run_id, {})[key] = value
-    finally:
-        connection.close()
+    tables = ("tags", "params", "latest_metrics")
+    runs, *tables_of_rows = place.rows(
+        "select run_uuid, status from runs where lifecycle_stage = 'active'",
+        *(f"select run_uuid, key, value from {table}" for table in tables),
+    )
+    parts: dict[str, dict[str, dict[str, Any]]] = {table: {} for table in tables}
+    for table, rows in zip(tables, tables_of_rows, strict=True):
+        for run_id, key, value in rows:
+            parts[table].setdefault(run_id, {})[key] = value
     return [
         StoredRun(
             run_id,
@@ -214,7 +217,7 @@ def stored_runs(place: Place) -> list[StoredRun]:
             parts["params"].get(run_id, {}),
             parts["latest_metrics"].get(run_id, {}),
         )
-        for run_id, status in rows
+        for run_id, status in runs
     ]
 
 

@@ -34,9 +34,9 @@ from tests.robustness.tally import Attempts
 DEFINITION = (
     "the process ends as the signal says (KILL; TERM 143, INT 130 with no run left RUNNING once its"
     " runs began; STOP goes on after CONT), what was finished stays, and the same command at last"
-    " ends with every job FINISHED once, nothing RUNNING, each value that of an undisturbed sweep"
-    " (TPE has as many jobs: it draws by what has ended), no leftover in cache or temporary folder,"
-    " and the cache within its bound (4 checkpoints)"
+    " ends with every job FINISHED once, nothing RUNNING, hyperparameters and values of each job as"
+    " in an undisturbed sweep, no leftover in cache or temporary folder, and the cache within its"
+    " bound (4 checkpoints)"
 )
 SIGNALS = {
     "KILL": signal.SIGKILL,
@@ -74,7 +74,7 @@ def kills(kind: str, count: int, seed: int, folder: Path) -> Attempts:
         hits = _hit(place, start, rng, most, lasts)
         status = wait(start(place), SECONDS)
         problem = "" if status == 0 else f"the last ended with {status}"
-        problem = problem or problem_of(place, expected, is_adaptive=sweep.is_adaptive)
+        problem = problem or problem_of(place, expected)
         problem = problem or _problem_on_disk(place)
         for hit, own_problem in hits:
             attempts.note(hit, own_problem or problem)

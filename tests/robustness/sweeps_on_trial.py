@@ -24,13 +24,10 @@ class SweepOnTrial:
     Attributes:
         name: of its kind.
         words: of the command line.
-        is_adaptive: whether its sampler draws by what has ended before. A slot that was lost with
-            its process is filled again after the others, and so with other values.
     """
 
     name: str
     words: tuple[str, ...]
-    is_adaptive: bool = False
 
 
 GRID = SweepOnTrial(
@@ -58,22 +55,17 @@ STUDY = SweepOnTrial(
         *CHEAP,
     ),
 )
-TPE = SweepOnTrial(
-    "tpe",
-    (
-        "tune",
-        "magnitude",
-        "--sampler",
-        "tpe",
-        "--trials",
-        "24",
-        "--objective",
-        "sparsity:max",
-        *CHEAP,
-    ),
-    is_adaptive=True,
-)
-SWEEPS = {sweep.name: sweep for sweep in (GRID, STUDY, TPE)}
+
+
+def _sampled(sampler: str, composition: str, objectives: str, trials: int) -> SweepOnTrial:
+    words = ("tune", composition, "--sampler", sampler, "--trials", str(trials))
+    return SweepOnTrial(sampler, (*words, "--objective", objectives, *CHEAP))
+
+
+TPE = _sampled("tpe", "magnitude", "sparsity:max", 24)
+NSGA2 = _sampled("nsga2", "magnitude | rtn", "sparsity:max,average_bits:min", 16)
+RANDOM = _sampled("random", "magnitude", "sparsity:max", 12)
+SWEEPS = {sweep.name: sweep for sweep in (GRID, STUDY, TPE, NSGA2, RANDOM)}
 
 
 def outcome(place: Place, name: str = NAME) -> dict[str, tuple[dict[str, float], dict[str, str]]]:
@@ -92,7 +84,7 @@ def hyperparameters(run: StoredRun) -> dict[str, str]:
 Outcome = dict[str, tuple[dict[str, float], dict[str, str]]]
 
 
-def problem_of(place: Place, expected: Outcome, name: str = NAME, is_adaptive: bool = False) -> str:
+def problem_of(place: Place, expected: Outcome, name: str = NAME) -> str:
     """Return what is wrong with a sweep that has ended; "" if nothing is."""
     runs = stored_runs(place)
     running = [run for run in runs if run.status == "RUNNING"]
@@ -102,9 +94,9 @@ def problem_of(place: Place, expected: Outcome, name: str = NAME, is_adaptive: b
     if len(jobs) != len(set(jobs)):
         return "a job has two runs"
     now = outcome(place, name)
-    if len(now) != len(expected) or not (is_adaptive or now.keys() == expected.keys()):
+    if now.keys() != expected.keys():
         return f"{len(now)} jobs for {len(expected)}, or others"
-    differing = [] if is_adaptive else [job for job in now if now[job] != expected[job]]
+    differing = [job for job in now if now[job] != expected[job]]
     if differing:
         job = differing[0]
         return f"{len(differing)} jobs came to other values: {now[job]} for {expected[job]}"

@@ -20,7 +20,9 @@ def test_a_harness_counts_what_it_tried_and_what_was_not_handled() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["kills-grid", "kills-study", "kills-tpe", "clocks"])
+@pytest.mark.parametrize(
+    "name", ["kills-grid", "kills-study", "kills-tpe", "kills-nsga2", "clocks"]
+)
 def test_sweeps_that_are_hit_end_as_if_untouched(name: str, tmp_path: Path) -> None:
     from tests.robustness.__main__ import HARNESSES
 

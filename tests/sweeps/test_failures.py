@@ -36,6 +36,13 @@ def test_the_status_says_how_a_sweep_ended(
     assert printed.out == "" and printed.err == (f"error: {error}\n" if error else "")
 
 
+def test_a_store_that_goes_away_while_nothing_waits_for_it_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert raising(ConnectionError("refused\nby the host")) == 1
+    assert capsys.readouterr().err == "error: the store is away: refused by the host\n"
+
+
 def test_an_error_of_the_program_comes_through() -> None:
     with pytest.raises(ZeroDivisionError):
         raising(ZeroDivisionError())

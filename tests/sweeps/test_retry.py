@@ -13,7 +13,7 @@ from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from sweeps import retry
-from sweeps.retry import StoreAway, is_store_away, patiently
+from sweeps.retry import StoreAway, is_store_away, patiently, without_waiting
 
 
 class Unreliable:
@@ -94,6 +94,20 @@ def test_ctrl_c_while_the_store_is_away_ends_the_program(slept: list[float]) -> 
     with pytest.raises(KeyboardInterrupt):
         patiently(attempt)
     assert slept == []
+
+
+def test_what_was_waited_for_is_not_waited_for_again_around_it(slept: list[float]) -> None:
+    unreliable = Unreliable(99, locked())
+    with pytest.raises(StoreAway):
+        patiently(lambda: patiently(unreliable))
+    assert unreliable.calls == len(retry.WAITS) + 1
+
+
+def test_a_program_that_is_about_to_end_tries_once(slept: list[float]) -> None:
+    unreliable = Unreliable(1, locked())
+    with pytest.raises(OperationalError), without_waiting():
+        patiently(unreliable)
+    assert slept == [] and patiently(unreliable) == "answer"
 
 
 class Model:

@@ -82,3 +82,14 @@ def test_a_process_waits_while_others_run_the_last_trials_and_ends_when_none_is_
         on_progress=lambda: looks_left.append(len(looks)),
     )
     assert looks_left == [2, 1, 0]
+
+
+def test_what_was_lost_is_put_in_again_before_the_first_claim() -> None:
+    calls: list[str] = []
+    queue = SimpleNamespace(
+        claim=lambda: calls.append("claim"),
+        recover_lost=lambda is_silent: calls.append("recover"),
+        unfinished=lambda: [],
+    )
+    serve(cast(StudySpec, None), runs(), cast(TrialQueue, queue))
+    assert calls[:2] == ["recover", "claim"]

@@ -139,6 +139,8 @@ def test_processes_that_make_the_tables_at_once_find_them_the_next_time(
         return "opened"
 
     monkeypatch.setattr("sweeps.study.storage.RDBStorage", race)
+    for wrapper in ("get_storage", "patient"):
+        monkeypatch.setattr(f"sweeps.study.storage.{wrapper}", lambda storage: storage)
     waits: list[float] = []
     monkeypatch.setattr(time, "sleep", waits.append)
     storage: object = open_storage("postgresql://host/db", tmp_path, "any", "mine")

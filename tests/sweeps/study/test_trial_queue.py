@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from interventions.errors import InvalidInput
-from sweeps.study.attributes import ERROR, OWNER
+from sweeps.study.attributes import CLAIMANT, ERROR, OWNER
 from tests.sweeps.study.queues import (
     ABOUT,
     always_silent,
@@ -146,4 +146,34 @@ def test_a_trial_that_says_not_who_claimed_it_is_lost_after_a_minute(
     assert not queue.recover_lost(lambda trial: True)
     monkeypatch.setattr("sweeps.study.trial_queue._UNSIGNED_SECONDS", -1.0)
     assert queue.recover_lost(lambda trial: False)
-    assert run_all(queue) == [1, 2, 3, 4, 5, 0]
+    assert run_all(queue) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_trial_whose_process_was_killed_before_it_signed_is_lost_at_once(studies: Path) -> None:
+    queue = open_queue(studies)
+    queue.fill()
+    claimed = queue._claim_first()
+    assert claimed is not None and not open_queue(studies).recover_lost(lambda trial: False)
+    queue._storage.set_trial_user_attr(claimed[0], CLAIMANT, lifecycle.process_tags() | DEAD)
+    survivor = open_queue(studies)
+    assert survivor.recover_lost(lambda trial: False)
+    assert run_all(survivor) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("is_let_go", [False, True])
+def test_a_claim_during_which_the_storage_was_away_is_gone_on_with(
+    studies: Path, monkeypatch: pytest.MonkeyPatch, is_let_go: bool
+) -> None:
+    queue = open_queue(studies)
+    queue.fill()
+
+    def away(trial_id: int, slot: int) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as outage, pytest.raises(ConnectionError):
+        outage.setattr(queue, "_trial", away)
+        queue.claim()
+    if is_let_go:  # by a process that has waited for a minute
+        queue.study.tell(0, state=TrialState.FAIL)
+    assert run_all(queue) == list(range(int(is_let_go), 6))
+    assert open_queue(studies).recover_lost(always_silent) == is_let_go
