@@ -2,10 +2,11 @@
 
     python -m tests.quality.mutants --seed 1 --lines 80
 
-A mutant is killed if a test fails. Asked first are the tests that run the line, the quickest and
-nearest first, where `python -m tests.quality.covering` has noted them and the file is still the
-same; else the tests of the file, those of its folder, and those of its package and the contracts;
-last the slow and full ones of the file. Mutants are made in copies of the checkout, so the checkout
+A mutant is killed if a test fails. Asked first, of a line that only importing runs, are the tests
+that read what importing makes; then the tests that run the line, the quickest and nearest first,
+where `python -m tests.quality.covering` has noted them and the file is still the same; else the
+tests of the file, those of its folder, and those of its package and the contracts; last the slow
+and full ones of the file. Mutants are made in copies of the checkout, so the checkout
 itself is never changed. Survivors are printed; the exit status is 1 if fewer than 95 % were killed.
 Not drawn is what ``equivalent.jsonl`` lists: changes after which the code does the same, with why.
 """
@@ -255,8 +256,8 @@ def test_rounds(path: str) -> list[Round]:
     """Return the tests to ask about a file, the nearest first, and which of them, as marked.
 
     Example:
-        >>> test_rounds("tracking/store.py")[0][0]
-        ['tests/tracking/test_store.py', 'tests/tracking/test_store_kinds.py']
+        >>> test_rounds("tracking/store.py")[0][0][0]
+        'tests/tracking/test_store.py'
     """
     folder, stem = Path("tests") / Path(path).parent, Path(path).stem
     while not (ROOT / folder).is_dir():
@@ -272,17 +273,42 @@ def test_rounds(path: str) -> list[Round]:
     ]
 
 
+# they read what importing makes: defaults, bounds, limits, which data classes are frozen
+_READERS = (
+    "tests/test_reference_pages.py",
+    "tests/test_style.py",
+    "tests/composability/test_options.py",
+    "tests/interventions/test_limits.py",
+)
+
+
+def is_of_import(source: str, line: int) -> bool:
+    """Tell whether a line is in no function's body, so that importing the file runs it.
+
+    Example:
+        >>> [is_of_import("MOST = 3\\ndef f(x=1):\\n    return x", line) for line in (1, 2, 3)]
+        [True, True, False]
+    """
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    bodies = [node.body for node in ast.walk(ast.parse(source)) if isinstance(node, functions)]
+    return not any(body[0].lineno <= line <= (body[-1].end_lineno or 0) for body in bodies)
+
+
 _ASKED_AT_ONCE = (40, 60.0)  # tests, and seconds that they take together
 _MOST_PORTIONS = 8  # a line that every test runs is asked of the nearest and quickest only
 
 
-def asked(path: str, covering_tests: Sequence[str], seconds: Sequence[float]) -> list[Round]:
+def asked(
+    path: str, covering_tests: Sequence[str], seconds: Sequence[float], is_run: bool = True
+) -> list[Round]:
     """Return the tests to ask about a line: those that run it, in small portions, or the nearest.
 
     Args:
         path: of the file, from the checkout.
         covering_tests: that run the line, the first to ask first; none where this is not known.
         seconds: that each of them takes.
+        is_run: whether tests run the line; else only importing does, and the tests that read what
+            importing makes are asked first.
     """
     portions: list[list[str]] = []
     room = (0, 0.0)
@@ -296,6 +322,7 @@ def asked(path: str, covering_tests: Sequence[str], seconds: Sequence[float]) ->
     # tests that do not run the line see nothing of it, but those in processes of their own, and
     # those that look at what a fixture of another test made: both are near
     return [
+        *([] if is_run else [(list(_READERS), _QUICK)]),
         *((portion, _NOT_SLOW) for portion in portions[:_MOST_PORTIONS]),
         *((rounds[0], rounds[-1]) if portions else rounds),
     ]
@@ -335,7 +362,8 @@ class Judge:
         covering = self._covering
         tests = covering.tests_of(mutant.path, mutant.line, source) if covering else []
         seconds = [covering.seconds_of(test) for test in tests] if covering else []
-        return asked(mutant.path, tests, seconds)
+        is_run = not is_of_import(source, mutant.line)
+        return asked(mutant.path, tests, seconds, is_run)
 
     def _pass_without(self, failed: Sequence[str], copy: Copy, marked: str) -> bool:
         if not set(failed) <= self._passing:
