@@ -102,7 +102,8 @@ def _section(cls: type[Intervention], context: TuningContext) -> str:
         *(f"version {version} had {_values(values)}" for version, values in cls.earlier.items()),
     ]
     lines = [f"## {cls.name}", "", f"{cls.title}: {'; '.join(filter(None, facts))}.", ""]
-    rows = [("hyperparameter", "default", "paper", "valid", "searched by the paper", "a study")]
+    head = ("hyperparameter", "default", "paper", "valid", "searched by the paper", "a study")
+    rows: list[tuple[str, ...]] = [head, ("---",) * len(head)]
     for name, field in fields_of(cls).items():
         defaults = [f"`{default_value(field, profile)!r}`" for profile in PROFILES]
         searched = ", ".join(f"{value:g}" for value in cls.grid.get(name, ()))
@@ -113,7 +114,6 @@ def _section(cls: type[Intervention], context: TuningContext) -> str:
         ]
         bounds = _bounds(field.metadata.get("bounds", {}))
         rows.append((f"`{name}`", *defaults, bounds, searched, "; ".join(ranges)))
-    rows.insert(1, ("---",) * len(rows[0]))
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 

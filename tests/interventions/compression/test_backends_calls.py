@@ -1,5 +1,6 @@
 """What the backends are told, and what is made of what they return: with stand-ins for them."""
 
+import os
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -65,7 +66,7 @@ def gptq_model(monkeypatch: pytest.MonkeyPatch) -> Told:
 
         def quantize(self, rows: Any, **options: Any) -> None:
             self.prepare_dataset(rows)
-            told.update(rows=rows, logs=loop._PROJECT_LOG_DIR, **options)  # type: ignore[attr-defined]
+            told.update(rows=rows, logs=loop._PROJECT_LOG_DIR, **options)
             layers = {name: m for name, m in self.model.named_modules() if isinstance(m, nn.Linear)}
             prefix = next(name for name, m in self.model.named_modules() if m is blocks(self.model))
             for inner in block_linears(self.model):
@@ -73,7 +74,7 @@ def gptq_model(monkeypatch: pytest.MonkeyPatch) -> Told:
                 layer.weight.data += 0.01
                 grid = fit_grid(layer.weight, 4, 64, symmetric=False)
                 order = torch.arange(layer.in_features) // 64
-                pack: Any = processor.pack_module  # type: ignore[attr-defined]
+                pack: Any = processor.pack_module
                 pack(f"{prefix}.{inner}", layers, grid.scale, grid.zero, order, quant_linear=None)
 
     module(
@@ -130,7 +131,7 @@ def test_gptqmodel_works_with_as_many_threads_as_torch_unless_told(
         else:
             unset("GPTQMODEL_CPU_WORKERS", monkeypatch)
         gptqmodel.gptq(lm, small.calibration[:1], bits=4, group=64, damp=0.01, **settings)
-        assert gptqmodel.os.environ["GPTQMODEL_CPU_WORKERS"] == expected
+        assert os.environ["GPTQMODEL_CPU_WORKERS"] == expected
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def auto_awq(monkeypatch: pytest.MonkeyPatch) -> Told:
         def _compute_best_scale(self, x: Any, w: Any, mean: Any, layer: nn.Module) -> Any:
             before = layer.state_dict()
             with torch.no_grad():
-                layer.weight.zero_()  # type: ignore[operator, union-attr]
+                layer.weight.zero_()  # type: ignore[operator]
             return before["weight"]
 
     class Peer:
@@ -160,7 +161,7 @@ def auto_awq(monkeypatch: pytest.MonkeyPatch) -> Told:
         def quantize(self, tokenizer: Any, config: Any, **options: Any) -> None:
             told.update(config=config, quantizing=options)
             for matrix in block_linears(self.model).values():  # type: ignore[attr-defined]
-                matrix.module.weight.data += 0.01
+                matrix.weight.data += 0.01
             for name, weight in told["extra"].items():
                 blocks(self.model).register_parameter(name, weight)  # type: ignore[attr-defined]
 
@@ -201,7 +202,7 @@ def test_scales_that_autoawq_adds_outside_the_weights_are_refused(
     lm: LM, small: Data, auto_awq: Told
 ) -> None:
     auto_awq["extra"] = {"scales": nn.Parameter(torch.ones(1))}
-    with pytest.raises(InvalidInput, match="adds scales to .* that no weight can take"):
+    with pytest.raises(InvalidInput, match=r"adds scales to .* that no weight can take"):
         autoawq.awq(lm, small.calibration[:1], bits=4, group=64)
 
 
@@ -215,7 +216,7 @@ def llm_compressor(monkeypatch: pytest.MonkeyPatch) -> Told:
         told.update(options, rows=list(options["dataset"]))
         torch.zeros(1).pin_memory()  # as its AWQ does; without a GPU PyTorch raises
         for name, matrix in block_linears(model).items():
-            matrix.module.weight.data += 0.01
+            matrix.weight.data += 0.01
             inner = blocks(model).get_submodule(name)
             inner.register_parameter("weight_scale", nn.Parameter(matrix.weight.new_ones(1, 2)))
 
@@ -247,7 +248,7 @@ def test_llm_compressor_prunes_the_blocks_alone_and_all_rows_come(
     rows = [row["input_ids"].tolist() for row in llm_compressor["rows"]]
     assert rows == [[lm.tokenizer.encode(text)] for text in texts]
     assert llm_compressor["clear_sparse_session"] is True
-    assert llmcompressor.os.environ["LLM_COMPRESSOR_LOG_LEVEL"] == "INFO"
+    assert os.environ["LLM_COMPRESSOR_LOG_LEVEL"] == "INFO"
     for name, matrix in block_linears(lm.model).items():
         assert torch.allclose(matrix.weight, weights[name])
     assert not lm.grids
@@ -279,7 +280,7 @@ def test_llm_compressor_quantizes_by_group_or_row(
     llmcompressor.compress(lm, texts, method="awq", group=64, **settings)
     assert llm_compressor["grid"]["ignore"] == ["re:lm_head"]
     assert "awq" in llm_compressor and "gptq" not in llm_compressor
-    assert llmcompressor.os.environ["LLM_COMPRESSOR_LOG_LEVEL"] == "ERROR"
+    assert os.environ["LLM_COMPRESSOR_LOG_LEVEL"] == "ERROR"
     if not torch.cuda.is_available():
         # what was put in its place for the while is away again
         with pytest.raises(RuntimeError):
