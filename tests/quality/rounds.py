@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.quality.plain_words import ROOT
+from tests.quality.plain_words import PACKAGES, ROOT, python_files
 
 _QUICK, _LONG, _NOT_SLOW = "not slow and not full", "slow or full", "not slow"
 
@@ -24,7 +25,7 @@ def test_rounds(path: str) -> list[Round]:
     folder, stem = Path("tests") / Path(path).parent, Path(path).stem
     while not (ROOT / folder).is_dir():
         folder = folder.parent
-    files = sorted((ROOT / folder).glob(f"test_{stem}*.py"))
+    files = sorted((ROOT / folder).glob(f"test_{stem}*.py")) or _naming(path)
     nearest = [file.relative_to(ROOT).as_posix() for file in files]
     package = Path("tests") / Path(path).parts[0]
     return [
@@ -33,6 +34,20 @@ def test_rounds(path: str) -> list[Round]:
         ([package.as_posix(), "tests/test_contracts.py"], _QUICK),
         (nearest, _LONG),
     ]
+
+
+def _naming(path: str) -> list[Path]:
+    """Return the files of tests that import a file of the packages, or one that imports it."""
+    module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    parent, _, name = module.rpartition(".")
+    imports = re.compile(rf"{re.escape(module)}\b|from {re.escape(parent)} import .*\b{name}\b")
+    tests = sorted((ROOT / "tests").rglob("test_*.py"))
+    naming = [test for test in tests if imports.search(test.read_text())]
+    if naming:
+        return naming
+    users = [user for user in python_files(*PACKAGES) if imports.search(user.read_text())]
+    stems = {f"test_{user.stem}" for user in users if user.stem != "__init__"}
+    return [test for test in tests if test.stem in stems]
 
 
 # they read what importing makes: defaults, bounds, limits, which data classes are frozen
