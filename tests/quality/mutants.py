@@ -2,11 +2,11 @@
 
     python -m tests.quality.mutants --seed 1 --lines 80
 
-A mutant is killed if a test fails. Asked first, of a line that only importing runs, are the tests
-that read what importing makes; then the tests that run the line, the quickest and nearest first,
-where `python -m tests.quality.covering` has noted them and the file is still the same; else the
-tests of the file, those of its folder, and those of its package and the contracts; last the slow
-and full ones of the file. Mutants are made in copies of the checkout, so the checkout
+A mutant is killed if a test fails. Asked first are the tests that run the line, the quickest and
+nearest first, where `python -m tests.quality.covering` has noted them and the file is still the
+same; else the tests of the file, those of its folder, and those of its package and the contracts;
+last the slow and full ones of the file. Of a line that only importing runs, those tests are asked
+too that read what importing makes. Mutants are made in copies of the checkout, so the checkout
 itself is never changed. Survivors are printed; the exit status is 1 if fewer than 95 % were killed.
 Not drawn is what ``equivalent.jsonl`` lists: changes after which the code does the same, with why.
 """

@@ -85,7 +85,7 @@ def asked(
         covering_tests: that run the line, the first to ask first; none where this is not known.
         seconds: that each of them takes.
         is_run: whether tests run the line; else only importing does, and the tests that read what
-            importing makes are asked first.
+            importing makes are asked after the first portion.
     """
     portions: list[list[str]] = []
     room = (0, 0.0)
@@ -98,8 +98,8 @@ def asked(
     rounds = test_rounds(path)
     # tests that do not run the line see nothing of it, but those in processes of their own, and
     # those that look at what a fixture of another test made: both are near
-    return [
-        *([] if is_run else [(list(_READERS), _QUICK)]),
+    in_turn = [
         *((portion, _NOT_SLOW) for portion in portions[:_MOST_PORTIONS]),
         *((rounds[0], rounds[-1]) if portions else rounds),
     ]
+    return in_turn if is_run else [in_turn[0], (list(_READERS), _QUICK), *in_turn[1:]]
