@@ -153,7 +153,7 @@ def compare_runs(first: str, second: str, ui: str) -> Comparison:
     runs = pd.concat([_run(first), _run(second)], ignore_index=True)
     _check_same_steps(runs)
     try:
-        return _compare(runs, str(runs.pair.iloc[0]), ui)
+        return _compare(runs, str(runs.pair.unique().item()), ui)
     except InvalidInput as error:
         differing = _differing_settings(runs)
         if not differing:

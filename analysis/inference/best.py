@@ -95,7 +95,8 @@ def best_method(
     cells = _cells(points, side)
     if len(cells) < 2 or not next(iter(cells.values())):
         return None
-    if points.better.iloc[0] == "neither":
+    better = points.better.unique().item()
+    if better == "neither":
         raise InvalidInput(f"no method is the best by {criteria[0]}: neither direction is better")
     units = collect_units(runs, points)
     combiner = Combiner(units, points, items_of_points(units, points, items))
@@ -103,13 +104,11 @@ def best_method(
         method: [
             term
             for position in positions
-            for term in measure_terms(
-                combiner, position, points.better.iloc[0], measure, error, len(positions)
-            )
+            for term in measure_terms(combiner, position, better, measure, error, len(positions))
         ]
         for method, positions in cells.items()
     }
-    is_error_of_share = measure == MEASURES[0] and points.better.iloc[0] == "higher"
+    is_error_of_share = measure == MEASURES[0] and better == "higher"
     contest = Contest(sums, constant=1.0 if is_error_of_share else 0.0)
     return compare_methods(combiner, [contest], confidence)[0]
 

@@ -57,7 +57,7 @@ class _Scores:
         has_slash = (parts[1] == "/").to_numpy() if len(parts) else np.zeros(0, dtype=bool)
         self.prefixes = np.where(has_slash, prefixes, -1)
         scores = items.score.to_numpy(float)
-        groups = items.groupby(["run_id", "criterion"], sort=False).indices
+        groups = items.groupby(["run_id", "criterion"]).indices
         self._of_run = {key: _RunScores(codes[rows], scores[rows]) for key, rows in groups.items()}
 
     def of(self, run_id: str, criterion: str, value: float, nested: bool) -> _RunScores | None:
@@ -109,7 +109,7 @@ def items_of_points(
     facts, frame = units.orders.catalogue.criteria, units.orders.frame
     scores = _Scores(items)
     run_ids = units.orders.runs.run_id.to_numpy()
-    rows_of_point = frame.groupby("point", sort=False).indices
+    rows_of_point = frame.groupby("point").indices
     sides = {order: frame[order].to_numpy() for order in _ORDERS}
     values = {order: units.orders.values(order, units.criteria) for order in _ORDERS}
     batches = pd.factorize(frame.edit_batch)[0]

@@ -63,7 +63,7 @@ def compare_settings(
 
 def _values_of_settings(points: pd.DataFrame) -> pd.DataFrame:
     """Return ``order, strength, level`` and a column per criterion, the forward order first."""
-    names = [str(points.intervention.iloc[0]), str(points.partner.iloc[0])]
+    names = [str(points[role].unique().item()) for role in ("intervention", "partner")]
     # NaN, of a pair without levels, is no key
     keys = list(zip(points.strength, points.level.fillna(-np.inf), strict=True))
     settings = sorted(set(keys))

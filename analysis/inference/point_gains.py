@@ -32,7 +32,7 @@ def collect_gains(
         for column, fact in enumerate(facts)
     ]
     items_of = {each.position: each for each in items_of_points(units, points, items)}
-    rows_of = orders.frame.groupby("point", sort=False).indices
+    rows_of = orders.frame.groupby("point").indices
     gains_of = {}
     keys = zip(points.point, units.columns_of(points), strict=True)
     for position, (number, column) in enumerate(keys):

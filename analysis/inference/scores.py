@@ -22,7 +22,7 @@ def check_weights(points: pd.DataFrame, weights: Mapping[str, float]) -> None:
         check_criterion(name, known)
         if not 0 <= weight < np.inf:
             raise InvalidInput(f"weights must be at least 0, but {name} has {weight}")
-        if points.better[points.criterion == name].iloc[0] == "neither":
+        if points.better[points.criterion == name].unique().item() == "neither":
             raise InvalidInput(f"{name} cannot have a weight: neither direction of it is better")
     if not sum(weights.values()) > 0:
         raise InvalidInput("at least one weight must be greater than 0")
@@ -54,7 +54,7 @@ def default_weights(points: pd.DataFrame, catalogue: Catalogue) -> dict[str, flo
 
 
 def _names(points: pd.DataFrame) -> tuple[str, str]:
-    return str(points.intervention.iloc[0]), str(points.partner.iloc[0])
+    return str(points.intervention.unique().item()), str(points.partner.unique().item())
 
 
 def _is_part(name: str, facts: CriterionFacts, names: list[str]) -> bool:

@@ -56,7 +56,7 @@ def within(points: pd.DataFrame, bounds: Mapping[str, float]) -> pd.DataFrame:
     for name, bound in bounds.items():
         check_criterion(name, points.criterion.unique())
         bounding = points[points.criterion == name]
-        better = bounding.better.iloc[0]
+        better = bounding.better.unique().item()
         check_direction(name, better)
         orders = bounding[["forward", "backward"]]
         is_good = (orders >= bound) if better == "higher" else (orders <= bound)

@@ -98,7 +98,7 @@ def pair_answers(
         lost: rows of ``losses`` of all contexts.
         titles: for words.
     """
-    several = len({points.context.iloc[0] for points, _ in advice}) > 1
+    several = len({points.context.unique().item() for points, _ in advice}) > 1
     tests = pair_tests([one for _, one in advice])
     answers = []
     for (points, one), test in zip(advice, tests, strict=True):

@@ -82,7 +82,7 @@ def _first_run(
 ) -> str:
     """Return the run of the order at the level that tables show, of the first batch and seed."""
     catalogue, requested = prepared.orders.catalogue, prepared.request.levels
-    strength = str(points.strength.iloc[0])
+    strength = str(points.strength.unique().item())
     at_level: Any = points
     levels = pair_advice.levels
     if strength:

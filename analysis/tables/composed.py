@@ -80,7 +80,7 @@ def _block(
     header = pd.MultiIndex.from_product([criteria, MEASURES, columns.index])
     long = points.melt(["row", "column", "criterion", "runs"], list(MEASURES), "measure", "value")
     values, runs = (_pivoted(long, name, rows.index, header) for name in ("value", "runs"))
-    groups: Any = values.groupby(rows, sort=False)
+    groups: Any = values.groupby(rows)
     best = pd.concat([_is_best(part) for _, part in groups]).loc[rows.index]
     won = won[won.criterion.isin(criteria)]
     # wins are counted over all tables, under the methods' own names

@@ -9,7 +9,7 @@ import pytest
 from interventions import specs
 from interventions.composition import Composition
 from interventions.errors import InvalidInput
-from interventions.specs import sweep
+from interventions.specs import _check_characters, sweep
 
 READERS: list[Callable[[Any], Any]] = [Composition.parse, sweep]
 
@@ -110,3 +110,10 @@ def test_the_interventions_of_a_sweep_are_counted_before_any_is_made(
     text = f"wanda(sparsity={levels}, samples={list(range(1, 301))})"
     with pytest.raises(InvalidInput, match="may have 100000 interventions, but its lists make 120"):
         sweep(text)
+
+
+def test_ten_brackets_may_be_within_one_another() -> None:
+    _check_characters("ft" + "(" * 10 + ")" * 10 + "[]" * 20)
+    with pytest.raises(InvalidInput, match="10 brackets within one another, but got 11"):
+        _check_characters("ft" + "([{" * 3 + "((" + "))" + "}])" * 3)
+    _check_characters("ft(a='" + "(" * 50 + "')")  # those of a text are none

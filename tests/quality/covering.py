@@ -8,6 +8,7 @@ takes a good quarter of an hour on two cores and writes ``.cache/covering.json``
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -122,10 +123,13 @@ def load(file: Path = FILE) -> Covering | None:
 
 def main() -> int:
     """Run the command; return pytest's exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, default=2, help="tests that run at once")
+    workers = str(parser.parse_args().workers)
     with tempfile.TemporaryDirectory() as temporary:
         folder, junit_file = copy_checkout(Path(temporary) / "copy"), Path(temporary) / "junit.xml"
         measured = [f"--cov={package}" for package in PACKAGES]
-        options = ["-n", "2", "--dist", "worksteal", "-q", "-o", "junit_family=xunit1"]
+        options = ["-n", workers, "--dist", "worksteal", "-q", "-o", "junit_family=xunit1"]
         context = ["--cov-context=test", "--cov-report=", f"--junitxml={junit_file}"]
         ended = subprocess.run(
             [sys.executable, "-m", "pytest", *options, *measured, *context],

@@ -5,7 +5,8 @@
 A mutant is killed if a test fails. Asked first are the tests that run the line, the quickest and
 nearest first, where `python -m tests.quality.covering` has noted them and the file is still the
 same; else the tests of the file, those of its folder, and those of its package and the contracts;
-last the slow and full ones of the file. Mutants are made in copies of the checkout, so the checkout
+last the slow and full ones of the file. Of a line that only importing runs, those tests are asked
+too that read what importing makes. Mutants are made in copies of the checkout, so the checkout
 itself is never changed. Survivors are printed; the exit status is 1 if fewer than 95 % were killed.
 Not drawn is what ``equivalent.jsonl`` lists: changes after which the code does the same, with why.
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 from tests.quality.copies import Copy
 from tests.quality.covering import Covering, load
 from tests.quality.plain_words import PACKAGES, ROOT, python_files
+from tests.quality.rounds import Round, asked, is_of_import
 
 LEAST_KILLED = 0.95
 
@@ -245,62 +247,6 @@ def draw(seed: int, lines: int) -> list[Mutant]:
     return [generator.choice(by_line[place]) for place in chosen]
 
 
-_QUICK, _LONG, _NOT_SLOW = "not slow and not full", "slow or full", "not slow"
-
-
-Round = tuple[list[str], str]  # tests, and which of them, as pytest's ``-m`` takes it
-
-
-def test_rounds(path: str) -> list[Round]:
-    """Return the tests to ask about a file, the nearest first, and which of them, as marked.
-
-    Example:
-        >>> test_rounds("tracking/store.py")[0][0]
-        ['tests/tracking/test_store.py', 'tests/tracking/test_store_kinds.py']
-    """
-    folder, stem = Path("tests") / Path(path).parent, Path(path).stem
-    while not (ROOT / folder).is_dir():
-        folder = folder.parent
-    files = sorted((ROOT / folder).glob(f"test_{stem}*.py"))
-    nearest = [file.relative_to(ROOT).as_posix() for file in files]
-    package = Path("tests") / Path(path).parts[0]
-    return [
-        (nearest, _QUICK),
-        ([folder.as_posix()], _QUICK),
-        ([package.as_posix(), "tests/test_contracts.py"], _QUICK),
-        (nearest, _LONG),
-    ]
-
-
-_ASKED_AT_ONCE = (40, 60.0)  # tests, and seconds that they take together
-_MOST_PORTIONS = 8  # a line that every test runs is asked of the nearest and quickest only
-
-
-def asked(path: str, covering_tests: Sequence[str], seconds: Sequence[float]) -> list[Round]:
-    """Return the tests to ask about a line: those that run it, in small portions, or the nearest.
-
-    Args:
-        path: of the file, from the checkout.
-        covering_tests: that run the line, the first to ask first; none where this is not known.
-        seconds: that each of them takes.
-    """
-    portions: list[list[str]] = []
-    room = (0, 0.0)
-    for test, cost in zip(covering_tests, seconds, strict=True):
-        if room[0] < 1 or room[1] < cost:
-            portions.append([])
-            room = _ASKED_AT_ONCE
-        portions[-1].append(test)
-        room = room[0] - 1, room[1] - cost
-    rounds = test_rounds(path)
-    # tests that do not run the line see nothing of it, but those in processes of their own, and
-    # those that look at what a fixture of another test made: both are near
-    return [
-        *((portion, _NOT_SLOW) for portion in portions[:_MOST_PORTIONS]),
-        *((rounds[0], rounds[-1]) if portions else rounds),
-    ]
-
-
 class Judge:
     """Finds out in copies of the checkout whether a mutant is killed.
 
@@ -335,7 +281,8 @@ class Judge:
         covering = self._covering
         tests = covering.tests_of(mutant.path, mutant.line, source) if covering else []
         seconds = [covering.seconds_of(test) for test in tests] if covering else []
-        return asked(mutant.path, tests, seconds)
+        is_run = not is_of_import(source, mutant.line)
+        return asked(mutant.path, tests, seconds, is_run)
 
     def _pass_without(self, failed: Sequence[str], copy: Copy, marked: str) -> bool:
         if not set(failed) <= self._passing:

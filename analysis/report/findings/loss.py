@@ -24,7 +24,7 @@ def degraded(evidence: Evidence) -> Iterator[Finding]:
     lost = measured_losses(evidence)
     compressed = lost[lost.partner_category == "compression"]
     for category, points in compressed.groupby("about", sort=False):
-        measured = evidence.titles.criterion(points.criterion.iloc[0])
+        measured = evidence.titles.criterion(points.criterion.unique().item())
         lead = f"Compression and {category}, {measured} against {category} alone"
         run_ids = _all_runs(points)
         count = labels.counted(len(points), "point")

@@ -93,7 +93,7 @@ def printed_errors(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             f"{str(group).capitalize()} with {category}, as printed, over"
             f" {labels.counted(len(errors), 'point')} that all methods have: the mean order-free"
-            f" error on {titles.criterion(points.criterion.iloc[0])} is lowest for"
+            f" error on {titles.criterion(points.criterion.unique().item())} is lowest for"
             f" {titles.method(lowest)} ({means.iloc[0]:.2f}) and highest for"
             f" {titles.method(highest)} ({means.iloc[-1]:.2f}).",
             runs_of(points[points.partner.isin([lowest, highest])]),

@@ -31,13 +31,13 @@ def best_composers(evidence: Evidence) -> Iterator[Finding]:
     for (category, group), points in main.groupby(["about", "partner_group"], sort=False):
         # of the few runs that are compared: all are looked through for every group otherwise
         runs = evidence.runs[evidence.runs.run_id.isin(runs_of(points))]
-        best = best_method(runs, point(runs, [points.criterion.iloc[0]]))
+        best = best_method(runs, point(runs, list(points.criterion.unique())))
         if best is not None:
             lead = f"{str(group).capitalize()} with {category}"
             compared.append((lead, points, best))
     corrected = holm(np.array([best.p for *_, best in compared], float))
     for (lead, points, best), p_holm in zip(compared, corrected, strict=True):
-        criterion = evidence.titles.criterion(points.criterion.iloc[0])
+        criterion = evidence.titles.criterion(points.criterion.unique().item())
         over = f"over {labels.counted(best.cells, 'point')} that all methods have"
         intro = f"{lead}, order-free error on {criterion}, {over}"
         is_best = best.is_best and bool(p_holm <= LEVEL)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.inference.area_intervals import area_intervals
+from analysis.inference.area_intervals import _mean_end, area_intervals
 from analysis.inference.intervals import intervals
 from analysis.metrics.composability import area, point
 from tests.analysis.inference.replicated import scored
@@ -147,3 +147,14 @@ def test_questions_that_all_levels_share_count_once() -> None:
     of_items = (answers[0] - answers[1]).std(ddof=1) / math.sqrt(40)
     assert row.se == pytest.approx(of_items, rel=1e-3)
     assert (row.basis, row.scope) == ("edit batches and items", "")
+
+
+@pytest.mark.parametrize(
+    ("ends", "is_log", "mean"),
+    [([0.25, 4.0], True, 1.0), ([0.25, 4.0], False, 2.125), ([-1.0, 4.0], True, 0.0)],
+)
+def test_the_mean_of_ends_of_ratios_is_geometric_and_never_below_zero(
+    ends: list[float], is_log: bool, mean: float
+) -> None:
+    shares = np.array([0.5, 0.5])
+    assert _mean_end(shares, np.array(ends), is_log) == pytest.approx(mean)

@@ -2,11 +2,12 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from interventions.data.base import PARTS, Data, Edit, Lazy, PortabilityPrompt, Questions
+from interventions.errors import InvalidInput
 
 
 def test_the_parts_are_all_fields_but_the_name() -> None:
@@ -127,3 +128,9 @@ def test_texts_that_are_read_on_first_use_are_there_without_being_read(small: Da
 
     assert dataclasses.replace(small, forget=Lazy(read)).has("forget")
     assert dataclasses.replace(small, base_answers=None).has("base_answers")
+
+
+def test_a_prompt_of_portability_is_of_a_kind_that_there_is() -> None:
+    assert PortabilityPrompt("The spouse of Orlo Vint is", "Mira Kest", "hop").kind == "hop"
+    with pytest.raises(InvalidInput, match=r"kind must be .*but got .hops."):
+        PortabilityPrompt("The spouse of Orlo Vint is", "Mira Kest", cast(Any, "hops"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from interventions.rehearsal.meta import Takes, rehearse
-from interventions.rehearsal.speed import H100
+from interventions.rehearsal.speed import H100, speed_of
 
 
 def rehearsed(action: Callable[[], Any]) -> tuple[Any, Takes]:
@@ -136,3 +136,55 @@ def test_in_inference_mode_operators_are_taken_apart() -> None:
 def test_a_size_that_is_not_known_is_an_error() -> None:
     with pytest.raises(NotImplementedError, match="values that are not known"):
         rehearsed(lambda: torch.rand(5, device="meta").unique())
+
+
+def test_of_what_is_not_known_the_most_is_taken() -> None:
+    def ask() -> list[Any]:
+        numbers = torch.rand(2, 3, device="meta")
+        mask = numbers > 0.5
+        return [
+            mask.cpu().tolist(),
+            numbers.cpu().tolist(),
+            mask.nonzero().shape,
+            torch.equal(numbers, numbers * 2),
+        ]
+
+    answers, takes = rehearsed(ask)
+    assert answers == [[[False] * 3] * 2, [[1.0] * 3] * 2, (6, 2), False]
+    assert takes.made_up == 3  # two copies and a comparison; sizes are no numbers
+
+
+def test_a_copy_has_the_dtype_that_is_asked_for_also_where_the_host_is_the_device() -> None:
+    def ask() -> list[Any]:
+        ids, unknown = on_meta([1, 2]), torch.rand(3, device="meta")
+        return [
+            ids.to("cpu", torch.float64).tolist(),
+            unknown.to("cpu", torch.float64).dtype,
+            unknown.to("cpu", torch.float64).to("meta").dtype,
+            unknown.cpu().to("meta", torch.float64).dtype,
+            unknown.cpu().to("meta").dtype,
+        ]
+
+    for device in ("cpu", "cuda"):
+        answers, _ = rehearse(ask, [], speed_of(device))
+        assert answers == [[1.0, 2.0], *[torch.float64] * 3, torch.float32]
+
+
+def test_an_index_may_have_positions_and_whole_dimensions_beside_a_mask() -> None:
+    def pick() -> list[torch.Size]:
+        states = torch.rand(2, 3, 8, device="meta")
+        columns = on_meta([True, False, True])
+        rows = on_meta([1, 1, 0, 1])
+        return [states[:, columns].shape, states[rows].shape, states[rows[:2], columns].shape]
+
+    assert rehearsed(pick)[0] == [(2, 2, 8), (4, 3, 8), (2, 8)]
+
+
+def test_what_is_written_to_one_tensor_leaves_the_others_known() -> None:
+    def ask() -> list[Any]:
+        first, second = on_meta([1, 2]), on_meta([3, 4])
+        first.copy_(torch.rand(2, device="meta"))
+        return [second.tolist(), first[0].item()]
+
+    answers, takes = rehearsed(ask)
+    assert answers == [[3, 4], 1] and takes.made_up == 1

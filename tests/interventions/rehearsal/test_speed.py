@@ -25,7 +25,15 @@ def meta(*shape: int) -> torch.Tensor:
             [(1, 4, 6, 8), (1, 4, 9, 8), (1, 4, 9, 8)],
             2 * 2 * 4 * 6 * 8 * 9,
         ),
+        # backwards two and a half times as much; the gradient comes first
+        (
+            aten._scaled_dot_product_flash_attention_for_cpu_backward.default,
+            [(1, 4, 6, 8), (1, 4, 6, 8), (1, 4, 9, 8), (1, 4, 9, 8)],
+            2.5 * 2 * 2 * 4 * 6 * 8 * 9,
+        ),
+        (aten.baddbmm.default, [(7, 2, 5), (7, 2, 3), (7, 3, 5)], 2 * 7 * 2 * 3 * 5),
         (aten.linalg_cholesky_ex.default, [(30, 30)], 30**3 / 3),
+        (aten.cholesky_inverse.default, [(30, 30)], 30**3 * 2 / 3),
         (aten._linalg_solve_ex.default, [(30, 30), (30, 2)], 30**3 * 2 / 3),
         (aten.add.Tensor, [(2, 3), (2, 3)], 0),
     ],
@@ -57,3 +65,15 @@ def test_every_gpu_counts_as_an_h100_and_a_cpu_by_its_threads(
     one = speed_of("cpu").operations[torch.float32]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     assert speed_of("cpu").operations[torch.float32] == 8 * one
+
+
+def test_the_rate_is_that_of_the_first_numbers_dtype_or_of_float32() -> None:
+    rates = {torch.float32: 1000.0, torch.bfloat16: 4000.0}
+    speed = Speed("two rates", rates, bytes=1e9, operator_seconds=0.0)
+    square = meta(100, 100)
+    for dtype, rate in ((torch.float32, 1000), (torch.bfloat16, 4000), (torch.float64, 1000)):
+        typed = square.to(dtype)
+        assert speed.seconds(aten.mm.default, [typed, typed], [typed]) == 2e6 / rate
+    # ids have no arithmetic of their own, and what an operator of integers does is moving
+    ids = torch.empty(100, dtype=torch.int64, device="meta")
+    assert speed.seconds(aten.add.Tensor, [ids, ids], [ids]) == 3 * 800 / 1e9
