@@ -1,7 +1,8 @@
 """Open pages in a browser and write what they show; runs in an environment that has Playwright.
 
-Reads from stdin: ``{"browser": path, "folder": path, "pages": [{"name", "address", "texts", "height"}]}``.
-Writes into the folder, for each page, a picture and a JSON file of its texts.
+Reads from stdin: ``{"browser": path, "folder": path, "pages": [...]}``, each page with ``name``,
+``address``, ``texts`` that it shows once it is complete, and the window's ``height``. Writes into
+the folder, for each page, a picture and a JSON file of its texts.
 """
 
 import json
