@@ -1,6 +1,6 @@
 """Show both orders of a pair in MLflow's UI, and take pictures of its pages: docs/images/ui-*.png.
 
-``python -m benchmarks.ui_pages`` runs the pair on the testbed, twice a minute or so, and needs a
+``python -m benchmarks.ui_pages`` runs the pair on the testbed in a minute or two, and needs a
 Chromium; Playwright is installed into an environment of its own, once, from the net.
 """
 
@@ -20,8 +20,8 @@ from benchmarks.server import server
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "images"
-PAIR = "magnitude + rtn"
 ORDERS = ("magnitude(sparsity=0.5) | rtn(bits=4)", "rtn(bits=4) | magnitude(sparsity=0.5)")
+_PICTURED = ("lora | wanda(sparsity=0.25)", "wanda(sparsity=0.25) | lora")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _HEIGHT = 1000  # pixels
 
@@ -110,7 +110,7 @@ def comparing_pages(ui: str, run_ids: Sequence[str]) -> list[UiPage]:
     return [
         UiPage("ui-runs", table, [*names, "edit_success"]),
         UiPage("ui-run", links.run_link(ui, experiment_id, run_ids[0]), ["Metrics (", "mmlu"]),
-        UiPage("ui-models", models, [*names, "2-rtn"]),
+        UiPage("ui-models", models, [name[:20] for name in names]),
         UiPage("ui-charts", charts, ["After the last step", "edit_success"]),
         UiPage("all-charts", charts, ["After the last step", "average_bits"], height=3200),
     ]
@@ -122,7 +122,7 @@ def main() -> None:
         raise SystemExit("no Chromium on PATH; CHROMIUM may name one")
     with tempfile.TemporaryDirectory() as folder, server(Path(folder) / "server") as ui:
         os.environ["MLFLOW_TRACKING_URI"] = ui
-        pages = comparing_pages(ui, run_orders())[:-1]
+        pages = comparing_pages(ui, run_orders(_PICTURED))[:-1]
         visit(pages, Path(folder) / "pictures")
         for page in pages:
             shutil.copy(Path(folder) / "pictures" / f"{page.name}.png", PICTURES)

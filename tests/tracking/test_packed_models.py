@@ -79,7 +79,8 @@ def test_a_packed_form_is_a_model_beside_the_dense_one_and_holds_its_weights(
     read = read_compressed_tensors(folder, layer, grid.bits, grid.group, is_symmetric)
     assert torch.equal(read, state[f"{layer}.weight"])
     # the dense one stays the run's checkpoint, and the packed one is made once
-    assert dense and model_of_step(client, client.get_run(run_id), 1) == dense
+    of_step = model_of_step(client, client.get_run(run_id), 1)
+    assert dense and of_step and of_step.model_id == dense.model_id
     again = register(run_id, "small", export="compressed-tensors", checkpoints=checkpoints)
     assert not again.is_new and again.version == registered.version
     assert register(run_id, "small").version != registered.version
