@@ -23,7 +23,8 @@ PICTURES = ROOT / "docs" / "images"
 ORDERS = ("magnitude(sparsity=0.5) | rtn(bits=4)", "rtn(bits=4) | magnitude(sparsity=0.5)")
 _PICTURED = ("lora | wanda(sparsity=0.25)", "wanda(sparsity=0.25) | lora")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-_HEIGHT = 1000  # pixels
+_WIDTH, _HEIGHT = 1440, 1000  # pixels
+_LEFT_COLUMN = 938  # pixels: what stands beside it on a run's page names user and machine
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,14 @@ class UiPage:
         address: its address.
         texts: that it shows once it is complete.
         height: of the window, in pixels; charts outside of it are not drawn.
+        width: of the picture, from the left, in pixels.
     """
 
     name: str
     address: str
     texts: Sequence[str] = ()
     height: int = _HEIGHT
+    width: int = _WIDTH
 
 
 def browser() -> str:
@@ -109,7 +112,12 @@ def comparing_pages(ui: str, run_ids: Sequence[str]) -> list[UiPage]:
     table = links.runs_link(ui, experiment_id, view=store.VIEW)
     return [
         UiPage("ui-runs", table, [*names, "edit_success"]),
-        UiPage("ui-run", links.run_link(ui, experiment_id, run_ids[0]), ["Metrics (", "mmlu"]),
+        UiPage(
+            "ui-run",
+            links.run_link(ui, experiment_id, run_ids[0]),
+            ["Metrics (", "mmlu"],
+            width=_LEFT_COLUMN,
+        ),
         UiPage("ui-models", models, [name[:20] for name in names]),
         UiPage("ui-charts", charts, ["After the last step", "edit_success"]),
         UiPage("all-charts", charts, ["After the last step", "average_bits"], height=3200),

@@ -1,8 +1,8 @@
 """Open pages in a browser and write what they show; runs in an environment that has Playwright.
 
 Reads from stdin: ``{"browser": path, "folder": path, "pages": [...]}``, each page with ``name``,
-``address``, ``texts`` that it shows once it is complete, and the window's ``height``. Writes into
-the folder, for each page, a picture and a JSON file of its texts.
+``address``, ``texts`` that it shows once it is complete, the window's ``height``, and the picture's
+``width``. Writes into the folder, for each page, a picture and a JSON file of its texts.
 """
 
 import json
@@ -35,7 +35,9 @@ _TEXTS = """
 _SHOWS = "texts => texts.every(text => document.body.textContent.includes(text))"
 
 
-def visit(page: Page, name: str, address: str, texts: list[str], height: int, folder: Path) -> None:
+def visit(
+    page: Page, name: str, address: str, texts: list[str], height: int, width: int, folder: Path
+) -> None:
     """Open a page, wait until it shows some texts, and write what it shows."""
     page.set_viewport_size({"width": _WIDTH, "height": height})
     page.goto(address)
@@ -44,7 +46,8 @@ def visit(page: Page, name: str, address: str, texts: list[str], height: int, fo
     except Exception:
         print(f"{name}: not all of {texts} came within {_SECONDS} s", file=sys.stderr)
     page.wait_for_timeout(2000)  # charts move to their places
-    page.screenshot(path=folder / f"{name}.png")
+    part = {"x": 0, "y": 0, "width": width, "height": height}
+    page.screenshot(path=folder / f"{name}.png", clip=part)
     (folder / f"{name}.json").write_text(json.dumps(page.evaluate(_TEXTS)))
 
 
@@ -63,7 +66,7 @@ def main() -> None:
         )
         for entry in wanted["pages"]:
             page = context.new_page()
-            visit(page, folder=Path(wanted["folder"]), **entry)
+            visit(page, Path(wanted["folder"]), **entry)
             page.close()
         browser.close()
 

@@ -163,7 +163,7 @@ def _charts(criteria: Sequence[str]) -> dict[str, Any]:
     }
 
 
-_LINE = {
+_LINE: dict[str, Any] = {
     "selectedMetricKeys": None,
     "lineSmoothness": 0,
     "xAxisKey": "step",
