@@ -75,7 +75,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_notebook_of_a_first_composition_says_what_became_of_the_edit(
     empty_folder: Path,
 ) -> None:
-    printed = outputs_of("first-composition.ipynb", empty_folder)
+    printed = outputs_of("first_composition.ipynb", empty_folder)
     assert "the edit survived wanda(sparsity=0.5)" in printed
     assert "other order, wanda(sparsity=0.5) | lora" in printed
     assert "Which order of LoRA and Wanda is better cannot be told from these runs" in printed
@@ -83,7 +83,7 @@ def test_the_notebook_of_a_first_composition_says_what_became_of_the_edit(
 
 @pytest.mark.slow
 def test_the_notebook_of_own_data_compares_both_orders(empty_folder: Path) -> None:
-    printed = outputs_of("own-data.ipynb", empty_folder)
+    printed = outputs_of("own_data.ipynb", empty_folder)
     assert "edits row 1: field 'subject' is missing" in printed
     assert "7 runs" not in printed and "order_free_error" in printed
 
