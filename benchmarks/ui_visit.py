@@ -36,7 +36,7 @@ _SHOWS = "texts => texts.every(text => document.body.textContent.includes(text))
 
 
 def visit(
-    page: Page, name: str, address: str, texts: list[str], height: int, width: int, folder: Path
+    page: Page, folder: Path, name: str, address: str, texts: list[str], height: int, width: int
 ) -> None:
     """Open a page, wait until it shows some texts, and write what it shows."""
     page.set_viewport_size({"width": _WIDTH, "height": height})
