@@ -72,7 +72,7 @@ def visit(pages: Sequence[UiPage], folder: Path) -> dict[str, Mapping[str, Any]]
         "pages": [asdict(page) for page in pages],
     }
     command = [str(environment("browser")), str(ROOT / "benchmarks" / "ui_visit.py")]
-    subprocess.run(command, input=json.dumps(wanted), text=True, check=True, timeout=600)
+    subprocess.run(command, input=json.dumps(wanted), text=True, check=True, timeout=1800)
     return {
         page.name: json.loads((folder / f"{page.name}.json").read_text(encoding="utf-8"))
         for page in pages

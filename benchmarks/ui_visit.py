@@ -12,7 +12,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 _WIDTH = 1440  # pixels
-_SECONDS = 60  # that a page may take to show its texts
+_SECONDS = 180  # that a page may take to show its texts, and a picture to be taken
 # MLflow opens its assistant over a quarter of the first page that a browser sees
 _CLOSED_ASSISTANT = """
 localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
@@ -40,14 +40,14 @@ def visit(
 ) -> None:
     """Open a page, wait until it shows some texts, and write what it shows."""
     page.set_viewport_size({"width": _WIDTH, "height": height})
-    page.goto(address)
+    page.goto(address, timeout=1000 * _SECONDS)
     try:
         page.wait_for_function(_SHOWS, arg=texts, timeout=1000 * _SECONDS)
     except Exception:
         print(f"{name}: not all of {texts} came within {_SECONDS} s", file=sys.stderr)
     page.wait_for_timeout(2000)  # charts move to their places
     part = {"x": 0, "y": 0, "width": width, "height": height}
-    page.screenshot(path=folder / f"{name}.png", clip=part)
+    page.screenshot(path=folder / f"{name}.png", clip=part, timeout=1000 * _SECONDS)
     (folder / f"{name}.json").write_text(json.dumps(page.evaluate(_TEXTS)))
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     wanted = json.load(sys.stdin)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=wanted["browser"], args=["--no-sandbox"]
+            executable_path=wanted["browser"], args=["--no-sandbox", "--disable-gpu"]
         )
         context = browser.new_context()
         context.add_init_script(_CLOSED_ASSISTANT)
