@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -18,11 +18,12 @@ from analysis.labels import Labels
 from analysis.metrics.columns import VARIANT
 from analysis.metrics.composability import point
 from analysis.metrics.measures import complete
+from analysis.pair_links import level_views, pair_links
 from analysis.report.claims import with_claims
 from interventions.errors import InvalidInput, shown
 from tracking import query, schema, store
 from tracking.catalogue import Catalogue
-from tracking.links import charts_link, run_link
+from tracking.saved_views import SavedView
 
 _NAMES = " + "  # between the interventions of a pair
 _MOST_KNOWN = 150  # characters of what there is
@@ -89,12 +90,17 @@ class Comparison:
         levels: at each level and setting.
         advice: what the tests say of the two orders, a text per setting.
         links: by what they lead to: "both orders in charts", "lora → wanda".
+        experiment_id: where the newest run is.
+        views: of MLflow's runs page, with charts of a level's runs, by what a link to them is
+            called; nobody has saved them yet.
     """
 
     pair: str
     levels: tuple[ComparedLevel, ...]
     advice: tuple[str, ...]
     links: Mapping[str, str]
+    experiment_id: str = ""
+    views: Mapping[str, SavedView] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values; what is not finite as text."""
@@ -221,7 +227,14 @@ def _compare(runs: pd.DataFrame, pair: str, ui: str) -> Comparison:
         for _, of_point in compared.groupby("point", sort=False)
     ]
     advice = [pair_advice.words for _, pair_advice in advise(runs, points, titles, items)]
-    return Comparison(pair, tuple(levels), tuple(advice), _links(runs, pair, levels, ui))
+    return Comparison(
+        pair,
+        tuple(levels),
+        tuple(advice),
+        pair_links(runs, pair, levels, ui),
+        str(runs.experiment_id.iloc[0]),
+        level_views(runs, pair, levels),
+    )
 
 
 def _level(points: pd.DataFrame, several: bool, order: Sequence[str]) -> ComparedLevel:
@@ -255,30 +268,6 @@ def _level(points: pd.DataFrame, several: bool, order: Sequence[str]) -> Compare
             for row in rows
         ),
     )
-
-
-def _links(
-    runs: pd.DataFrame, pair: str, levels: Sequence[ComparedLevel], ui: str
-) -> dict[str, str]:
-    """Return links to the pair's charts, and to the newest run of each order."""
-    experiment_ids = {str(run.run_id): str(run.experiment_id) for run in _rows(runs)}
-    quoted = pair.replace("'", "")
-    links = {
-        "both orders in charts": charts_link(
-            ui, str(runs.experiment_id.iloc[0]), f"params.{schema.PAIR} = '{quoted}'"
-        )
-    }
-    for level in levels[:1]:
-        for order, run_ids in (
-            (level.forward, level.forward_runs),
-            (level.backward, level.backward_runs),
-        ):
-            links[order] = run_link(ui, experiment_ids[run_ids[0]], run_ids[0])
-    return links
-
-
-def _rows(frame: pd.DataFrame) -> Any:
-    return frame.itertuples()
 
 
 def _numbers(criterion: ComparedCriterion) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,10 +17,11 @@ from analysis.metrics.composability import point
 from analysis.metrics.groups import category_of
 from analysis.metrics.measures import complete
 from analysis.report.claims import claimed_criteria
+from interventions.aside import scratch_folder
 from interventions.errors import InvalidInput
 from tracking import query, schema, store
 from tracking.catalogue import Catalogue
-from tracking.markup import plain_markdown
+from tracking.markup import plain_cells, plain_markdown
 
 _MOST_DESCRIBED = 30  # pairs in a description
 
@@ -114,6 +116,8 @@ def _ranked(points: pd.DataFrame, first: Any) -> RankedPair:
 def log_ranking(experiment: str, sweep: str, ranked: Sequence[RankedPair]) -> None:
     """Make the ranking the description of a grid's parent run, with the best pair's numbers.
 
+    All pairs are its artifact ``ranking.csv``, and the first ones a picture, ``ranking.png``.
+
     Args:
         experiment: where the parent is.
         sweep: the grid's name.
@@ -132,6 +136,18 @@ def log_ranking(experiment: str, sweep: str, ranked: Sequence[RankedPair]) -> No
         metrics = [Metric(key, value, timestamp, 0) for key, value in values.items()]
         note = RunTag(schema.NOTE, ranking_markdown(ranked))
         client.log_batch(run_id, metrics=metrics, tags=[note])
+        with scratch_folder() as folder:
+            _write_files(ranked, folder)
+            client.log_artifacts(run_id, str(folder))
+
+
+def _write_files(ranked: Sequence[RankedPair], folder: Path) -> None:
+    # imported once a grid has ended, where the time is nothing
+    from analysis.plots.ranking_figure import draw_ranking
+
+    rows = [{**asdict(pair), "criteria": " ".join(pair.criteria)} for pair in ranked]
+    plain_cells(pd.DataFrame(rows)).to_csv(folder / "ranking.csv", index=False)
+    draw_ranking(ranked).savefig(folder / "ranking.png", dpi=120)
 
 
 def ranking_markdown(ranked: Sequence[RankedPair]) -> str:

@@ -30,6 +30,10 @@ WINDOWS = {"testbed": 64, "paper": 8192}
 # of the testbed's model and data together; what was recorded without one is of version 1
 TESTBED_VERSION = 3
 
+UNPACKED = "none"
+# the packed forms of a quantized checkpoint, and none of them; see packed_formats.py
+EXPORTS = (UNPACKED, "compressed-tensors", "gptq")
+
 EMPTY = "none"  # how the empty composition is written
 
 OWN_SUFFIXES = (".yaml", ".yml")  # of a file that describes data of somebody's own

@@ -17,7 +17,7 @@ import pandas as pd
 
 from interventions.errors import InvalidInput
 from tracking.facts import CriterionFacts, InterventionFacts
-from tracking.house_facts import house_criteria, house_interventions
+from tracking.house_facts import house_criteria, house_interventions, in_house_order
 
 if TYPE_CHECKING:
     from interventions.base import Intervention
@@ -83,6 +83,12 @@ def facts_of_criteria(criteria: Iterable[Criterion]) -> dict[str, CriterionFacts
         )
         for criterion in criteria
     }
+
+
+def facts_in_order(criteria: Iterable[Criterion]) -> dict[str, CriterionFacts]:
+    """Return the facts of criteria by name: this project's in its tables' order, then others'."""
+    facts = facts_of_criteria(criteria)
+    return {name: facts[name] for name in in_house_order(facts)}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,17 @@ def house_criteria(sources: Path = SOURCES) -> dict[str, CriterionFacts]:
         'lower'
     """
     return dict(_read_criteria(sources))
+
+
+def in_house_order(criteria: Iterable[str]) -> list[str]:
+    """Return names of criteria in the order of tables; those of others stay in theirs, last.
+
+    Example:
+        >>> in_house_order(["mine", "mmlu", "edit_success"])
+        ['edit_success', 'mmlu', 'mine']
+    """
+    places = {name: place for place, name in enumerate(house_criteria())}
+    return sorted(criteria, key=lambda name: places.get(name, len(places)))
 
 
 @functools.cache

@@ -65,12 +65,29 @@ def runs_link(ui: str, experiment_id: str, filter: str = "", view: str = "") -> 
     return f"{ui}/#/experiments/{experiment_id}/runs?{'&'.join(parts)}"
 
 
-def charts_link(ui: str, experiment_id: str, filter: str = "") -> str:
+def charts_link(ui: str, experiment_id: str, filter: str = "", view: str = "") -> str:
     """Return the address of the charts of some runs, in MLflow's mode that compares them.
+
+    Args:
+        ui: the UI's address.
+        experiment_id: whose runs.
+        filter: MLflow's search syntax; "" shows all.
+        view: the key of a saved view. It has a filter of its own: MLflow does not open a view
+            where the address has a filter, too.
 
     Example:
         >>> charts_link("http://127.0.0.1:5000", "1").rpartition("?")[2]
         'workflowType=machine_learning&compareRunsMode=CHART'
     """
-    address = runs_link(ui, experiment_id, filter)
+    address = runs_link(ui, experiment_id, filter, view)
     return address.replace(_TRAINING, f"{_TRAINING}&compareRunsMode=CHART", 1)
+
+
+def models_link(ui: str, experiment_id: str) -> str:
+    """Return the address of the list of an experiment's models, its checkpoints.
+
+    Example:
+        >>> models_link("http://127.0.0.1:5000", "1")
+        'http://127.0.0.1:5000/#/experiments/1/models?workflowType=machine_learning'
+    """
+    return f"{ui}/#/experiments/{experiment_id}/models?{_TRAINING}"

@@ -26,7 +26,8 @@ from tracking.artifact_files import log_checkpoint_files
 from tracking.checkpoints.logged_models import CheckpointModel, log_checkpoint_model
 from tracking.datasets import RunDataset, dataset_inputs, datasets_of_criteria
 from tracking.plan import Plan
-from tracking.settings import recorded_settings
+from tracking.run_note import run_note
+from tracking.settings import settings_params
 from tracking.step_facts import StepFacts
 
 P = ParamSpec("P")
@@ -105,7 +106,7 @@ class Log:
             schema.PAIR: schema.pair_name(names),
             **schema.step_params(names),
             **schema.hyperparameter_params(plan.composition),
-            **self._settings(),
+            **settings_params(plan.requested, plan.settings, self._launched_params),
             **plan.sources(),
         }
         interventions = catalogue.facts_of_steps(plan.composition)
@@ -123,19 +124,6 @@ class Log:
     @functools.cached_property
     def _datasets(self) -> dict[str, RunDataset]:
         return datasets_of_criteria(self.plan)
-
-    def _settings(self) -> dict[str, str]:
-        requested = recorded_settings(self.plan.requested)
-        used = recorded_settings(self.plan.settings)
-        # `mlflow run` has logged what it was given, with the shell's quotes, and MLflow lets
-        # nobody change a param: what was used goes into one of its own
-        logged = {name: self._launched_params.get(name, requested[name]) for name in used}
-        always_shown = ("dtype", "device", "window", "recompress")
-        params = {name: requested[name] for name in requested if name not in self._launched_params}
-        for name, value in used.items():
-            if name in always_shown or logged[name] != value:
-                params[f"{schema.USED}{name}"] = value
-        return params
 
     @_timed
     def recompression(self, added: Composition, key: str) -> None:
@@ -202,7 +190,7 @@ class Log:
             model_id: the LoggedModel to link the metrics to, if there is one.
             facts: what applying the intervention showed, if known.
         """
-        for name, metrics in step_record.criteria_metrics(measured).items():
+        for name, metrics in step_record.ordered_metrics(measured):
             self._add_metrics(metrics, step, model_id, self._datasets.get(name))
         self._weights = facts.weights if facts else ""
         if facts:
@@ -239,9 +227,20 @@ class Log:
             schema.DIVERGED: ",".join(sorted(self._diverged)),
         }
         self._add(tags={tag: text for tag, text in tags.items() if text})
+        self._describe()
         seconds = {schema.SECONDS_LOG: self.seconds, schema.SECONDS_LOAD: self.seconds_load}
         self._add_metrics(seconds, step=len(self._steps) - 1)
         self.flush()
+
+    def _describe(self) -> None:
+        """Write the run's description, unless somebody has written one meanwhile."""
+        names = [step.name for step in self.plan.composition]
+        pair = schema.pair_name(names) if len(set(names)) > 1 else ""
+        note = run_note(
+            self._steps, catalogue.facts_in_order(self.plan.criteria), self.experiment_id, pair
+        )
+        if note and schema.NOTE not in self.client.get_run(self.run_id).data.tags:
+            self._add(tags={schema.NOTE: note})
 
     def tick(self) -> None:
         """Send what has waited for some seconds; called every second, from another thread."""

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 import mlflow
@@ -22,11 +23,14 @@ from tracking.query import row_of
 
 _NORMAL_95 = 1.959964  # standard errors to each side of a mean
 _SETTINGS = ("model", "data", "seed", "edit_batch", "split", "dtype", "limit", "recompress")
+_NO_TAGS: Mapping[str, str] = MappingProxyType({})
 _UNKNOWN = "*to be filled in*"
 _FRONT = "---\nlicense: other  # to be filled in: it follows from the model's and the data's\n---\n"
 
 
-def model_card(run: Run, step: int, spec: str, names: Sequence[str]) -> str:
+def model_card(
+    run: Run, step: int, spec: str, names: Sequence[str], tags: Mapping[str, str] = _NO_TAGS
+) -> str:
     """Return the card of a run's checkpoint as Markdown.
 
     Args:
@@ -34,6 +38,7 @@ def model_card(run: Run, step: int, spec: str, names: Sequence[str]) -> str:
         step: the number of interventions applied.
         spec: the steps that led to it, as a run's name has them.
         names: of the run's interventions, those applied again included.
+        tags: of its LoggedModel, which say whether it is packed.
     """
     row = row_of(run)
     about = [(name, row[name]) for name in _SETTINGS if row.get(name) is not None]
@@ -42,7 +47,7 @@ def model_card(run: Run, step: int, spec: str, names: Sequence[str]) -> str:
         f"# {plain_markdown(spec)}",
         f"The checkpoint after step {step} of {len(names)} of run `{run.info.run_id}`, made by"
         " composable interventions: editing, unlearning and compression, one after another."
-        " `from_pretrained` loads it.",
+        f" `from_pretrained` loads it{_packed(tags)}.",
         _table(("setting", "value"), about),
         "## Hyperparameters",
         _table(("hyperparameter", "value"), _hyperparameters(row, names[:step])),
@@ -103,6 +108,19 @@ def _datasets(run: Run) -> Iterator[tuple[str, str, str]]:
     for entry in run.inputs.dataset_inputs if run.inputs else ():
         contexts = {tag.key: tag.value for tag in entry.tags}
         yield entry.dataset.name, entry.dataset.digest, contexts.get(MLFLOW_DATASET_CONTEXT, "")
+
+
+def _packed(tags: Mapping[str, str]) -> str:
+    """Return what a packed form takes to load, and how far it is from what was measured."""
+    if schema.EXPORT not in tags:
+        return ""
+    format = plain_markdown(tags[schema.EXPORT])
+    difference = plain_markdown(tags.get(schema.EXPORT_DIFFERENCE, "unknown"))
+    return (
+        f" where the library of the format {format} is installed: the weights are packed. The"
+        " largest difference of a weight from the dense checkpoint, which was measured:"
+        f" {difference}"
+    )
 
 
 def _leakage(run: Run) -> str:

@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from interventions.arguments import checked
 from interventions.errors import InvalidInput, shown
 from interventions.files import write_whole
+from interventions.options import UNPACKED
 from tracking import schema, store
 from tracking.artifact_files import local_artifacts
 from tracking.checkpoints.integrity import content_checksum, damaged_files, in_words
@@ -31,6 +32,7 @@ from tracking.checkpoints.recorded_runs import chain_of_run, names_of_steps, rec
 from tracking.checkpoints.restore import load_checkpoint
 from tracking.checkpoints.store import Checkpoints
 from tracking.model_card import card_file, model_card
+from tracking.packed_models import check_format, packed_model
 from tracking.passwords import check_no_passwords
 
 CARDS = "model_cards"  # a folder among a run's artifacts
@@ -78,6 +80,7 @@ def register(
     step: int | None = None,
     alias: str = "",
     *,
+    export: str = UNPACKED,
     tags: Mapping[str, str] = _NO_TAGS,
     checkpoints: Checkpoints | None = None,
     trust_remote_code: bool = False,
@@ -94,6 +97,8 @@ def register(
         name: of the registered model; it is made if there is none.
         step: 1 to the number of interventions, recompressions included; None: the last.
         alias: what the version is called from now on: "champion"; "" for nothing.
+        export: "none" registers the checkpoint as it is, dense; "compressed-tensors" or "gptq" its
+            packed form, which the run then lists beside it.
         tags: of the version, besides those that say what it is.
         checkpoints: where computed checkpoints are stored; the checkout's by default.
         trust_remote_code: whether code that comes with the model may run, if it ran in the run.
@@ -110,19 +115,26 @@ def register(
         interventions.errors.InvalidInput: alias must be letters, digits, - and _, and neither ...
     """
     _check_names(name, alias)
+    check_format(export)
     run = recorded_run(run_id)
     names = names_of_steps(run, step)
     step = len(names) if step is None else step
     if run.info.status != "FINISHED":
         raise InvalidInput(f"run {run_id} is {run.info.status}; a run that FINISHED is registered")
     client = MlflowClient(tracking_uri=store.uri())
-    model = model_of_step(client, run, step)
-    if model is None:
-        model = _logged_now(client, run, step, checkpoints, trust_remote_code, allow_pickle)
-    _check_files(model, run, step)
+    permissions = (trust_remote_code, allow_pickle)
+    if export == UNPACKED:
+        model = model_of_step(client, run, step)
+        if model is None:
+            model = _logged_now(client, run, step, checkpoints, *permissions)
+        _check_files(model, run, step)
+    else:
+        model = packed_model(client, run, step, export, checkpoints, *permissions)
     spec = model.tags.get(schema.CHECKPOINT_SPEC, " | ".join(names[:step]))
-    card = model_card(run, step, spec, names)
+    card = model_card(run, step, spec, names, model.tags)
+    packed = (schema.EXPORT, schema.EXPORT_DIFFERENCE)
     about = {schema.CHECKPOINT_STEP: str(step), schema.CHECKPOINT_SPEC: spec, **tags}
+    about |= {tag: model.tags[tag] for tag in packed if tag in model.tags}
     version, is_new = _version(client, name, model, about, card)
     if alias:
         client.set_registered_model_alias(name, alias, version.version)

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from interventions.errors import InvalidInput
 from tracking import failures, query, schema, store
 from tracking.facts import CriterionFacts
-from tracking.house_facts import house_criteria
+from tracking.house_facts import in_house_order
 
 BASE = "base model"
 _PLANNED = " | "  # between the steps of a composition
@@ -198,8 +198,7 @@ def _stated(run: Run, tag: str) -> dict[str, dict[str, Any]]:
 
 
 def _in_order(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    places = {name: place for place, name in enumerate(house_criteria())}
-    return sorted(facts.items(), key=lambda entry: places.get(entry[0], len(places)))
+    return [(name, facts[name]) for name in in_house_order(facts)]
 
 
 def _count(text: str) -> int:

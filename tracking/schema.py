@@ -74,6 +74,8 @@ CHECKSUM = "composability.checksum/"
 WEIGHTS = "composability.weights"
 # of a LoggedModel: which checkpoint of its run it is, and the steps that led to it
 CHECKPOINT_STEP, CHECKPOINT_SPEC = "composability.step", "composability.steps"
+# of a LoggedModel with the packed form of a checkpoint: which, and how far its weights are off
+EXPORT, EXPORT_DIFFERENCE = "composability.export", "composability.export_difference"
 # of a registered version: the order that an analysis recommends, and by how much it is better
 RECOMMENDED, GAIN = "composability.recommended", "composability.gain"
 GAIN_INTERVAL, GAIN_P = "composability.gain_interval", "composability.gain_p"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interventions.errors import InvalidInput, shown
 from interventions.options import KEEP, PLAIN_FORMAT, PRESET, PROFILES, is_own_file
-from tracking.schema import SETTINGS, UNSAID_SETTINGS
+from tracking.schema import SETTINGS, UNSAID_SETTINGS, USED
 from tracking.versions import TESTBED, base_name
 
 if TYPE_CHECKING:
@@ -195,3 +196,25 @@ def is_gpu(device: object) -> bool:
         (True, False, False)
     """
     return isinstance(device, str) and _GPU.fullmatch(device) is not None
+
+
+def settings_params(
+    requested: Settings, used: Settings, launched: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the params that say a run's settings, and what they came to.
+
+    `mlflow run` has logged what it was given, with the shell's quotes, and MLflow lets nobody
+    change a param: what was used goes into one of its own, "used.<name>".
+
+    Args:
+        requested: as they were given.
+        used: with every "auto" decided.
+        launched: the params that `mlflow run` has logged.
+    """
+    given, came_to = recorded_settings(requested), recorded_settings(used)
+    params = {name: text for name, text in given.items() if name not in launched}
+    always_shown = ("dtype", "device", "window", "recompress")
+    for name, value in came_to.items():
+        if name in always_shown or launched.get(name, given[name]) != value:
+            params[f"{USED}{name}"] = value
+    return params

@@ -12,6 +12,7 @@ import pandas as pd
 from interventions.criteria.base import Scores
 from interventions.criteria.cost import Cost
 from tracking import schema
+from tracking.house_facts import in_house_order
 
 
 def criteria_metrics(measured: Mapping[str, Scores]) -> dict[str, dict[str, float]]:
@@ -25,6 +26,25 @@ def criteria_metrics(measured: Mapping[str, Scores]) -> dict[str, dict[str, floa
         name: {name: scores.value, f"{schema.STDERR}{name}": scores.stderr}
         for name, scores in measured.items()
     }
+
+
+def ordered_metrics(measured: Mapping[str, Scores]) -> list[tuple[str, dict[str, float]]]:
+    """Return what is logged of each criterion, in the order of MLflow's list of a run's metrics.
+
+    MLflow lists them as they came: the values first, in the order of this project's tables, then
+    their standard errors.
+
+    Example:
+        >>> scores = Scores(0.5, 0.1, {})
+        >>> ordered_metrics({"mmlu": scores, "edit_success": scores})[:2]
+        [('edit_success', {'edit_success': 0.5}), ('mmlu', {'mmlu': 0.5})]
+        >>> ordered_metrics({"mmlu": scores})[1]
+        ('mmlu', {'stderr/mmlu': 0.1})
+    """
+    metrics = criteria_metrics(measured)
+    names = in_house_order(metrics)
+    values = [(name, {name: metrics[name].pop(name)}) for name in names]
+    return [*values, *((name, metrics[name]) for name in names)]
 
 
 def cost_metrics(applying: Cost | None, measuring: Cost) -> dict[str, float]:

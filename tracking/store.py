@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import suppress
 
@@ -10,7 +9,9 @@ from interventions.errors import InvalidInput
 from interventions.files import whole_file
 from tracking import schema
 from tracking.address import local_uri, shown_address, sqlite_file, uri
+from tracking.house_facts import house_criteria
 from tracking.reachable import OldSchema, StoreUnreachable, check_reachable, damaged_store
+from tracking.saved_views import SavedView, criteria_view
 
 __all__ = [
     "DESCRIPTION",
@@ -130,10 +131,7 @@ def ensure_experiment(name: str = EXPERIMENT, description: str | None = None) ->
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         usual = REPORTS_DESCRIPTION if name == REPORTS else DESCRIPTION
-        tags = {
-            "mlflow.note.content": description or usual,
-            f"mlflow.sharedViewState.{VIEW}": _view(),
-        }
+        tags = {schema.NOTE: description or usual, _view().tag: _view().text()}
         with suppress(MlflowException):  # another process made it meanwhile
             client.create_experiment(name, artifact_location=_artifacts(name), tags=tags)
         experiment = client.get_experiment_by_name(name)
@@ -147,19 +145,9 @@ def ensure_experiment(name: str = EXPERIMENT, description: str | None = None) ->
     return str(experiment.experiment_id)
 
 
-def _view() -> str:
-    """Return a saved view of the runs table with the criteria: MLflow's own shows no metric."""
-    name_column = "attributes.`Run Name`"
-    columns = ["params.`pair`", *(f"metrics.`{criterion}`" for criterion in _VIEW_METRICS)]
-    state = {
-        "selectedColumns": columns,
-        "columnOrder": [name_column, "runDateAndNestInfo", "duration", *columns],
-        "columnWidths": {name_column: 420},
-        "searchFilter": SOUND_RUNS,
-    }
-    return json.dumps(
-        {"name": "Criteria", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}
-    )
+def _view() -> SavedView:
+    """Return a saved view of the runs page with the criteria: MLflow's own shows no metric."""
+    return criteria_view(VIEW, SOUND_RUNS, _VIEW_METRICS, list(house_criteria()))
 
 
 def _artifacts(name: str) -> str | None:

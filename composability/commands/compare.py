@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from json import dumps
+from typing import TYPE_CHECKING
 
 import click
 
 from composability.commands.options import switch, text
 from tracking.store import EXPERIMENT
+
+if TYPE_CHECKING:
+    from analysis.comparison import Comparison
 
 
 @click.command()
@@ -44,7 +49,31 @@ def _compare(words: tuple[str, ...], experiment: str, ui: str, as_json: bool) ->
         comparison = compare_runs(*words, address)
     else:
         comparison = compare_pair(words[0], experiment, address)
+    comparison = with_saved_views(comparison, address)
     if as_json:
         print(dumps(comparison.as_json(), indent=2))
     else:
         print(comparison_text(comparison, start_hint(address)))
+
+
+def with_saved_views(comparison: Comparison, ui: str) -> Comparison:
+    """Save the views of a comparison, and link to them; where none can be saved, to a filter.
+
+    Args:
+        comparison: of a pair.
+        ui: address of MLflow's UI.
+    """
+    from mlflow import MlflowClient
+
+    from analysis.pair_links import CHARTS
+    from tracking import saved_views, store
+    from tracking.links import charts_link
+
+    client, experiment_id = MlflowClient(tracking_uri=store.uri()), comparison.experiment_id
+    saved = {
+        name: charts_link(ui, experiment_id, view=view.key)
+        for name, view in comparison.views.items()
+        if saved_views.save_view(client, experiment_id, view)
+    }
+    links = {name: link for name, link in comparison.links.items() if name != CHARTS or not saved}
+    return replace(comparison, links={**saved, **links})

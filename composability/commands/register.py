@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from composability.commands.options import integer, text, trusts
+from composability.commands.options import choice, integer, text, trusts
+from interventions.options import EXPORTS, UNPACKED
 
 
 @click.command()
@@ -12,9 +13,21 @@ from composability.commands.options import integer, text, trusts
 @click.option("--name", required=True, help="Of the registered model; it is made if missing.")
 @integer("--step", 0, 0, "The checkpoint after so many interventions; 0: after all.")
 @text("--alias", "none", 'What the version is called from now on: "champion".')
+@choice(
+    "--export",
+    UNPACKED,
+    EXPORTS,
+    "Register the packed form of a quantized checkpoint.",
+)
 @trusts("Where the run had it: ")
 def register(
-    run_id: str, name: str, step: int, alias: str, trust_remote_code: bool, allow_pickle: bool
+    run_id: str,
+    name: str,
+    step: int,
+    alias: str,
+    export: str,
+    trust_remote_code: bool,
+    allow_pickle: bool,
 ) -> int:
     """Register a checkpoint of run RUN_ID, with a card that says what it is.
 
@@ -32,6 +45,7 @@ def register(
                 name,
                 step or None,
                 "" if alias == "none" else alias,
+                export=export,
                 trust_remote_code=trust_remote_code,
                 allow_pickle=allow_pickle,
             )

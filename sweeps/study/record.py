@@ -6,7 +6,12 @@ from interventions.aside import scratch_folder
 from sweeps.study import plots
 from sweeps.study.attributes import RUNS
 from sweeps.study.conclusion import Conclusion
-from sweeps.study.report import result_in_words, trial_table
+from sweeps.study.report import (
+    best_trials_markdown,
+    result_in_words,
+    summary_metrics,
+    trial_table,
+)
 from sweeps.study.spec import StudySpec
 from sweeps.study.study_runs import StudyRuns
 from sweeps.study.trial_queue import TrialQueue
@@ -32,7 +37,11 @@ def record_conclusion(
     words = result_in_words(spec, conclusion)
     client.set_tag(parent_id, TUNED, conclusion.spec)
     # a fence of as many backticks in a name would end this one
-    client.set_tag(parent_id, schema.NOTE, f"```\n{words.replace('```', '')}\n```")
+    fenced = f"```\n{words.replace('```', '')}\n```"
+    note = "\n\n".join(filter(None, [fenced, best_trials_markdown(spec, conclusion)]))
+    client.set_tag(parent_id, schema.NOTE, note)
+    for name, value in schema.without_nan(summary_metrics(spec, conclusion)).items():
+        client.log_metric(parent_id, name, value)
     _log_artifacts(spec, study_runs, queue, conclusion, words)
     # last, so that a process killed before leaves the rest to the next one
     client.log_metric(parent_id, _COUNT, trial_count)

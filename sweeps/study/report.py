@@ -14,8 +14,10 @@ from sweeps.study.conclusion import Conclusion
 from sweeps.study.final_test import final_split
 from sweeps.study.objectives import objectives_in_words
 from sweeps.study.spec import StudySpec
+from tracking.markup import plain_markdown
 from tracking.settings import Settings, setting_text
 
+_MOST_DESCRIBED = 10  # trials in a description
 # those that decide what a run computes; the split that judges is another
 _REPEATED_SETTINGS = (
     "data",
@@ -74,6 +76,51 @@ def result_in_words(spec: StudySpec, conclusion: Conclusion) -> str:
         f"to run it: mlflow run . {_main_parameters(spec, conclusion.spec)}",
     ]
     return "\n".join(lines)
+
+
+def best_trials_markdown(spec: StudySpec, conclusion: Conclusion) -> str:
+    """Return the best trials as a table in Markdown, what each tried and came to; "" for none.
+
+    Args:
+        spec: of the study.
+        conclusion: what it came to.
+    """
+    trials = conclusion.best[:_MOST_DESCRIBED]
+    if not trials:
+        return ""
+    tried = list(dict.fromkeys(name for trial in trials for name in trial.params))
+    names = [objective.name for objective in spec.objectives]
+    head = ["trial", *map(plain_markdown, (*tried, *names)), ""]
+    lines = [head, ["---"] * len(head)]
+    for trial in trials:
+        values = [f"{value:.4g}" for value in trial.values]
+        params = [plain_markdown(str(trial.params.get(name, ""))) for name in tried]
+        is_chosen = conclusion.chosen is not None and trial.number == conclusion.chosen.number
+        lines.append([str(trial.number), *params, *values, "chosen" if is_chosen else ""])
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    more = len(conclusion.best) - len(trials)
+    return f"{table}\n\n… and {more} more." if more > 0 else table
+
+
+def summary_metrics(spec: StudySpec, conclusion: Conclusion) -> dict[str, float]:
+    """Return the chosen trial's objectives, on the data of the trials and on the last split.
+
+    Args:
+        spec: of the study.
+        conclusion: what it came to.
+
+    Returns:
+        "validation/<objective>" and "<split>/<objective>"; empty if no trial was chosen.
+    """
+    if conclusion.chosen is None:
+        return {}
+    split = final_split(spec.request.settings.data)
+    names = [objective.name for objective in spec.objectives]
+    values = dict(zip(names, conclusion.chosen.values, strict=True))
+    return {
+        **{f"validation/{name}": value for name, value in values.items()},
+        **{f"{split}/{name}": value for name, value in conclusion.tested.items()},
+    }
 
 
 def _values_in_words(values: Mapping[str, float]) -> str:

@@ -15,6 +15,7 @@ from interventions.errors import InvalidInput
 from tests.analysis.report.findings.sentences import replicated
 from tests.analysis.synthetic import curve, frame
 from tests.tracking.logged_runs import log_run
+from tests.tracking.test_saved_views import saved_state
 from tracking import store
 
 Rows = Sequence[dict[str, Any]]
@@ -85,6 +86,10 @@ def test_links_lead_to_the_charts_of_the_pair_and_to_a_run_of_each_order(
         "&searchFilter=params.pair%20%3D%20%27ft%20%2B%20wanda%27"
     )
     (level,) = compared.levels
+    (view,) = compared.views.values()
+    assert saved_state(view.text())["searchFilter"] == (
+        f"attributes.run_id IN ({', '.join(sorted(repr(row['run_id']) for row in DIFFERS))})"
+    )
     for link, run_ids in ((forward, level.forward_runs), (backward, level.backward_runs)):
         assert link == (
             f"http://host:1/#/experiments/1/runs/{run_ids[0]}?workflowType=machine_learning"
@@ -161,3 +166,28 @@ def test_columns_are_as_the_store_has_them(run_ids: list[str]) -> None:
     values = [client.get_run(run_ids[n]).data.metrics["edit_success"] for n in (0, 4, 2, 6)]
     assert success.forward == pytest.approx(pd.Series(values[:2]).mean())
     assert success.backward == pytest.approx(pd.Series(values[2:]).mean())
+
+
+def test_runs_that_the_page_would_hide_under_their_parent_are_grouped(
+    compare: Callable[[Rows, str], Comparison],
+) -> None:
+    rows = curve("ft", "wanda", [0.5], [0.9], [0.5])
+    (view,) = compare(rows, "ft + wanda").views.values()
+    assert "groupBy" not in saved_state(view.text())
+    (view,) = compare([{**row, "sweep": "grid"} for row in rows], "ft + wanda").views.values()
+    assert "groupBy" in saved_state(view.text())
+
+
+def test_each_level_has_a_view_of_its_own_runs(
+    compare: Callable[[Rows, str], Comparison],
+) -> None:
+    rows = curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.5, 0.4])
+    compared = compare(rows, "ft + wanda")
+    assert list(compared.views) == [
+        "both orders in charts, sparsity 0.25",
+        "both orders in charts, sparsity 0.5",
+    ]
+    for level, view in zip(compared.levels, compared.views.values(), strict=True):
+        filter = saved_state(view.text())["searchFilter"]
+        assert all(run_id in filter for run_id in (*level.forward_runs, *level.backward_runs))
+        assert filter.count(", ") == 1

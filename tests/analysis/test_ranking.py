@@ -3,9 +3,12 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 
+from analysis.plots.ranking_figure import draw_ranking
 from analysis.ranking import rank_pairs
 from composability.command import main
 from composability.grid_text import ranking_text
@@ -82,6 +85,11 @@ def test_a_grid_ends_with_its_pairs_ranked(
         parent.data.metrics["pairs/best_order_free_error"], abs=6e-4
     )
     assert parent.data.metrics["pairs/ranked"] == 1
+    table = pd.read_csv(download_artifacts(run_id=parent.info.run_id, artifact_path="ranking.csv"))
+    assert table.pair.tolist() == ["magnitude + rtn"]
+    assert table.error[0] == pytest.approx(parent.data.metrics["pairs/best_order_free_error"])
+    picture = download_artifacts(run_id=parent.info.run_id, artifact_path="ranking.png")
+    assert Path(picture).read_bytes().startswith(b"\x89PNG")
     assert parent.info.status == "FINISHED"
 
 
@@ -121,3 +129,16 @@ def test_a_ranking_that_cannot_be_made_is_a_warning(
     assert "warning: the pairs of small cannot be ranked: the runs are away" in (
         capsys.readouterr().err
     )
+
+
+def test_the_picture_has_two_bars_for_each_pair_the_best_at_the_top() -> None:
+    good = curve("ft", "wanda", [0.5], [0.9], [0.7], mmlu=0.8)
+    bad = curve("lora", "wanda", [0.5], [0.5], [0.6], mmlu=0.4)
+    ranked = rank_pairs(frame([*bad, *good]))
+    (axis,) = draw_ranking(ranked).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == [
+        "ft + wanda sparsity 0.5", "lora + wanda sparsity 0.5",
+    ]  # fmt: skip
+    assert axis.yaxis_inverted()
+    widths = [[bar.get_width() for bar in bars] for bars in axis.containers]
+    assert widths == [[pair.error for pair in ranked], [pair.sensitivity for pair in ranked]]

@@ -5,11 +5,13 @@ import math
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from analysis.comparison import ComparedCriterion, ComparedLevel, Comparison
 from composability.command import main
 from composability.comparison_text import comparison_text
 from tests.tracking.logged_runs import log_run
+from tests.tracking.test_saved_views import saved_state
 from tracking import store
 
 NAN = math.nan
@@ -82,7 +84,11 @@ def test_the_command_prints_json_or_a_table(
     assert levels[0]["forward"] == {"order": "ft → wanda", "run_ids": [run_ids[0]]}
     assert main(["compare", run_ids[1], run_ids[3], "--ui", "http://host:1/"]) == 0
     printed = capsys.readouterr().out
-    assert "\nboth orders in charts: http://host:1/#/experiments/" in printed
+    link = next(line for line in printed.splitlines() if line.startswith("both orders in charts"))
+    key = link.rpartition("compareRunsMode=CHART&viewStateShareKey=")[2]
+    experiment = MlflowClient(store.uri()).get_experiment(store.ensure_experiment())
+    view = saved_state(experiment.tags[f"mlflow.sharedViewState.{key}"])
+    assert all(run_id in view["searchFilter"] for run_id in (run_ids[1], run_ids[3]))
     assert "start the UI" not in printed
     assert main(["compare", run_ids[1], run_ids[3]]) == 0
     assert "(start the UI with `composability setup --ui 5000 --serve`)" in capsys.readouterr().out

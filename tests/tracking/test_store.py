@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from mlflow.store.db import utils
 from interventions import cache
 from interventions.criteria.base import CRITERIA
 from tests.test_contracts import HOUSE_CRITERIA
+from tests.tracking.test_saved_views import saved_state
 from tracking import setup, store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,9 +88,9 @@ def test_a_stores_folders_are_made_if_they_are_missing(
 def test_the_link_opens_a_saved_view_with_columns_that_exist(local_store: str) -> None:
     experiment = MlflowClient(local_store).get_experiment(store.ensure_experiment())
     key = setup.runs_table_address(5000).rpartition("viewStateShareKey=")[2]
-    view = json.loads(experiment.tags[f"mlflow.sharedViewState.{key}"])
-    columns = json.loads(view["state"])["selectedColumns"]
-    assert json.loads(view["state"])["searchFilter"] == "tags.`composability.rejected` IS NULL"
+    view = saved_state(experiment.tags[f"mlflow.sharedViewState.{key}"])
+    columns = view["selectedColumns"]
+    assert view["searchFilter"] == "tags.`composability.rejected` IS NULL"
     metrics = {column.split("`")[1] for column in columns if column.startswith("metrics.")}
     assert metrics <= set(CRITERIA.all()) and metrics
 

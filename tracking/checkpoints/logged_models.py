@@ -117,7 +117,8 @@ def log_checkpoint_model(
 def model_of_step(client: MlflowClient, run: Run, step: int) -> LoggedModel | None:
     """Return the LoggedModel with the files of a run's checkpoint; None if there is none.
 
-    The run's outputs say which it is, which an artifact's author cannot change.
+    Packed forms of it do not count: their weights are not the files' that the run recorded. The
+    run's outputs say which it is, which an artifact's author cannot change.
     """
     models = []
     for output in run.outputs.model_outputs if run.outputs else ():
@@ -127,7 +128,9 @@ def model_of_step(client: MlflowClient, run: Run, step: int) -> LoggedModel | No
     with_files = [
         model
         for model in models
-        if model.status == LoggedModelStatus.READY and not schema.is_external(model.tags)
+        if model.status == LoggedModelStatus.READY
+        and not schema.is_external(model.tags)
+        and schema.EXPORT not in model.tags
     ]
     # MLflow gives outputs in any order
     return max(with_files, key=lambda model: int(model.creation_timestamp), default=None)

@@ -33,7 +33,13 @@ def test_the_parent_has_a_table_and_pictures_that_open_offline(cache: Checkpoint
     for title in ("Pareto front", "Importance for edit_locality", "Slices of edit_success"):
         assert f"<h2>{title}</h2>" in page
     assert 'src="http' not in page and "Plotly.newPlot" in page
-    assert 'mlflow run . -P first="ga(lr=' in parent_run().data.tags[schema.NOTE]
+    parent = parent_run().data
+    assert 'mlflow run . -P first="ga(lr=' in parent.tags[schema.NOTE]
+    assert "| trial | ga.lr | edit_locality | edit_success |" in parent.tags[schema.NOTE]
+    (chosen,) = table[table.chosen].to_dict("records")
+    for name in ("edit_locality", "edit_success"):
+        assert parent.metrics[f"validation/{name}"] == pytest.approx(chosen[name], rel=1e-9)
+        assert f"test/{name}" in parent.metrics
 
 
 def test_a_study_goes_on_with_more_trials_and_its_best_may_be_another(cache: Checkpoints) -> None:

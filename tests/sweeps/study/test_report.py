@@ -11,7 +11,12 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps.study.attributes import RUNS
 from sweeps.study.conclusion import Conclusion
 from sweeps.study.objectives import Objective
-from sweeps.study.report import result_in_words, trial_table
+from sweeps.study.report import (
+    best_trials_markdown,
+    result_in_words,
+    summary_metrics,
+    trial_table,
+)
 from sweeps.study.spec import StudySpec
 from tracking.settings import Settings
 
@@ -101,3 +106,27 @@ def test_the_table_has_a_row_per_trial() -> None:
     assert list(table.best) == [True, False, True]
     assert list(table.chosen) == [False, False, True]
     assert list(table.runs) == ["run-0 other-order", "", "run-2 other-order"]
+
+
+def test_the_description_has_a_row_for_each_best_trial_and_marks_the_chosen_one() -> None:
+    conclusion = Conclusion(TRIALS, [TRIALS[0], TRIALS[2]], TRIALS[2], "rmu(alpha=12.0)")
+    assert best_trials_markdown(spec(WMDP, MMLU), conclusion).split("\n") == [
+        "| trial | rmu.alpha | wmdp | mmlu |  |",
+        "| --- | --- | --- | --- | --- |",
+        "| 0 | 10.0 | 0.5 | 0.75 |  |",
+        "| 2 | 12.0 | 0.25 | 0.5 | chosen |",
+    ]
+    assert best_trials_markdown(spec(WMDP), Conclusion(TRIALS, [])) == ""
+
+
+def test_the_parents_metrics_are_the_chosen_trials_on_both_splits() -> None:
+    conclusion = Conclusion(
+        TRIALS, [TRIALS[2]], TRIALS[2], "rmu(alpha=12.0)", {"wmdp": 0.26, "mmlu": 0.61}
+    )
+    assert summary_metrics(spec(WMDP, MMLU), conclusion) == {
+        "validation/wmdp": 0.25,
+        "validation/mmlu": 0.5,
+        "test/wmdp": 0.26,
+        "test/mmlu": 0.61,
+    }
+    assert summary_metrics(spec(WMDP), Conclusion(TRIALS, [])) == {}
