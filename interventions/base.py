@@ -162,7 +162,7 @@ class Intervention(ABC):
         return True
 
     def stored_bytes(self, model: PreTrainedModel) -> int:
-        """Return what ``apply`` stores on the disk beside a checkpoint; for a plan of a run.
+        """Return what ``apply`` holds in host memory and stores beside a checkpoint; for a plan.
 
         Args:
             model: its weights may be on the meta device.

@@ -1,20 +1,16 @@
-"""Pages of the reference that repeat what the code says: hyperparameters, and numbers.
+"""Pages of the reference that repeat what the code says, of hyperparameters and criteria.
 
     python -m tests.quality.reference_pages
 
-writes both; tests/test_reference_pages.py holds the code against them. A change of a default, a
-bound or a threshold changes what recorded runs are compared with, so it is to be seen in a page.
+writes both; tests/test_reference_pages.py holds the code against them. A change of a default or
+a bound changes what recorded runs are compared with, so it is to be seen in a page.
 """
 
 from __future__ import annotations
 
-import ast
-import io
 import math
 import sys
-import tokenize
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interventions.base import INTERVENTIONS, Intervention
@@ -24,12 +20,10 @@ from interventions.hyperparameters import default_value, fields_of
 from interventions.lm import skeleton
 from interventions.options import PROFILES
 from interventions.search_space import TuningContext
-from tests.quality.plain_words import PACKAGES, ROOT, python_files
+from tests.quality.plain_words import ROOT
 
 HYPERPARAMETERS = ROOT / "docs" / "reference" / "hyperparameters.md"
-NUMBERS = ROOT / "docs" / "reference" / "numbers.md"
-_DROPPED_IN = ("adapters", "editing", "compression", "finetuning", "unlearning", "criteria")
-_LONGEST = 300  # characters of a value; longer ones are tables of words
+CRITERION_FACTS = ROOT / "docs" / "reference" / "criterion-facts.md"
 
 _HYPERPARAMETERS_HEAD = """\
 # Hyperparameters
@@ -41,21 +35,14 @@ intervention. `python -m tests.quality.reference_pages` writes this page, and a 
 code against it.
 """
 
-_NUMBERS_HEAD = """\
-# Numbers
+_CRITERIA_HEAD = """\
+# What criteria are declared as
 
-Limits, tolerances, levels, waits and defaults that the code decides by, with where they stand,
-and what every criterion is declared as. `f(x)` is the default of the argument `x` of a function.
-[Statistics](../explanation/statistics.md) explains those of the tests behind a sentence,
-[security](../explanation/security.md) the limits of what others hand in. `python -m
-tests.quality.reference_pages` writes this page, and a test holds the code against it.
+Of every [criterion](criteria.md) what the analysis goes by: its version, the direction that is
+good, what guessing gets, what it is measured on, of what its items are a sample, and which
+categories of interventions it judges. `python -m tests.quality.reference_pages` writes this page,
+and a test holds the code against it.
 """
-
-
-def is_of_the_house(file: str) -> bool:
-    """Tell whether a file is in none of the folders into which others drop files of their own."""
-    folder = Path(file).parent
-    return folder.name not in _DROPPED_IN or folder.parent.name != "interventions"
 
 
 class Ranges:
@@ -129,85 +116,6 @@ def _bounds(bounds: Mapping[str, float]) -> str:
     return ", ".join(finite) or "one of its own"
 
 
-def number_rows(files: Sequence[Path]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield file, name, value and meaning of what the files set to numbers.
-
-    These are constants of modules, defaults of public functions, and fields of public classes.
-    """
-    for path in files:
-        tree, comments = ast.parse(path.read_text()), _comments(path.read_text())
-        file = path.relative_to(ROOT).as_posix()
-        for name, value, lines in _settings(tree.body):
-            text = ast.unparse(value)
-            if len(text) <= _LONGEST and any(map(_is_number, ast.walk(value))):
-                meaning = next((comments[line] for line in lines if line in comments), "")
-                yield file, name, text, meaning
-
-
-Setting = tuple[str, ast.expr, tuple[int, int]]  # name, value, lines that may have its comment
-
-
-def _settings(body: Sequence[ast.stmt], prefix: str = "") -> Iterator[Setting]:
-    for node in body:
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            yield from _settings(node.body, f"{prefix}{node.name}.")
-        elif isinstance(node, ast.FunctionDef) and (not node.name.startswith("_") or prefix):
-            yield from _defaults(node, prefix)
-        elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            if not _is_declaration(node.value):
-                name = prefix + ast.unparse(target).strip("()")
-                yield name, node.value, (node.end_lineno or 0, node.lineno)
-
-
-def _is_declaration(value: ast.expr) -> bool:
-    """Tell whether a field is a hyperparameter, which the other page has."""
-    return isinstance(value, ast.Call) and ast.unparse(value.func) == "hyperparameter"
-
-
-def _defaults(function: ast.FunctionDef, prefix: str) -> Iterator[Setting]:
-    arguments = function.args
-    positional = [*arguments.posonlyargs, *arguments.args]
-    with_default = positional[len(positional) - len(arguments.defaults) :]
-    pairs = [*zip(with_default, arguments.defaults, strict=True)]
-    pairs += [
-        (argument, default)
-        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-        if default is not None
-    ]
-    for argument, default in pairs:
-        yield f"{prefix}{function.name}({argument.arg})", default, (0, 0)
-
-
-def _comments(source: str) -> dict[int, str]:
-    """Return the comments by the line that they are about: their own, or the one after it."""
-    comments = {}
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            is_whole_line = token.line.lstrip().startswith("#")
-            comments[token.start[0] + is_whole_line] = token.string.lstrip("# ")
-    return comments
-
-
-def _is_number(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
-
-
-def numbers(package: str) -> dict[tuple[str, str], str]:
-    """Return the rows of a package on the page, by file and name."""
-    rows = {}
-    files = [path for path in python_files(package) if not _is_of_looks(path)]
-    for file, name, value, meaning in number_rows(files):
-        cells = (f"`{name}`", f"`{value}`".replace("|", "\\|"), meaning.replace("|", "\\|"))
-        rows[file, name] = f"| {file.partition('/')[2]} | {' | '.join(cells)} |"
-    return rows
-
-
-def _is_of_looks(path: Path) -> bool:
-    """Tell whether the numbers of a file are sizes in a picture."""
-    return path.parent.name == "plots" and ("figure" in path.name or "interactive" in path.name)
-
-
 def criterion_rows() -> dict[str, str]:
     """Return the row of each registered criterion, by name."""
     rows = {}
@@ -219,16 +127,16 @@ def criterion_rows() -> dict[str, str]:
             ", ".join(sorted(each.reads)),
             ", ".join(each.needs),
             *(each.items, each.title, each.group, ", ".join(each.judges), each.category),
+            "by name" if each.opt_in else "always",
         )
         rows[name] = f"| {' | '.join(cells)} |"
     return rows
 
 
-_NUMBERS_COLUMNS = ("| file | name | value | meaning |", "|---|---|---|---|")
 _CRITERIA_COLUMNS = (
     "| criterion | version | better | unit | chance | reads | needs | items | title | group"
-    " | judges | category |",
-    "|" + "---|" * 12,
+    " | judges | category | measured |",
+    "|" + "---|" * 13,
 )
 
 
@@ -236,11 +144,8 @@ def main() -> int:
     """Write both pages."""
     sections = [_HYPERPARAMETERS_HEAD.rstrip(), *hyperparameter_sections().values()]
     HYPERPARAMETERS.write_text("\n\n".join(sections) + "\n")
-    lines = [_NUMBERS_HEAD.rstrip()]
-    for package in PACKAGES:
-        lines += ["", f"## {package}", "", *_NUMBERS_COLUMNS, *numbers(package).values()]
-    lines += ["", "## Criteria", "", *_CRITERIA_COLUMNS, *criterion_rows().values()]
-    NUMBERS.write_text("\n".join(lines) + "\n")
+    rows = criterion_rows().values()
+    CRITERION_FACTS.write_text("\n".join([_CRITERIA_HEAD, *_CRITERIA_COLUMNS, *rows]) + "\n")
     return 0
 
 

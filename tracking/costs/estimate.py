@@ -68,8 +68,8 @@ class Estimator:
             name = step.spec(plan.settings.profile) + (AGAIN if is_again else "")
             is_last = index + 1 == len(plan.composition)
             stored = _stored_bytes(plan, is_last)
-            disk = stored + step.stored_bytes(self.context.anatomy)
-            planned.append(self._planned(plan, stage, name, takes, measuring, disk))
+            held = step.stored_bytes(self.context.anatomy)  # in host memory, and then on disk
+            planned.append(self._planned(plan, stage, name, takes, measuring, stored + held, held))
         return planned
 
     def _planned(
@@ -80,6 +80,7 @@ class Estimator:
         applying: Takes | Unknown | None,
         measuring: Takes | Unknown,
         disk_bytes: int,
+        held_bytes: int = 0,
     ) -> PlannedStep:
         known = [each for each in (applying, measuring) if isinstance(each, Takes)]
         reasons = [each.reason for each in (applying, measuring) if isinstance(each, Unknown)]
@@ -92,7 +93,8 @@ class Estimator:
         storing = weights / (_STORED_PER_SECOND if applying else _READ_PER_SECOND)
         seconds = sum(each.seconds for each in known) + storing
         on_cpu = plan.settings.device == "cpu"
-        host = _CPU_PROCESS + device if on_cpu else _CUDA_PROCESS + weights
+        device += held_bytes if on_cpu else 0
+        host = _CPU_PROCESS + device if on_cpu else _CUDA_PROCESS + weights + held_bytes
         # the criteria come last, and are the same after every step
         return PlannedStep(name, device, host, seconds, disk_bytes, alone_bytes=known[0].peak_bytes)
 

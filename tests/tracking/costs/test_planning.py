@@ -10,6 +10,7 @@ from composability.command import main
 from interventions.base import Intervention
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
+from interventions.editing.memit import MEMIT
 from interventions.errors import InvalidInput
 from interventions.lm import LM
 from interventions.rehearsal.steps import Stage, Unknown
@@ -82,8 +83,25 @@ def test_the_disk_holds_what_is_cached_and_what_is_logged(
 
 def test_memit_stores_its_statistics_too() -> None:
     planned = plan("magnitude | memit(layers=(0, 1), steps=2, samples=10)", **FAST)
-    statistics = 2 * 4 * 512**2
-    assert planned.steps[2].disk_bytes - planned.steps[1].disk_bytes == statistics
+    statistics = 2 * 8 * 512**2
+    before, after = planned.steps[1:3]
+    assert after.disk_bytes - before.disk_bytes == statistics
+
+
+@pytest.mark.parametrize(("device", "on_device"), [("cpu", 1), ("cuda", 0)])
+def test_what_memit_holds_is_host_memory(
+    device: str, on_device: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which on a CPU is the device's too."""
+    settings: dict[str, Any] = {"device": device, "device_gib": 80, **FAST}
+    takes = []
+    for gib in (0, 7):
+        monkeypatch.setattr(MEMIT, "stored_bytes", lambda self, model, gib=gib: gib * GIB)
+        step = plan("memit(steps=2, samples=10)", **settings).steps[1]
+        assert step.host_bytes is not None and step.device_bytes is not None
+        takes.append((step.host_bytes, step.device_bytes))
+    (host, on), (more_host, more_on) = takes
+    assert (more_host - host, more_on - on) == (7 * GIB, 7 * GIB * on_device)
 
 
 def test_half_precision_takes_half_and_a_gpu_another_process() -> None:
