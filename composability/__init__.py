@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analysis.inference.recommend import recommend as recommend
     from analysis.metrics.composability import area as area
     from analysis.metrics.composability import point as point
+    from analysis.metrics.restored import restored as restored
     from interventions.base import Intervention as Intervention
     from interventions.composition import Composition as Composition
     from interventions.criteria.base import criterion as criterion
@@ -45,6 +46,7 @@ _MODULES = {
     "items": "tracking.query",
     "point": "analysis.metrics.composability",
     "area": "analysis.metrics.composability",
+    "restored": "analysis.metrics.restored",
     "recommend": "analysis.inference.recommend",
     "load_checkpoint": "tracking.checkpoints.restore",
     "register": "tracking.registration",

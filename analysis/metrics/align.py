@@ -77,14 +77,14 @@ def both_orders(runs: pd.DataFrame) -> Orders:
     catalogue = Catalogue.from_runs(runs)
     runs = as_numbers(runs, catalogue)
     ended = finished(runs) if len(runs) else runs
-    steps = _count_steps(ended)
+    steps = count_steps(ended)
     if not (steps == 2).any():
         names = _first_values(runs, "run_name")
         reasons = "".join(f"; {sentence}" for sentence in unusable)
         raise InvalidInput(
             f"no finished run is a pair of interventions; there are: {names}{reasons}"
         )
-    described = _described(ended[steps <= 2], catalogue)
+    described = described_runs(ended[steps <= 2], catalogue)
     # runs come newest first: of repeats the later one counts
     is_newest = ~described.duplicated([*POINT, *REPLICATE, "forward"])
     left_out = unusable + _left_out(runs, ended, steps, int((~is_newest).sum()))
@@ -110,7 +110,7 @@ def criteria_of(runs: pd.DataFrame, catalogue: Catalogue) -> list[str]:
     return [name for name in catalogue.criteria if name in runs and runs[name].notna().any()]
 
 
-def _count_steps(runs: pd.DataFrame) -> pd.Series:
+def count_steps(runs: pd.DataFrame) -> pd.Series:
     """Count the planned interventions, without recompressions; one that is applied twice is 99."""
     if "pair" not in runs:
         return pd.Series(dtype=object)
@@ -124,7 +124,7 @@ def _count_planned(pair: str) -> int:
     return len(names) if len(set(names)) == len(names) else _TWICE
 
 
-def _described(runs: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
+def described_runs(runs: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
     """Return the runs with ``POINT``, ``VARIANT``, ``REPLICATE`` and ``forward``."""
     runs = runs.reset_index(drop=True)
     runs = runs.join(_name_pairs(runs, catalogue))
