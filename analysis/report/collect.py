@@ -17,6 +17,7 @@ from analysis.metrics import composability as co
 from analysis.metrics.columns import CURVE
 from analysis.metrics.comparable_areas import comparable_areas
 from analysis.metrics.levels import chosen_levels
+from analysis.metrics.restored import restored
 from analysis.plots import curves, heat
 from analysis.plots.fronts import FrontGrid, front_grids
 from analysis.plots.panels import PanelGrid
@@ -31,6 +32,7 @@ from analysis.report.sequences import SequenceTest, sequence_tests
 from analysis.tables.appendix import appendix_tables
 from analysis.tables.composed import composed_tables
 from analysis.tables.table import Table
+from interventions.errors import InvalidInput
 from tracking import query
 
 MOST_ITEM_RUNS = 200  # one file per run; more are read only where "all" was requested
@@ -55,6 +57,7 @@ class Collected:
         sequences: tests of three and more interventions.
         findings: context to sentences.
         items_read: of how many runs the scores of items were read.
+        restored: what later steps bring back of what was unlearned; None where no run tells.
     """
 
     points: pd.DataFrame
@@ -71,6 +74,7 @@ class Collected:
     sequences: list[SequenceTest]
     findings: dict[str, list[Finding]]
     items_read: int
+    restored: pd.DataFrame | None
 
 
 def read_items(prepared: PreparedAnalysis) -> pd.DataFrame | None:
@@ -129,6 +133,7 @@ def collect(prepared: PreparedAnalysis, items: pd.DataFrame | None) -> Collected
         sequences=sequence_tests(prepared.runs, criteria, points),
         findings=findings(inside, orders, titles, prepared.runs),
         items_read=0 if items is None else items.run_id.nunique(),
+        restored=_restored(prepared),
     )
 
 
@@ -184,6 +189,16 @@ def _weights(prepared: PreparedAnalysis) -> dict[str, float] | None:
         if facts[name].better != "neither" and facts[name].unit in labels.SHARES
     }
     return weights or None
+
+
+def _restored(prepared: PreparedAnalysis) -> pd.DataFrame | None:
+    """Return what comes back of what was unlearned, of the requested criteria; None of none."""
+    try:
+        frame = restored(prepared.runs)
+    except InvalidInput:  # no run unlearns first, or nothing to compare with was run
+        return None
+    frame = frame[frame.criterion.isin(prepared.criteria)].reset_index(drop=True)
+    return frame if len(frame) else None
 
 
 def _lost(prepared: PreparedAnalysis, points: pd.DataFrame) -> pd.DataFrame:

@@ -81,6 +81,41 @@ def sequences_block(tests: Sequence[SequenceTest], titles: Labels) -> Block | No
     return Block(block.values, block.best, runs)
 
 
+def restored_block(frame: pd.DataFrame | None, titles: Labels) -> Block | None:
+    """Return what later steps bring back as a block; None where there is nothing.
+
+    Args:
+        frame: rows of ``restored``.
+        titles: for rows and cells.
+    """
+    if frame is None:
+        return None
+    several = frame.context.nunique() > 1
+    rows, index = [], []
+    for row in frame.to_dict("records"):
+        steps = [
+            titles.method(row[role], row[f"{role}_variant"]) for role in ("unlearning", "then")
+        ]
+        level = labels.level_text(row["strength"], row["level"])
+        index.append(
+            ", then ".join(steps)
+            + (f" at {level}" if level else "")
+            + (f"; {row['context']}" if several else "")
+        )
+        numbers = [labels.number(row[name], 3) for name in ("base", "unlearned", "after")]
+        rows.append(
+            (
+                titles.criterion(row["criterion"]),
+                *numbers,
+                labels.number(row["restored"], 2),
+                interval_text(row["low"], row["high"]),
+                str(row["replicates"]),
+            )
+        )
+    columns = ["Criterion", "Base model", "Unlearned", "After both", "Restored", "95% interval"]
+    return _unlinked(pd.DataFrame(rows, index, [*columns, "Replicates"]))
+
+
 def _verdict(entry: SequenceTest) -> str:
     """Return what a test allows to say; that it cannot be told, where it allows nothing."""
     if not entry.p_holm <= LEVEL:

@@ -44,6 +44,8 @@ def write_files(prepared: PreparedAnalysis, folder: Path) -> Collected:
         _write_csv(collected.wins, folder / "wins.csv")
         _write_csv(collected.order, folder / "order.csv")
         _write_csv(collected.lost, folder / "losses.csv")
+        if collected.restored is not None:
+            _write_csv(collected.restored, folder / "restored.csv")
         if changes is not None:
             _write_csv(changes.items, folder / "items.csv")
         table.save_tables(collected.tables, folder / "tables")

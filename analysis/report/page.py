@@ -51,6 +51,7 @@ class Content:
         changes: what steps did to items; None where none were read.
         changes_note: of whose runs items were read.
         sequences: tests of three and more interventions; None where there are none.
+        restored: what comes back of what was unlearned; None where no run tells.
         missing: sentences on the orders and levels that were not run.
         left_out: sentences on the runs that are not used.
         notes: sentences on how to read the page.
@@ -75,6 +76,7 @@ class Content:
     changes: Block | None
     changes_note: str
     sequences: Block | None
+    restored: Block | None
     missing: Sequence[str]
     left_out: Sequence[str]
     notes: Sequence[str]
@@ -126,6 +128,7 @@ def render(content: Content) -> str:
         changes_note=content.changes_note
         + ("" if content.changes is None else cut_note(content.changes)),
         sequences=_parts_or_none(content.sequences, numbers),
+        restored=_parts_or_none(content.restored, numbers),
         missing=content.missing[:MOST_ROWS],
         left_out=content.left_out,
         notes=content.notes,

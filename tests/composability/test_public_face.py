@@ -13,7 +13,18 @@ import composability
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = {
-    *("run", "plan", "grid", "tune", "compositions", "items", "point", "area", "recommend"),
+    *(
+        "run",
+        "plan",
+        "grid",
+        "tune",
+        "compositions",
+        "items",
+        "point",
+        "area",
+        "recommend",
+        "restored",
+    ),
     *("load_checkpoint", "register", "track", "Intervention", "hyperparameter", "criterion"),
     *("Composition", "LM", "Data", "InvalidInput", "own_data"),
 }
