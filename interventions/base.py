@@ -44,8 +44,8 @@ class Intervention(ABC):
         grid: the values that the paper searched, by field; empty where it searched none.
         texts: a field that says how many texts to use -> the part of Data that has the texts.
         reports: whether ``apply`` reports intermediate models (``callbacks.report``).
-        earlier: what earlier versions did where this one has a hyperparameter: version -> values by
-            field, as literals. A recorded run that lacks the hyperparameter is read so.
+        earlier: what versions up to one did that had not got a hyperparameter yet: version ->
+            values by field, as literals. A recorded run that lacks the hyperparameter is read so.
 
     Example:
         >>> step = make("wanda", sparsity=0.25)

@@ -69,7 +69,7 @@ def test_a_key_hashes_the_key_before_it_and_all_that_the_step_says(data: Data) -
     base, key = Composition([step]).keys("o", data)
     assert base == digest("origin", "o")
     parts = {"calibration": data.identity("calibration")}
-    assert key == digest(base, "wanda", Wanda.version, step.params(), parts)
+    assert key == digest(base, "wanda", Wanda.version, step.identity(), parts)
     assert len(key) == 32 and int(key, 16)
 
 

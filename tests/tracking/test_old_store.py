@@ -44,6 +44,12 @@ READ_ANEW = {
     "gptq.true_sequential",
     "memit.tokens_per_input",
     "memit.statistics",
+    "magnitude.samples",
+    *(
+        f"{pruner}.{field}"
+        for pruner in ("magnitude", "wanda", "sparsegpt")
+        for field in ("allocation", "outlier_threshold", "allocation_range")
+    ),
 }
 LOGGED = [
     (run_id, int(step)) for run_id, steps in EXPECTED["checkpoints"].items() for step in steps
@@ -93,6 +99,13 @@ def test_compositions_have_the_columns_and_values_of_before(experiment: str, fol
     assert rows_of(frame[expected["columns"]], folder) == [
         {column: row[column] for column in expected["columns"]} for row in expected["rows"]
     ]
+
+
+def test_pruning_of_before_took_the_same_from_every_block() -> None:
+    runs = query.compositions("composability")
+    is_wanda = runs["wanda.sparsity"].notna()
+    assert is_wanda.any() and runs["wanda.allocation"][is_wanda].eq("uniform").all()
+    assert runs["wanda.allocation"][~is_wanda].isna().all()
 
 
 def test_what_gptq_had_not_got_is_read_as_what_it_did() -> None:

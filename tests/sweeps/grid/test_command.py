@@ -181,7 +181,7 @@ def test_a_grid_is_judged_by_the_split_asked_for(
     )
 
 
-@pytest.mark.full
+@pytest.mark.slow
 def test_a_grid_killed_with_9_goes_on(local_store: str, tmp_path: Path) -> None:
     """The whole command in a process of its own, on the real testbed."""
     arguments = ["--interventions", "ft(steps=2); wanda(samples=8)", "--name", "mine"]
