@@ -163,6 +163,12 @@ def test_it_does_not_hold_any_more_once_one_matrix_was_filled(
     assert not step.holds(pruned)
 
 
+def test_weights_that_are_left_by_rounding_are_not_missed(lm: LM, small: Data) -> None:
+    """Of 128 inputs a row loses 70 at .55, which is less than .55 of it."""
+    step = make("wanda", allocation="owl", allocation_range=0.0, sparsity=0.55)
+    assert step.holds(apply(step, lm, small, KEY))
+
+
 def test_zeros_of_a_lesser_sparsity_do_not_hold(lm: LM, small: Data) -> None:
     """Every matrix has its least, but all together have too few."""
     pruned = apply(make("wanda", sparsity=0.6), lm, small, KEY)

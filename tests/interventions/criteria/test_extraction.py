@@ -91,5 +91,9 @@ def test_an_end_of_text_is_no_token_of_it_and_long_texts_are_cut(
     extraction_strength(lm, dataclasses.replace(data, forget=texts))
     lengths = sorted(map(len, read))
     assert len(read) == 3 and lengths[0] == lengths[1] < lengths[2] <= 256
+    read.clear()
+    assert len(lm.tokenizer("The")["input_ids"]) == 2
+    extraction_strength(lm, dataclasses.replace(data, forget=("The",)))
+    assert len(read) == 1
     with pytest.raises(ValueError, match="no text to forget has two tokens"):
         extraction_strength(lm, dataclasses.replace(data, forget=(end,)))
