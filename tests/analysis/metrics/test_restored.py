@@ -10,6 +10,7 @@ from scipy import stats
 from analysis.metrics.restored import restored
 from interventions.errors import InvalidInput
 from tests.analysis.synthetic import frame, run
+from tracking.catalogue import CriterionFacts, as_tag
 
 BASE = run("none", wmdp=0.9)
 
@@ -109,6 +110,15 @@ def test_the_criteria_are_those_of_unlearning_unless_others_are_named() -> None:
     assert list(named.criterion) == ["mmlu"] and named.restored[0] == pytest.approx(0.5)
     with pytest.raises(InvalidInput, match="mmul"):
         restored(frame([base, *runs]), ["mmul"])
+
+
+def test_what_grows_with_unlearning_was_not_taken_away() -> None:
+    quality = CriterionFacts("higher", "share", category="unlearning")
+    tag = {"about_criteria": as_tag({"forget_quality": quality})}
+    runs = [run("rmu", wmdp=0.3, forget_quality=0.9, **tag)]
+    runs += [run("rmu | ft", wmdp=0.6, forget_quality=0.5, **tag)]
+    runs += [run("none", wmdp=0.9, forget_quality=0.0, **tag)]
+    assert list(restored(frame(runs)).criterion) == ["wmdp"]
 
 
 def test_what_is_missing_is_said() -> None:
