@@ -86,6 +86,11 @@ def test_distinct_weights_with_equal_values_are_two_replicates_and_equal_ones_ar
         runs += [run("rmu", wmdp=0.3, seed=seed, weights="u")]
         runs += [run("rmu | ft", wmdp=0.6, seed=seed, weights=weights)]
     assert list(told(*runs).replicates) == [2]
+    # where no hash was recorded, values tell
+    unsaid = [{**each, "weights": ""} for each in runs]
+    for each, value in zip(unsaid[1::2], (0.6, 0.65, 0.7), strict=True):
+        each["wmdp"] = value
+    assert list(told(*unsaid).replicates) == [3]
 
 
 def test_where_unlearning_took_little_there_is_no_share() -> None:
