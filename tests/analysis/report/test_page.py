@@ -29,7 +29,7 @@ def test_the_page_needs_nothing_else(paper: str) -> None:
 def test_the_answer_comes_first_then_what_is_missing(paper: str) -> None:
     sections = (
         "answer missing findings tables comparisons levels figures sensitivity fronts areas items"
-        " all how"
+        " restored all how"
     )
     assert re.findall(r'<section id="(\w+)"', paper) == sections.split()
 
