@@ -114,10 +114,9 @@ def _unlearning_first(described: pd.DataFrame, catalogue: Catalogue) -> pd.DataF
     for role, first in (("unlearning", True), ("then", False)):
         is_intervention = pairs.forward == first
         for suffix in ("", "_variant"):
-            one, other = f"intervention{suffix}", f"partner{suffix}"
-            pairs = pairs.assign(
-                **{f"{role}{suffix}": pairs[one].where(is_intervention, pairs[other])}
-            )
+            partner = pairs[f"partner{suffix}"]
+            step = pairs[f"intervention{suffix}"].where(is_intervention, partner)
+            pairs = pairs.assign(**{f"{role}{suffix}": step})
     facts = catalogue.interventions
     unlearns = pairs.unlearning.map(
         lambda name: name in facts and facts[name].category == "unlearning"
@@ -152,9 +151,10 @@ def _of_criterion(
     rows = []
     for names, group in groups:
         group = _distinct(group)
-        taken = (group.base - group.unlearned).to_numpy(float)
-        shares = (group.after - group.unlearned).to_numpy(float) / taken
-        shares = shares if (taken >= LEAST_TAKEN).all() else np.full(len(group), np.nan)
+        removed = (group.base - group.unlearned).to_numpy(float)
+        shares = np.full(len(group), np.nan)
+        if (removed >= LEAST_TAKEN).all():
+            shares = (group.after - group.unlearned).to_numpy(float) / removed
         low, high = _interval(shares)
         rows.append(
             {
@@ -176,11 +176,11 @@ def _distinct(group: pd.DataFrame) -> pd.DataFrame:
     """
     hashes = group[HASH] if HASH in group else [None] * len(group)
     values = zip(group.base, group.unlearned, group.after, strict=True)
-    told = [
+    identities = [
         weights if isinstance(weights, str) and weights else value
         for weights, value in zip(hashes, values, strict=True)
     ]
-    return group[~pd.Series(told, group.index, dtype=object).duplicated()]
+    return group[~pd.Series(identities, group.index, dtype=object).duplicated()]
 
 
 def _interval(shares: np.ndarray) -> tuple[float, float]:

@@ -186,9 +186,9 @@ def is_allocated(lm: LM, sparsity: float, allocation_range: float) -> bool:
     for block in blocks(lm.model):
         for _, matrix in linears(block):
             out, inputs = matrix.weight.shape
-            here = int((matrix.weight == 0).sum())
+            zeros_of_matrix = int((matrix.weight == 0).sum())
             # a row, or a block of columns, loses a whole number of weights, rounded down
-            if here + out < (sparsity - 2 * allocation_range) * out * inputs:
+            if zeros_of_matrix + out < (sparsity - 2 * allocation_range) * out * inputs:
                 return False
-            total, zeros, rows = total + out * inputs, zeros + here, rows + out
+            total, zeros, rows = total + out * inputs, zeros + zeros_of_matrix, rows + out
     return zeros + rows >= sparsity * total

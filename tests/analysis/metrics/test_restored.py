@@ -98,6 +98,8 @@ def test_where_unlearning_took_little_there_is_no_share() -> None:
     (row,) = told(*pairs, run("rmu", wmdp=0.86), run("rmu", wmdp=0.3, seed=1)).to_dict("records")
     assert math.isnan(row["restored"]) and math.isnan(row["low"]) and row["replicates"] == 2
     assert told(run("rmu | ft", wmdp=0.9), run("rmu", wmdp=0.85)).restored[0] == pytest.approx(1)
+    for unlearned in (0.9, 0.95):  # nothing was taken, or something was added
+        assert math.isnan(told(run("rmu | ft", wmdp=0.8), run("rmu", wmdp=unlearned)).restored[0])
 
 
 def test_of_equal_runs_the_newest_counts() -> None:
