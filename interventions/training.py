@@ -140,3 +140,27 @@ def row_slices(lengths: Sequence[int], tokens: int, together: int = 1) -> list[s
             start, longest = end - together, 0
         longest = max(longest, group)
     return [*slices, slice(start, len(lengths))] if lengths else []
+
+
+def add_gradients(lm: LM, texts: Sequence[str], max_tokens: int, factor: float) -> None:
+    """Add the gradients of a batch's loss, times a factor, to those of the weights.
+
+    The loss is the mean negative log-likelihood, in nats, over the tokens of all texts. Padding and
+    the first token of a text do not count. A long text weighs more than a short one.
+
+    Args:
+        lm: the model.
+        texts: one batch.
+        max_tokens: tokens of a text that are used, of those that the model reads at once.
+        factor: such as -1, to ascend.
+    """
+    encoded = lm.encode(texts, readable(lm.model, max_tokens))
+    labels = lm.text_labels(encoded)
+    # texts of one token have nothing to count
+    count = (labels[:, 1:] != -100).sum().clamp(min=1)
+    rows = max(1, PASS_TOKENS // labels.shape[1])
+    for start in range(0, len(labels), rows):
+        part = slice(start, start + rows)
+        texts_of_pass = BatchEncoding({key: value[part] for key, value in encoded.items()})
+        losses, _ = label_losses(lm, texts_of_pass, labels[part])
+        (factor * (losses.sum() / count)).backward()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,13 +14,12 @@ from interventions.base_model import base_model
 from interventions.composition import Composition, apply
 from interventions.criteria.base import Scores, measure
 from interventions.criteria.cost import Cost, cost
-from interventions.criteria.editing import locality_answers
 from interventions.data.base import Data
-from interventions.errors import printable_line
 from interventions.lm import LM
 from interventions.options import Recompress
 from interventions.step_metrics import recorded_metrics
 from tracking import failures
+from tracking.model_answers import load_model, with_answers
 from tracking.plan import Plan
 from tracking.step_facts import IDENTITY, StepFacts
 
@@ -80,12 +77,11 @@ class Chain:
 
     @property
     def data(self) -> Data:
-        """What the criteria are measured on, with the base model's answers where one reads them."""
+        """What the criteria are measured on, with the other models' answers that one reads."""
         if self._data is None:
-            measured = self.plan.measured_data
-            if any("base_answers" in each.reads for each in self.plan.criteria):
-                measured = self._with_base_answers(measured)
-            self._data = measured
+            self._data = with_answers(
+                self.plan, lambda: self.model_after(0), self.checkpoints.values
+            )
         return self._data
 
     def cost_of_step(self, k: int) -> Cost | None:
@@ -214,30 +210,12 @@ class Chain:
                 self.checkpoints.values.save_scores(self.keys[k], identity, scores, measuring)
         return {name: (scores, measuring) for name, scores in scores_of_name.items()}
 
-    def _with_base_answers(self, data: Data) -> Data:
-        """Return the data with the base model's answers; without, if it cannot give them."""
-        try:
-            return dataclasses.replace(data, base_answers=self._base_answers())
-        except Exception as error:  # what reads them fails then, and the rest is measured
-            reason = printable_line(f"{type(error).__name__}: {error}", 200)
-            warnings.warn(f"the base model's answers failed: {reason}", stacklevel=2)
-            return data
-
-    def _base_answers(self) -> tuple[str, ...]:
-        identity = ["base_answers", 2, self.plan.measured_data.identity("locality")]
-        values = self.checkpoints.values
-        answers = values.load(self.keys[0], identity)
-        if not (isinstance(answers, list) and all(isinstance(text, str) for text in answers)):
-            answers = list(locality_answers(self.model_after(0), self.plan.measured_data))
-            values.save(self.keys[0], identity, answers)
-        return tuple(answers)
-
     def _apply(self, j: int) -> None:
         assert self.lm is not None
         key = self.keys[j]
         lm, before = self.lm, self._weights or self._fingerprint(self.lm)
         # before the first step it is the base model itself
-        known = base_model(self._load_base if j > 1 else lambda: lm)
+        known = base_model((lambda: load_model(self.plan)) if j > 1 else lambda: lm)
         with known, cost(lm.device) as applying, recorded_metrics() as metrics:
             self.lm = apply(self.steps[j - 1], lm, self.plan.data, key)
         self._weights = self._fingerprint(self.lm)
@@ -261,18 +239,7 @@ class Chain:
     def _load_nearest(self, k: int) -> None:
         if not any(self._load(j) for j in range(k, 0, -1)):
             with self._timed("load"):
-                self._go_on_from(self._load_base(), 0)
-
-    def _load_base(self) -> LM:
-        settings = self.plan.settings
-        return LM.load(
-            self.plan.source,
-            settings.dtype,
-            settings.device,
-            self.plan.revision,
-            trust_remote_code=settings.trust_remote_code,
-            allow_pickle=settings.allow_pickle,
-        )
+                self._go_on_from(load_model(self.plan), 0)
 
     def _go_on_from(self, lm: LM, position: int) -> None:
         lm.prompt_format = self.plan.prompt_format

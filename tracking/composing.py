@@ -14,7 +14,6 @@ from interventions.base_model import base_model
 from interventions.composition import Composition, apply, digest
 from interventions.criteria.base import Scores, measure
 from interventions.criteria.cost import Cost, cost
-from interventions.criteria.editing import locality_answers
 from interventions.data.base import Data
 from interventions.errors import InvalidInput, shown
 from interventions.lm import LM
@@ -25,6 +24,7 @@ from tracking.checkpoints.logged_models import CheckpointModel
 from tracking.checkpoints.store import Checkpoints
 from tracking.function_step import Function, changed_model, function_step
 from tracking.log import Log
+from tracking.model_answers import with_answers
 from tracking.plan import Plan
 from tracking.plan_checks import check_length, check_parts
 from tracking.step_facts import StepFacts
@@ -171,9 +171,7 @@ class TrackedComposition:
 
     def begin(self) -> None:
         """Measure the base model."""
-        if any("base_answers" in criterion.reads for criterion in self._plan.criteria):
-            answers = locality_answers(self._lm, self._data)
-            self._data = replace(self._data, base_answers=answers)
+        self._data = with_answers(self._plan, lambda: self._lm)
         scores, measuring = self._measure()
         self._log.step(0, None, self._keys[0], scores, None, measuring, None)
 

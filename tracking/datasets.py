@@ -16,6 +16,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from interventions.composition import digest
 from interventions.criteria.base import Criterion
+from interventions.criteria.references import REFERENCES
 from interventions.data.base import Data
 from tracking import schema
 
@@ -26,7 +27,7 @@ TRAINING, EVALUATION = "training", "evaluation"  # MLflow's words for a data set
 _LONGEST_TEXT = 500  # characters of a name or an input's tag
 # parts of edits, and parts that are no content
 _OF_EDITS = frozenset({"rephrasings", "portability", "hops", "aliases", "reversals"})
-_NO_CONTENT = frozenset({"window", "base_answers", "forget_topics"})
+_NO_CONTENT = frozenset({"window", "forget_topics"} | {each.part for each in REFERENCES})
 _SHOWN = {"test_text": "perplexity"}  # as somebody's own data call it
 
 

@@ -31,9 +31,9 @@ from interventions.errors import InvalidInput
 from interventions.feeders import BlockReaders, Feeder, feeders, matrix_feeders
 from interventions.hyperparameters import MOST_TEXTS, hyperparameter
 from interventions.lm import LM
+from interventions.loops import iterations
 from interventions.one_by_one import check_one_by_one
 from interventions.quantization_grid import ROWS, QuantizationGrid
-from interventions.rehearsal.loops import iterations
 from interventions.search_space import Trial, TuningContext
 from interventions.step_metrics import record_metric
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from interventions.anatomy import block_linears, blocks, context_length, linears
 from interventions.errors import InvalidInput
 from interventions.lm import LM
+from interventions.loops import iterations
 from interventions.padding import pads_harmlessly
 from interventions.partial_pass import block_calls
-from interventions.rehearsal.loops import iterations
 from interventions.token_taps import See, token_taps
 from interventions.weight_matrix import WeightMatrix
 

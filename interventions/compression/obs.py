@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from interventions.rehearsal.loops import iterations
+from interventions.loops import iterations
 
 # Called at the start of a block of columns with the current weights (columns to come, out) of the
 # block and of all columns after it, the block's columns' indices (columns) and their pivots U_jj

@@ -18,7 +18,7 @@ from interventions.compression.quantization import (
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.lm import LM
-from interventions.rehearsal.loops import iterations
+from interventions.loops import iterations
 from interventions.search_space import Trial, TuningContext
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 
@@ -13,9 +14,10 @@ from interventions.criteria.base import (
     makes_criteria,
     mean_scores,
 )
-from interventions.criteria.engine.evaluation import evaluate
+from interventions.criteria.criterion import Better
+from interventions.criteria.engine.evaluation import Answered, answered
 from interventions.criteria.sharing import shared
-from interventions.data.base import Data, Questions
+from interventions.data.base import Choices, Data, Questions
 from interventions.data.lm_eval_tasks import criterion_of_task, sampled, tasks
 from interventions.data.question_set import QuestionSet
 from interventions.errors import InvalidInput
@@ -153,17 +155,90 @@ def _accuracy(lm: LM, data: Data, name: str) -> Scores:
     return mean_scores(accuracies(lm, data.questions)[name])
 
 
-@shared
 def accuracies(lm: LM, questions: Questions) -> dict[str, dict[str, float]]:
     """Answer all questions in one pass; lm-eval's tasks say what is asked, and what is right.
 
     Returns:
         Criterion -> item id -> 1 if the answer is right, else 0.
     """
-    results = evaluate(lm, tasks(questions)["tasks"], sampled(questions))
-    right_answers: dict[str, dict[str, float]] = {name: {} for name, _ in questions.tasks}
-    for task, metrics_of in results.items():
+    return {
+        name: {item: float(question.metrics["acc"]) for item, question in answers.items()}
+        for name, answers in answered_questions(lm, questions).items()
+    }
+
+
+@shared
+def answered_questions(lm: LM, questions: Questions) -> dict[str, dict[str, Answered]]:
+    """Answer all questions in one pass.
+
+    Returns:
+        Criterion -> item id -> what the model says.
+    """
+    results: dict[str, dict[str, Answered]] = {name: {} for name, _ in questions.tasks}
+    for task, answers in answered(lm, tasks(questions)["tasks"], sampled(questions)).items():
         name, prefix = criterion_of_task(questions, task)
-        for index, metrics in metrics_of.items():
-            right_answers[name][f"{prefix}{index}"] = float(metrics["acc"])
-    return right_answers
+        results[name].update({f"{prefix}{index}": answer for index, answer in answers.items()})
+    return results
+
+
+def sets_by_direction(questions: Questions, better: Better) -> list[str]:
+    """Return the sets of questions whose accuracy is to be high, or low.
+
+    Args:
+        questions: of some data.
+        better: "higher" or "lower".
+
+    Example:
+        >>> from interventions.data.testbed import testbed
+        >>> sets_by_direction(testbed().questions, "lower")
+        ['wmdp_bio', 'wmdp_cyber']
+    """
+    directions = {name: criterion.better for name, criterion in CRITERIA.all().items()}
+    directions |= {each.name: each.better for each in questions.sets}
+    return [name for name in questions.names if directions.get(name) == better]
+
+
+def on_sets(role: Criterion, questions: Questions, better: Better) -> Criterion:
+    """Return a criterion that is measured on all sets of one direction, whatever they are called.
+
+    Args:
+        role: as it is registered: it stays so where there is no such set.
+        questions: of some data.
+        better: direction of the sets.
+    """
+    names = sets_by_direction(questions, better)
+    needs = tuple(f"questions.{name}" for name in names)
+    return dataclasses.replace(role, needs=needs) if needs else role
+
+
+def choices_of_sets(lm: LM, questions: Questions, better: Better) -> Choices:
+    """Return a model's log-likelihoods of the options of all questions of one direction.
+
+    Args:
+        lm: the model.
+        questions: of some data; the others are asked too, in the pass that criteria share.
+        better: direction of the sets.
+
+    Returns:
+        (``<set>/<item>``, log-likelihoods in nats) of each question.
+    """
+    answers = answered_questions(lm, questions)
+    return tuple(
+        (f"{name}/{item}", question.log_likelihoods)
+        for name in sets_by_direction(questions, better)
+        for item, question in answers[name].items()
+    )
+
+
+def made_up_choices(questions: Questions, better: Better) -> Choices:
+    """Return what ``choices_of_sets`` does, of no model: for a rehearsal."""
+    names, sample = sets_by_direction(questions, better), sampled(questions)
+    choices = []
+    for task, lm_eval_task in tasks(questions)["tasks"].items():
+        name, prefix = criterion_of_task(questions, task)
+        docs = lm_eval_task.eval_docs
+        if name in names:
+            for index in range(len(docs)) if sample is None else sample[task]:
+                count = len(lm_eval_task.doc_to_choice(docs[index]))
+                choices.append((f"{name}/{prefix}{index}", (0.0,) * count))
+    return tuple(choices)

@@ -8,70 +8,20 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any
 
+from interventions.data.edits import PORTABILITY_KINDS as PORTABILITY_KINDS
+from interventions.data.edits import Edit as Edit
+from interventions.data.edits import PortabilityKind as PortabilityKind
+from interventions.data.edits import PortabilityPrompt as PortabilityPrompt
+from interventions.data.edits import Prompt as Prompt
 from interventions.data.questions import Questions as Questions
+from interventions.data.retain_model import retain_model_identity
 from interventions.data.sampling import sample
-from interventions.errors import one_of
 from interventions.options import KEEP
 
-PortabilityKind = Literal["hop", "alias", "reverse"]
-PORTABILITY_KINDS: tuple[str, ...] = get_args(PortabilityKind)
-
-
-@dataclass(frozen=True)
-class PortabilityPrompt:
-    """A question whose right answer follows from an edit, but is not what the edit taught.
-
-    Attributes:
-        prompt: ends where the answer begins (without the space).
-        answer: the answer that is right once the edit holds.
-        kind: "hop" asks for a fact about the new answer, "alias" names the subject by another
-            name, "reverse" asks for the subject by the new answer.
-
-    Raises:
-        InvalidInput: there is no such kind.
-
-    Example:
-        >>> PortabilityPrompt("The spouse of Orlo Vint is", "Mira Kest", "reverse").kind
-        'reverse'
-    """
-
-    prompt: str
-    answer: str
-    kind: PortabilityKind
-
-    def __post_init__(self) -> None:
-        one_of("kind", self.kind, PORTABILITY_KINDS)
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One fact to change.
-
-    Attributes:
-        subject: what the fact is about, as it stands in the prompt.
-        prompt: ends where the answer begins (without the space).
-        target: the new answer.
-        original: the answer before.
-        rephrasings: other prompts that the new answer must hold for.
-        portability: questions whose answers follow from the edit.
-    """
-
-    subject: str
-    prompt: str
-    target: str
-    original: str
-    rephrasings: tuple[str, ...]
-    portability: tuple[PortabilityPrompt, ...] = ()
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """An unedited prompt and its gold answer."""
-
-    prompt: str
-    answer: str
+# of each question its item id, and the log-likelihoods of its options in nats
+Choices = tuple[tuple[str, tuple[float, ...]], ...]
 
 
 class Lazy(Sequence[str]):
@@ -127,6 +77,12 @@ class Data:
         facts: facts that the base model was trained on, to see how many it still recalls; empty
             where the data know of none.
         base_answers: the base model's answers to ``locality``, in order; None until it was asked.
+        base_choices: the base model's log-likelihoods of the options of benign questions, of each
+            its item id and nats; None until it was asked.
+        retain_model: folder of a model that was trained without what is to be forgotten; "" if
+            there is none.
+        retain_choices: that model's log-likelihoods of the options of questions on what is to be
+            forgotten, likewise; None until it was asked.
         forget_topics: names of the hazard domains, in the order in which they alternate in
             ``forget``; empty where the texts are of one domain.
         calibration_of: intervention -> its own calibration texts, where they are not
@@ -158,6 +114,9 @@ class Data:
     tail: str = KEEP
     facts: tuple[Prompt, ...] = ()
     base_answers: tuple[str, ...] | None = None
+    base_choices: Choices | None = None
+    retain_model: str = ""
+    retain_choices: Choices | None = None
     forget_topics: tuple[str, ...] = ()
     calibration_of: tuple[tuple[str, Sequence[str]], ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
@@ -192,8 +151,17 @@ class Data:
     def identity(self, part: str) -> str:
         """Return a hash of one part's content: equal content has equal identity in every batch."""
         if part not in self._identities:
-            self._identities[part] = _identity(getattr(self, part))
+            self._identities[part] = self._identity_of(part)
         return self._identities[part]
+
+    def _identity_of(self, part: str) -> str:
+        # which model is the base is part of whatever is stored of a model that came of it, and
+        # rounding differs between machines
+        if part == "base_choices":
+            return _identity("the base model's")
+        if part == "retain_choices" and self.retain_model:
+            return retain_model_identity(self.retain_model)
+        return _identity(getattr(self, part))
 
     @property
     def changed_windows(self) -> dict[str, int | str]:
@@ -217,6 +185,8 @@ class Data:
             >>> Data("none").has("edits"), Data("none").has("window")
             (False, True)
         """
+        if part == "retain_choices":
+            return bool(self.retain_model or self.retain_choices)
         part, _, question_set = part.partition(".")
         content = getattr(self, part)
         if isinstance(content, Questions):
@@ -256,7 +226,7 @@ class Data:
         return dataclasses.replace(self, calibration=texts, calibration_of=())
 
 
-_NO_PARTS = {"name", "calibration_of", "sources", "limit", "stride", "tail"}
+_NO_PARTS = {"name", "calibration_of", "sources", "limit", "stride", "tail", "retain_model"}
 _OF_EDITS = {"portability", "hops", "aliases", "reversals"}
 _FIELDS = frozenset(part.name for part in dataclasses.fields(Data) if part.init)
 PARTS = (_FIELDS | _OF_EDITS) - _NO_PARTS

@@ -15,8 +15,8 @@ from interventions.callbacks import report
 from interventions.data.base import Data
 from interventions.hyperparameters import MOST_STEPS, hyperparameter
 from interventions.lm import LM
+from interventions.loops import iterations
 from interventions.master_weights import master_weights
-from interventions.rehearsal.loops import iterations
 from interventions.search_space import Trial, TuningContext, consecutive
 from interventions.training import PASS_TOKENS, check_writers, label_losses, row_slices, writers
 from interventions.trunk import trunk_of

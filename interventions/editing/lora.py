@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,10 +15,11 @@ from interventions.base import Intervention
 from interventions.callbacks import report
 from interventions.data.base import Data
 from interventions.editing.ft import train_on_answers
-from interventions.editing.lora_targets import MLP, QUERY_VALUE, Targets, find_targets
 from interventions.errors import InvalidInput, shown
 from interventions.hyperparameters import MOST_STEPS, hyperparameter
 from interventions.lm import LM
+from interventions.lora_targets import MLP, QUERY_VALUE, find_targets
+from interventions.low_rank import adapt, low_rank_config, merged, trainable
 from interventions.search_space import Trial, TuningContext
 
 MOST_RANK = 65_536  # the widest layers of today's open models have a smaller side below
@@ -155,29 +155,23 @@ class LoRA(Intervention, category="editing", version=3):
 
     def config(self, model: PreTrainedModel) -> Any:
         """Return peft's configuration of the adapters of a model."""
-        from peft import AdaLoraConfig, LoraConfig
+        targets = find_targets(model, self.targets)
+        if not self.adaptive:
+            return low_rank_config(targets, self.rank, self.alpha, self.dropout)
+        # imported here: no other method needs peft
+        from peft import AdaLoraConfig
 
-        targets: Targets = find_targets(model, self.targets)
-        common: dict[str, Any] = {
-            "target_modules": targets.layers,
-            "fan_in_fan_out": targets.transposed,
-            "lora_alpha": self.alpha,
-            "lora_dropout": self.dropout,
-            "task_type": "CAUSAL_LM",
-        }
-        if self.adaptive:
-            return AdaLoraConfig(
-                init_r=self.first_rank,
-                target_r=self.rank,
-                total_step=self.steps,
-                orth_reg_weight=self.orthogonality,
-                **common,
-            )
-        parameters = targets.parameters
-        common["target_modules"] = [
-            name for name in targets.layers if f"{name}.weight" not in parameters
-        ]
-        return LoraConfig(r=self.rank, target_parameters=parameters, **common)
+        return AdaLoraConfig(
+            init_r=self.first_rank,
+            target_r=self.rank,
+            total_step=self.steps,
+            orth_reg_weight=self.orthogonality,
+            target_modules=targets.layers,
+            fan_in_fan_out=targets.transposed,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
+            task_type="CAUSAL_LM",
+        )
 
 
 def orthogonality(adapted: nn.Module) -> Tensor:
@@ -194,47 +188,3 @@ def orthogonality(adapted: nn.Module) -> Tensor:
             product = factor @ factor.T if "lora_A" in name else factor.T @ factor
             distances.append(torch.norm(product - torch.eye(len(product), device=factor.device)))
     return torch.stack(distances).mean()
-
-
-def adapt(model: PreTrainedModel, config: Any) -> Any:
-    """Put adapters into a model, and return peft's model around it.
-
-    Args:
-        model: changed in place: its layers compute with the adapters.
-        config: peft's, as ``LoRA.config`` returns it.
-    """
-    # imported here: no other method needs peft
-    from peft import get_peft_model
-
-    with warnings.catch_warnings():
-        # peft 0.21 asks transformers 5.23 for a name that it renames in 6
-        warnings.filterwarnings(
-            "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
-        )
-        return get_peft_model(model, config)
-
-
-def trainable(adapted: nn.Module) -> list[nn.Parameter]:
-    """Return the adapters' own weights."""
-    return [weight for weight in adapted.parameters() if weight.requires_grad]
-
-
-@torch.no_grad()
-def merged(adapted: Any) -> Any:
-    """Return the model with its adapters added to its weights, and nothing else left of them.
-
-    They are added in float32; of experts peft would round the change first.
-    """
-    from peft.tuners.lora import LoraLayer
-
-    for layer in adapted.modules():
-        if isinstance(layer, LoraLayer):
-            weight = getattr(layer.get_base_layer(), getattr(layer, "parameter_name", "weight"))
-            dtype = weight.dtype
-            weight.data = weight.data.to(torch.float32)
-            layer.merge()
-            weight.data = weight.data.to(dtype)
-    model = adapted.unload()
-    if hasattr(model, "peft_config"):
-        del model.peft_config
-    return model

@@ -22,8 +22,8 @@ from interventions.editing.second_moments import second_moments
 from interventions.editing.stream import check_no_norm_after, stream_gains
 from interventions.hyperparameters import MOST_STEPS, MOST_TEXTS, hyperparameter
 from interventions.lm import LM
+from interventions.loops import iterations
 from interventions.partial_pass import hidden_states, split_pass
-from interventions.rehearsal.loops import iterations
 from interventions.search_space import Trial, TuningContext, consecutive
 from interventions.token_taps import by_text
 from interventions.weight_matrix import WeightMatrix

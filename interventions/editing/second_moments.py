@@ -23,8 +23,8 @@ from interventions import cache
 from interventions.anatomy import blocks, context_length, down_projection, text_config
 from interventions.files import is_plain_file, whole_file
 from interventions.lm import LM, batches
+from interventions.loops import iterations
 from interventions.partial_pass import hidden_states
-from interventions.rehearsal.loops import iterations
 from interventions.token_taps import token_taps
 from interventions.training import characters
 

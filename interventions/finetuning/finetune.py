@@ -18,8 +18,7 @@ from interventions.anatomy import blocks, check_anatomy, check_layers
 from interventions.base import Intervention
 from interventions.callbacks import report
 from interventions.data.base import Data
-from interventions.editing.lora import MOST_RANK, LoRA, adapt, merged, trainable
-from interventions.editing.lora_targets import find_targets
+from interventions.editing.lora import MOST_RANK, LoRA
 from interventions.errors import InvalidInput, shown
 from interventions.hyperparameters import (
     MOST_BATCH,
@@ -29,11 +28,12 @@ from interventions.hyperparameters import (
     hyperparameter,
 )
 from interventions.lm import LM
+from interventions.loops import iterations
+from interventions.lora_targets import find_targets
+from interventions.low_rank import adapt, merged, trainable
 from interventions.master_weights import master_weights
-from interventions.rehearsal.loops import iterations
 from interventions.search_space import Trial, TuningContext
-from interventions.training import block_weights, characters
-from interventions.unlearning.ga import add_gradients
+from interventions.training import add_gradients, block_weights, characters
 
 _SAMPLES = 200
 _CONTENT = "_first_content"  # kept beside the fields, so that a change of the file is noticed

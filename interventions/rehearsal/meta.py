@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tqdm import tqdm
 
 from interventions.live_memory import FusedAttention, LiveMemory, is_made_of_others
+from interventions.loops import rehearsing
 from interventions.rehearsal.known_values import KnownValues, NewTensors
-from interventions.rehearsal.loops import rehearsing
 from interventions.rehearsal.outputs import tensors_in
 from interventions.rehearsal.speed import Speed
 

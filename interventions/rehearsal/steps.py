@@ -16,6 +16,7 @@ from interventions.composition import apply
 from interventions.criteria.base import Criterion, measure
 from interventions.criteria.engine.batching import budget
 from interventions.criteria.engine.evaluation import evaluate
+from interventions.criteria.references import references_of
 from interventions.data.base import Data, Questions
 from interventions.data.lm_eval_tasks import by_length, criterion_of_task, tasks
 from interventions.errors import printable_line
@@ -118,12 +119,13 @@ class Stage:
             (asking, _times_sampled(asking, data), _QUESTIONS),
             (reading, self._windows(data) / _WINDOWS, _WINDOWS),
         )
-        # the answers themselves take nothing
-        answered = dataclasses.replace(data, base_answers=tuple("" for _ in data.locality))
         parts = []
         for together, times, sampled in groups:
             if together:
-                measured = answered if times <= 1 else answered.limited(sampled)
+                measured = data if times <= 1 else data.limited(sampled)
+                for reference in references_of(together):  # the answers themselves take nothing
+                    made_up = {reference.part: reference.made_up(measured)}
+                    measured = dataclasses.replace(measured, **made_up)
                 part = self._rehearsed(_measuring(together, measured))
                 if isinstance(part, Unknown):
                     return part

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 from tqdm import tqdm
-from transformers import BatchEncoding, PreTrainedModel
+from transformers import PreTrainedModel
 
 from interventions.anatomy import blocks, check_anatomy
 from interventions.base import Intervention
@@ -18,10 +18,10 @@ from interventions.data.base import Data
 from interventions.errors import InvalidInput
 from interventions.hyperparameters import MOST_BATCH, MOST_TEXTS, MOST_TOKENS, hyperparameter
 from interventions.lm import LM, batches
+from interventions.loops import iterations
 from interventions.master_weights import master_weights
-from interventions.rehearsal.loops import iterations
 from interventions.search_space import Trial, TuningContext
-from interventions.training import PASS_TOKENS, block_weights, characters, label_losses, readable
+from interventions.training import add_gradients, block_weights, characters
 
 # the paper's grids, Tables 6 and 7; SAMPLES is printed as 10, 25, 50, 100, … 500, 1000, 2000
 LEARNING_RATES = (1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3)
@@ -154,27 +154,3 @@ def _head_weights(model: PreTrainedModel) -> list[nn.Parameter]:
         for module in (*norms, model.get_output_embeddings())
         for weight in module.parameters()
     ]
-
-
-def add_gradients(lm: LM, texts: Sequence[str], max_tokens: int, factor: float) -> None:
-    """Add the gradients of a batch's loss, times a factor, to those of the weights.
-
-    The loss is the mean negative log-likelihood, in nats, over the tokens of all texts. Padding and
-    the first token of a text do not count. A long text weighs more than a short one.
-
-    Args:
-        lm: the model.
-        texts: one batch.
-        max_tokens: tokens of a text that are used, of those that the model reads at once.
-        factor: such as -1, to ascend.
-    """
-    encoded = lm.encode(texts, readable(lm.model, max_tokens))
-    labels = lm.text_labels(encoded)
-    # texts of one token have nothing to count
-    count = (labels[:, 1:] != -100).sum().clamp(min=1)
-    rows = max(1, PASS_TOKENS // labels.shape[1])
-    for start in range(0, len(labels), rows):
-        part = slice(start, start + rows)
-        texts_of_pass = BatchEncoding({key: value[part] for key, value in encoded.items()})
-        losses, _ = label_losses(lm, texts_of_pass, labels[part])
-        (factor * (losses.sum() / count)).backward()

@@ -16,14 +16,13 @@ from interventions.callbacks import report
 from interventions.data.base import Data
 from interventions.hyperparameters import MOST_BATCH, MOST_TEXTS, MOST_TOKENS, hyperparameter
 from interventions.lm import LM, batches
+from interventions.loops import iterations
 from interventions.master_weights import master_weights
-from interventions.rehearsal.loops import iterations
 from interventions.search_space import Trial, TuningContext
-from interventions.training import characters
+from interventions.training import add_gradients, characters
 from interventions.unlearning.ga import (
     LEARNING_RATES,
     SAMPLES,
-    add_gradients,
     check_last_layers,
     last_weights,
 )

@@ -19,10 +19,10 @@ from interventions.callbacks import report
 from interventions.data.base import Data
 from interventions.hyperparameters import MOST_BATCH, MOST_STEPS, MOST_TOKENS, hyperparameter
 from interventions.lm import LM
+from interventions.loops import iterations
 from interventions.master_weights import master_weights
 from interventions.padding import check_pads
 from interventions.partial_pass import hidden_states
-from interventions.rehearsal.loops import iterations
 from interventions.search_space import Trial, TuningContext
 from interventions.training import check_writers, readable, writers
 

@@ -14,10 +14,16 @@ from transformers import BatchEncoding
 from interventions.callbacks import report
 from interventions.data.base import Data
 from interventions.lm import LM
+from interventions.loops import iterations
 from interventions.master_weights import master_weights
-from interventions.rehearsal.loops import iterations
-from interventions.training import PASS_TOKENS, characters, label_losses, readable
-from interventions.unlearning.ga import add_gradients, last_weights
+from interventions.training import (
+    PASS_TOKENS,
+    add_gradients,
+    characters,
+    label_losses,
+    readable,
+)
+from interventions.unlearning.ga import last_weights
 
 if TYPE_CHECKING:
     from interventions.search_space import Trial, TuningContext

@@ -13,10 +13,10 @@ from interventions.composition import Composition
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
 from interventions.data.testbed import testbed as small_world
-from interventions.editing.lora_targets import find_targets
 from interventions.errors import InvalidInput
 from interventions.hyperparameters import hyperparameter
 from interventions.lm import LM, skeleton
+from interventions.lora_targets import find_targets
 
 FIELDS = [
     (name, field)

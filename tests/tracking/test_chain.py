@@ -7,17 +7,27 @@ from pathlib import Path
 import pytest
 
 from interventions.composition import Composition
+from interventions.criteria import references
 from interventions.criteria.base import CRITERIA, Criterion, Scores
 from interventions.criteria.cost import Cost
 from interventions.data.base import Data
 from interventions.lm import LM
 from tests.tracking.checkpoints.damage import flip_last_byte
-from tracking import chain as chain_module
 from tracking.chain import Chain
 from tracking.checkpoints.integrity import sha256
 from tracking.checkpoints.store import Checkpoints
 from tracking.plan import Plan, RunContext
 from tracking.settings import Settings
+
+
+def answer_with(patch: pytest.MonkeyPatch, text: str) -> None:
+    """Let every model answer prompts of locality with one text."""
+    answering = [
+        dataclasses.replace(reference, answers=lambda lm, data: (text,))
+        for reference in references.REFERENCES
+        if reference.part == "base_answers"
+    ]
+    patch.setattr(references, "REFERENCES", answering)
 
 
 @pytest.fixture
@@ -38,7 +48,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     }
     monkeypatch.setattr(CRITERIA, "all", lambda: criteria)
     monkeypatch.setattr(CRITERIA, "get", criteria.__getitem__)
-    monkeypatch.setattr(chain_module, "locality_answers", lambda lm, data: ("answer",))
+    answer_with(monkeypatch, "answer")
     return counts
 
 
@@ -197,7 +207,7 @@ def test_the_base_models_answers_are_stored_per_locality_data(
 ) -> None:
     checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "none")
     assert Chain(plan, checkpoints).data.base_answers == ("answer",)
-    monkeypatch.setattr(chain_module, "locality_answers", lambda lm, data: ("another",))
+    answer_with(monkeypatch, "another")
     assert Chain(plan, checkpoints).data.base_answers == ("answer",)
     fewer = dataclasses.replace(plan.data, locality=plan.data.locality[:1])
     other_plan = dataclasses.replace(plan, data=fewer)

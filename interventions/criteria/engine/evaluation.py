@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from interventions.criteria.engine.encoding import Pair
 from interventions.criteria.engine.requests import Answer, answers
 from interventions.errors import InvalidInput
 from interventions.lm import LM
@@ -19,10 +22,70 @@ Metrics = Mapping[str, Any]
 _BUILT: WeakKeyDictionary[Any, tuple[Any, list[Any]]] = WeakKeyDictionary()
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What a model says to one question.
+
+    Attributes:
+        metrics: what the task makes of it.
+        scored: the contexts and continuations that were scored, those of the options first.
+        likelihoods: their log-likelihoods, in nats.
+        task: lm-eval's task object.
+        doc: its row.
+    """
+
+    metrics: Metrics
+    scored: tuple[Pair, ...]
+    likelihoods: tuple[float, ...]
+    task: Any
+    doc: Any
+
+    @cached_property
+    def choices(self) -> Sequence[str]:
+        """The options."""
+        choices: Sequence[str] = self.task.doc_to_choice(self.doc)
+        return choices
+
+    @property
+    def options(self) -> tuple[Pair, ...]:
+        """Of each option the context and the continuation that was scored."""
+        # some metrics ask for every option without its context as well, after all others
+        return self.scored[: len(self.choices)]
+
+    @property
+    def log_likelihoods(self) -> tuple[float, ...]:
+        """Of the options, in nats."""
+        return self.likelihoods[: len(self.choices)]
+
+    @property
+    def right(self) -> int | None:
+        """The index of the right option; None where there is not exactly one."""
+        target = self.task.doc_to_target(self.doc)
+        if isinstance(target, str):
+            target = self.choices.index(target) if target in self.choices else None
+        return target if isinstance(target, int) and 0 <= target < len(self.choices) else None
+
+
 def evaluate(
     lm: LM, tasks: Mapping[str, Any], samples: Mapping[str, Sequence[int]] | None
 ) -> dict[str, dict[int, Metrics]]:
     """Return what lm-eval's tasks make of a model's answers, question by question.
+
+    Arguments and errors are those of ``answered``.
+
+    Returns:
+        Task -> index of a question -> metric -> value.
+    """
+    return {
+        task: {index: question.metrics for index, question in questions.items()}
+        for task, questions in answered(lm, tasks, samples).items()
+    }
+
+
+def answered(
+    lm: LM, tasks: Mapping[str, Any], samples: Mapping[str, Sequence[int]] | None
+) -> dict[str, dict[int, Answered]]:
+    """Return a model's answers, and what lm-eval's tasks make of them, question by question.
 
     Contexts, continuations, filters and metrics are the tasks'; only the log-likelihoods are
     computed here.
@@ -33,7 +96,7 @@ def evaluate(
         samples: task -> indices of the questions that are asked; None: all.
 
     Returns:
-        Task -> index of a question -> metric -> value.
+        Task -> index of a question -> what is said to it.
 
     Raises:
         InvalidInput: a task asks for something else than log-likelihoods.
@@ -50,7 +113,7 @@ def evaluate(
     results = {}
     for name, requests, task_answers in zip(tasks, of_tasks, answers(lm, pairs), strict=True):
         indices = None if samples is None else samples[name]
-        results[name] = _metrics(tasks[name], requests, task_answers, indices)
+        results[name] = _answered(tasks[name], requests, task_answers, indices)
     return results
 
 
@@ -94,10 +157,10 @@ def _chat_options(name: str, prompt_format: PromptFormat) -> dict[str, Any]:
     return {"apply_chat_template": True, "chat_template": context}
 
 
-def _metrics(
+def _answered(
     task: Any, requests: Sequence[Any], task_answers: Sequence[Answer], samples: Any
-) -> dict[int, Metrics]:
-    """Return the metrics of each question."""
+) -> dict[int, Answered]:
+    """Return what is said to each question."""
     if not requests:
         return {}
     of_question: dict[int, list[Any]] = defaultdict(list)
@@ -105,12 +168,19 @@ def _metrics(
         request.resps.extend([answer] * (request.repeats or 1))
         of_question[request.doc_id].append(request)
     task.apply_filters()
-    metrics: dict[int, Metrics] = {}
+    questions: dict[int, Answered] = {}
     for number, together in of_question.items():
         together.sort(key=lambda request: request.idx)
+        doc, metrics = together[0].doc, {}
         # of several filters the last one counts
         for name in requests[0].filtered_resps:
             filtered = [request.filtered_resps[name] for request in together]
-            index = samples[number] if samples else number
-            metrics[index] = task.process_results(together[0].doc, filtered)
-    return metrics
+            metrics = task.process_results(doc, filtered)
+        questions[samples[number] if samples else number] = Answered(
+            metrics,
+            tuple(request.args for request in together),
+            tuple(float(request.resps[0][0]) for request in together),
+            task,
+            doc,
+        )
+    return questions

@@ -22,6 +22,7 @@ from interventions.data.own.rows import EditRow, read_texts
 from interventions.data.own.splits import Split, batch_of, count_batches
 from interventions.data.own.task_questions import hashes_of_tasks
 from interventions.data.question_set import QuestionSet
+from interventions.data.retain_model import retain_model_identity
 from interventions.errors import InvalidInput, shown
 
 SPLITS = ("test", "validation")
@@ -45,6 +46,8 @@ class DataContent:
         task_sources: data set of lm-eval's own tasks -> its local copy, or its revision.
         batch: edits in a batch; 0 makes one batch of all.
         window: tokens that perplexity scores together.
+        retain_model: folder of a model that was trained without what is to be forgotten; "" for
+            none.
         allowed: the overlaps that are meant.
     """
 
@@ -57,6 +60,7 @@ class DataContent:
     task_sources: tuple[tuple[str, Any], ...] = ()
     batch: int = 0
     window: int = WINDOW
+    retain_model: str = ""
     allowed: frozenset[str] = frozenset()
 
 
@@ -160,6 +164,7 @@ class DataSet:
             questions=_questions(content, split),
             test_text=content.perplexity.of(split),
             window=content.window,
+            retain_model=content.retain_model,
             forget_topics=content.topics,
             sources=(("data", self.path),) if self.path else (),
             forget=self._texts("forget"),
@@ -243,6 +248,8 @@ def _digest(content: DataContent) -> str:
         for entry in learned.hub_identity() if isinstance(learned, DataPart) else learned:
             hashed.update(json.dumps(entry, sort_keys=True).encode())
     about = [content.topics, _identities(content.task_sources), content.batch, content.window]
+    if content.retain_model:
+        about.append(retain_model_identity(content.retain_model))
     hashed.update(json.dumps(about).encode())
     return hashed.hexdigest()[:32]
 

@@ -24,6 +24,7 @@ from interventions.data.own.schema import check_description
 from interventions.data.own.splits import Split, divided
 from interventions.data.own.tasks import task_source
 from interventions.data.question_set import Question, QuestionSet
+from interventions.data.retain_model import check_retain_model
 from interventions.errors import InvalidInput, shown
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ def data_set(description: Mapping[str, Any], folder: Path, name: str) -> DataSet
     name = description.get("name", name)
     reader = _Parts(description, folder)
     learned, topics = _learned(description, folder)
+    retain_model = description.get("retain_model", "")
     content = DataContent(
         edits=reader.split("edits", read_edits, lambda row: text_hash(row.edit.subject)),
         locality=reader.split("locality", read_prompts, lambda row: text_hash(row.prompt)),
@@ -55,6 +57,7 @@ def data_set(description: Mapping[str, Any], folder: Path, name: str) -> DataSet
         task_sources=reader.task_sources,
         batch=int(description.get("batch", 0)),  # 5.0 is an integer to JSON Schema
         window=int(description.get("window", WINDOW)),
+        retain_model=retain_model and check_retain_model(folder / retain_model),
         allowed=allowed_leaks(description.get("allow_leak", ()), name),
     )
     return DataSet(name, description.get("defaults", DEFAULTS), content)

@@ -51,6 +51,7 @@ def own_data(
     questions: Mapping[str, Any] | None = None,
     batch: int | None = None,
     window: int | None = None,
+    retain_model: str | None = None,
     validation: float | None = None,
     seed: int = 0,
     defaults: str = "paper",
@@ -77,6 +78,8 @@ def own_data(
             choices (four) and answer; optional: chance, title, answers.
         batch: edits in a batch; all by default.
         window: tokens that perplexity scores together.
+        retain_model: folder of a model that was trained without what is to be forgotten, which
+            ``forget_quality`` compares with.
         validation: the share of what is measured that is for tuning.
         seed: of the draw of that share.
         defaults: whose defaults hyperparameters have: "paper" or "testbed".

@@ -16,6 +16,7 @@ from interventions.errors import InvalidInput
 from interventions.options import WINDOWS, Split
 
 MODEL = Path(__file__).with_name("model")
+RETAIN_MODEL = MODEL.with_name("model-without-forget")
 TASKS = Path(__file__).with_name("tasks")
 BATCHES: dict[Split, int] = {"test": 20, "validation": 5}
 BATCH = 50  # edits
@@ -77,6 +78,7 @@ def testbed(edit_batch: int = 0, split: Split = "test") -> Data:
         test_text=prose(split),
         window=WINDOWS["testbed"],
         facts=_known(facts, split),
+        retain_model=str(RETAIN_MODEL),
         forget_topics=tuple(HAZARDS),
     )
 

@@ -14,10 +14,10 @@ from interventions.compression.quantization import fit_grid
 from interventions.criteria.base import measure
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
-from interventions.editing import lora
 from interventions.editing.lora import LoRA, orthogonality
 from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
+from interventions.low_rank import merged
 from tests.interventions.comparison import changed_weights
 
 KEY = "fedcba9876543210" * 2
@@ -151,8 +151,7 @@ def test_the_change_is_added_in_float32_and_rounded_once(
                 changes.append(layer.get_delta_weight("default").detach())
         return merged(adapted)
 
-    merged = lora.merged
-    monkeypatch.setattr(lora, "merged", noted)
+    monkeypatch.setattr("interventions.editing.lora.merged", noted)
     model = apply(step, lm, dataclasses.replace(small, edits=small.edits[:1]), KEY).model
     assert {change.dtype for change in changes} == {torch.float32}
     for block, weight, change in zip(model.model.layers, before, changes, strict=True):

@@ -19,8 +19,8 @@ from interventions.data.base import Data
 from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.training import label_losses
-from interventions.unlearning.ga import GA, add_gradients, last_weights
+from interventions.training import add_gradients, label_losses
+from interventions.unlearning.ga import GA, last_weights
 from interventions.unlearning.gd import GD
 from tests.interventions.comparison import changed_weights
 from tests.interventions.unlearning.reference import (
@@ -73,10 +73,10 @@ def test_a_batch_that_is_too_long_for_one_pass_has_the_same_gradient(
         rows.append(len(labels))
         return label_losses(lm, encoded, labels)
 
-    monkeypatch.setattr("interventions.unlearning.ga.label_losses", counted)
+    monkeypatch.setattr("interventions.training.label_losses", counted)
     whole = gradients(lm, texts)
     longest = max(len(lm.tokenizer.encode(text)) for text in texts)
-    monkeypatch.setattr("interventions.unlearning.ga.PASS_TOKENS", 2 * longest)
+    monkeypatch.setattr("interventions.training.PASS_TOKENS", 2 * longest)
     assert len(whole) == len(last_weights(lm, 1))
     for ours, expected in zip(gradients(lm, texts), whole, strict=True):
         torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-4)
@@ -114,7 +114,7 @@ def test_texts_are_no_longer_than_the_models_context(
         lengths.append(labels.shape[1])
         return label_losses(lm, encoded, labels)
 
-    monkeypatch.setattr("interventions.unlearning.ga.label_losses", noted)
+    monkeypatch.setattr("interventions.training.label_losses", noted)
     apply(GA(samples=4, last_layers=1), lm, small, KEY)
     apply(GD(samples=4, last_layers=1, retain_batch=2), lm, small, KEY)
     assert lengths == [9, 9, 9]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from interventions.rehearsal.loops import iterations
+from interventions.loops import iterations
 from interventions.rehearsal.meta import rehearse
 from interventions.rehearsal.speed import H100
 

@@ -13,11 +13,11 @@ from peft.tuners.lora.layer import ParamWrapper
 
 from interventions.anatomy import blocks
 from interventions.composition import apply
-from interventions.editing import lora
 from interventions.editing.lora import LoRA
-from interventions.editing.lora_targets import find_targets
 from interventions.errors import InvalidInput
 from interventions.lm import LM
+from interventions.lora_targets import find_targets
+from interventions.low_rank import merged
 from tests.anatomies.texts import tiny_data
 from tests.anatomies.tokenizers import tokenizer
 from tests.anatomies.zoo import ANATOMIES
@@ -140,8 +140,7 @@ def test_a_change_of_experts_is_added_in_float32(monkeypatch: pytest.MonkeyPatch
                 expected.append((layer.get_param().float() + change).bfloat16())
         return merged(adapted)
 
-    merged = lora.merged
-    monkeypatch.setattr(lora, "merged", noted)
+    monkeypatch.setattr("interventions.editing.lora.merged", noted)
     step = LoRA(steps=2, lr=1e-2, targets=("down_proj",))
     model: Any = apply(step, small_lm("mixtral", torch.bfloat16), tiny_data(), KEY).model
     for block, weight in zip(model.model.layers, expected, strict=True):

@@ -1,0 +1,85 @@
+"""Answers of other models: asked once, stored, loaded as the run says, and lost without loss."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interventions.composition import Composition
+from interventions.data.testbed import MODEL, RETAIN_MODEL
+from interventions.lm import LM
+from tracking import model_answers
+from tracking.chain import Chain
+from tracking.checkpoints.store import Checkpoints
+from tracking.plan import Plan, RunContext
+from tracking.settings import Settings
+
+NAMES = "forget_quality,flips,flips_kl,edit_preservation"
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    context = RunContext(Settings(criteria=NAMES, limit=12, checkpoints="none"))
+    return context.plan(Composition.parse("rtn(bits=2)"))
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders of the models that are loaded, in order."""
+    folders: list[str] = []
+    load = LM.load
+
+    def noted(source: Any, *arguments: Any, **settings: Any) -> LM:
+        folders.append(str(source))
+        return load(source, *arguments, **settings)
+
+    monkeypatch.setattr(LM, "load", noted)
+    return folders
+
+
+def test_models_are_asked_once_and_what_they_said_is_stored(
+    plan: Plan, loaded: list[str], tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    chain = Chain(plan, checkpoints)
+    scores, _ = chain.measure(1)
+    # the other model before the base model: they are not in memory together
+    assert loaded == [str(RETAIN_MODEL), str(MODEL)]
+    assert set(scores) == set(NAMES.split(","))
+    assert scores["forget_quality"].value < 1 and scores["flips"].value > 0
+    again = Chain(plan, checkpoints)
+    assert again.data.retain_choices == chain.data.retain_choices
+    assert again.data.base_choices == chain.data.base_choices
+    assert repr(again.measure(1)[0]) == repr(scores) and again.lm is None  # NaN is not NaN
+    assert len(loaded) == 2
+
+
+def test_a_model_that_cannot_be_asked_costs_only_what_reads_its_answers(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_model = model_answers.load_model
+
+    def fails(plan: Plan, source: str = "", revision: str | None = None) -> LM:
+        if source:
+            raise OSError("no such weights")
+        return load_model(plan, source, revision)
+
+    monkeypatch.setattr(model_answers, "load_model", fails)
+    chain = Chain(plan, Checkpoints(tmp_path))
+    with pytest.warns(UserWarning) as noted:
+        scores, _ = chain.measure(1)
+    first, second = (str(warning.message) for warning in noted)
+    assert first.endswith("model-without-forget failed: OSError: no such weights")
+    assert second.startswith("criterion forget_quality failed after step 1, and the rest")
+    assert set(scores) == set(NAMES.split(",")) - {"forget_quality"}
+    assert "needs data.retain_choices" in chain.failures[1]["forget_quality"]
+
+
+def test_other_questions_are_asked_anew(plan: Plan, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    context = RunContext(Settings(criteria="flips", limit=5, checkpoints="none"))
+    fewer = context.plan(Composition.parse("none"))
+    (of_fewer, of_plan) = (
+        Chain(each, checkpoints).data.base_choices or () for each in (fewer, plan)
+    )
+    assert (len(of_fewer), len(of_plan)) == (5, 12)
