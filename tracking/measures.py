@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
+LEAST_TAKEN = 0.05  # of a criterion: where unlearning took less, a share of it says nothing
 Error = Literal["best", "worst"]
 Values = TypeVar("Values", float, Any)
 
@@ -72,6 +73,44 @@ def order_free_error(forward: Any, backward: Any, better: Any, error: Error = "b
     higher, lower = np.equal(better, "higher"), np.equal(better, "lower")
     errors = np.where(higher, 1 - value, np.where(lower, value, np.nan))
     return errors.item() if errors.ndim == 0 else errors
+
+
+def restored_share(base: Values, unlearned: Values, after: Values) -> Values:
+    """Return what share of what unlearning took a later step brings back.
+
+    Args:
+        base: the criterion's value before unlearning; a number, an array or a Series.
+        unlearned: its value after unlearning.
+        after: its value after the later step.
+
+    Returns:
+        0: all stays unlearned; 1: all is back; below 0: the later step takes more away.
+
+    Source: Zhang et al. 2025, "Catastrophic Failure of LLM Unlearning via Quantization", section 4.
+
+    Example:
+        >>> restored_share(0.75, 0.25, 0.5)
+        0.5
+    """
+    return (after - unlearned) / (base - unlearned)
+
+
+def restored_to_minimize(base: float, unlearned: float, after: float, better: str) -> float:
+    """Return the restored share as a study minimizes it.
+
+    Below 0 it is 0: a step that takes more away brings nothing back. Where unlearning took less
+    than ``LEAST_TAKEN``, or the model is destroyed, it is infinite.
+
+    Example:
+        >>> restored_to_minimize(0.75, 0.25, 0.125, "lower")
+        0.0
+        >>> restored_to_minimize(0.75, 0.74, 0.74, "lower")
+        inf
+    """
+    taken = base - unlearned if better == "lower" else unlearned - base
+    if not (taken >= LEAST_TAKEN and math.isfinite(after)):
+        return math.inf
+    return max(0.0, restored_share(base, unlearned, after))
 
 
 def _sensitivity_to_minimize(forward: float, backward: float, better: str) -> float:

@@ -15,9 +15,10 @@ from analysis.metrics.usable import as_numbers, usable
 from interventions.arguments import checked
 from interventions.errors import InvalidInput
 from tracking.catalogue import Catalogue
+from tracking.measures import LEAST_TAKEN as LEAST_TAKEN
+from tracking.measures import restored_share
 
 HASH = "weights"  # the column with a hash of all weights after the last step
-LEAST_TAKEN = 0.05  # of a criterion: where unlearning took less, a share of it says nothing
 _FEWEST = 3  # replicates for an interval
 _COVERED = 0.95
 _GROUP = [
@@ -154,7 +155,8 @@ def _of_criterion(
         removed = (group.base - group.unlearned).to_numpy(float)
         shares = np.full(len(group), np.nan)
         if (removed >= LEAST_TAKEN).all():
-            shares = (group.after - group.unlearned).to_numpy(float) / removed
+            parts = (group[name].to_numpy(float) for name in ("base", "unlearned", "after"))
+            shares = restored_share(*parts)
         low, high = _interval(shares)
         rows.append(
             {

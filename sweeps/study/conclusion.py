@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +12,6 @@ from sweeps.study.selection import best_trials, choose
 from sweeps.study.spec import StudySpec
 from sweeps.study.study_runs import StudyRuns
 from sweeps.study.trial_queue import TrialQueue
-from tracking import failures
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,7 @@ def conclude(spec: StudySpec, study_runs: StudyRuns, queue: TrialQueue) -> Concl
 def _tested_values(
     spec: StudySpec, study_runs: StudyRuns, run_ids: Sequence[str]
 ) -> dict[str, float]:
-    """Return the objectives' values by the runs of the final test, after their last step."""
+    """Return the objectives' values by the runs of the final test."""
     client = study_runs.parent.client
-    metrics = [failures.final_metrics(client.get_run(run_id)) for run_id in run_ids]
-    values = {}
-    for objective in spec.objectives:
-        by_order = [of_run.get(objective.criterion, math.nan) for of_run in metrics]
-        values[objective.name] = objective.from_values(*by_order)
-    return values
+    paths = [study_runs.path(client.get_run(run_id), spec.objectives) for run_id in run_ids]
+    return {objective.name: objective.from_paths(*paths) for objective in spec.objectives}

@@ -7,17 +7,19 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from interventions.base import Intervention
 from interventions.criteria.base import CRITERIA, Criterion
 from interventions.errors import InvalidInput, shown
 from sweeps.study.options import AUTO, NONE
-from tracking.measures import MEASURES
+from tracking.measures import MEASURES, restored_to_minimize
 
 _DIRECTIONS = {"min": "minimize", "max": "maximize"}
 _BETTER = {"higher": "max", "lower": "min"}
 _UNBOUNDED = 1e9
+_UNLEARNING = "unlearning"
+RESTORED = "restored"
 
 Values = Mapping[str, float]
 Find = Callable[[str], Criterion]  # by name; InvalidInput where there is none
@@ -42,28 +44,45 @@ class Objective:
     Attributes:
         criterion: its name.
         direction: "minimize" or "maximize".
-        measure: "order_sensitivity" or "order_free_error" of both orders; "" for the criterion
-            itself.
+        measure: "order_sensitivity" or "order_free_error" of both orders; "restored", the share of
+            what unlearning took that later steps bring back; "" for the criterion itself.
         better: which direction of the criterion is good.
+        unlearning: number of the step that unlearns, the first is 1; 0 where that is not asked.
     """
 
     criterion: str
     direction: str
     measure: str = ""
     better: str = ""
+    unlearning: int = 0
+
+    @property
+    def compares_orders(self) -> bool:
+        """Whether it needs both orders of the steps."""
+        return self.measure in MEASURES
 
     @property
     def name(self) -> str:
         """Return the objective as it is written, without its direction."""
         return f"{self.measure}:{self.criterion}" if self.measure else self.criterion
 
-    def from_values(self, forward: float, backward: float | None = None) -> float:
-        """Return the objective's value, from the criterion's value after each order."""
+    def from_paths(self, *paths: Sequence[Values]) -> float:
+        """Return the objective's value.
+
+        Args:
+            *paths: of each order the criteria before the first step and after every one; of an
+                objective of the last step alone, that will do.
+        """
+        first, *other = (
+            [values.get(self.criterion, math.nan) for values in path] for path in paths
+        )
         if not self.measure:
-            return forward
-        assert backward is not None, "a measure needs both orders"
+            return first[-1]
         better = self.better or CRITERIA.get(self.criterion).better
-        return MEASURES[self.measure](forward, backward, better)
+        if self.measure == RESTORED:
+            before, unlearned = first[self.unlearning - 1 : self.unlearning + 1]
+            return restored_to_minimize(before, unlearned, first[-1], better)
+        return MEASURES[self.measure](first[-1], other[0][-1], better)
 
 
 @dataclass(frozen=True)
@@ -125,12 +144,39 @@ def read_objectives(
             raise InvalidInput(f"objective {name} is named twice in {shown(text)}")
     has_two_orders = len(steps) == 2 and steps[0] is not steps[1]
     for objective in objectives:
-        if objective.measure and not has_two_orders:
+        if objective.compares_orders and not has_two_orders:
             raise InvalidInput(
                 f"objective {objective.name} compares the two orders of two different"
                 f" interventions, but got {' | '.join(step.name for step in steps)}"
             )
-    return objectives
+    return [
+        replace(objective, unlearning=_unlearning_step(objective, steps))
+        if objective.measure == RESTORED
+        else objective
+        for objective in objectives
+    ]
+
+
+def _unlearning_step(objective: Objective, steps: Sequence[type[Intervention]]) -> int:
+    """Return the number of the step whose work is restored.
+
+    Raises:
+        InvalidInput: not exactly one step unlearns, nothing comes after it, or the criterion does
+            not fall by unlearning.
+    """
+    places = [number for number, step in enumerate(steps, 1) if step.category == _UNLEARNING]
+    if len(places) != 1 or places[0] == len(steps):
+        raise InvalidInput(
+            f"objective {objective.name} asks what steps after unlearning bring back: it needs one"
+            f" step of {_UNLEARNING} with others after it, such as rmu | gptq, but got"
+            f" {' | '.join(step.name for step in steps)}"
+        )
+    if objective.better != "lower":
+        raise InvalidInput(
+            f"objective {objective.name}: unlearning is to lower a criterion, but of"
+            f" {objective.criterion} the better direction is {objective.better}"
+        )
+    return places[0]
 
 
 def _usual_objectives(steps: Sequence[type[Intervention]]) -> str:
@@ -161,11 +207,12 @@ def _rank(criterion: Criterion) -> tuple[bool, str, int]:
 
 def _read_objective(text: str, whole: str, find: Find) -> Objective:
     parts = text.split(":")
-    measure = parts.pop(0) if parts[0] in MEASURES else ""
+    measures = (*MEASURES, RESTORED)
+    measure = parts.pop(0) if parts[0] in measures else ""
     if not 1 <= len(parts) <= 2 or not parts[0]:
         raise InvalidInput(
             f"cannot read the objective {shown(text, 80)} in {shown(whole, 80)}:"
-            f" write wmdp:min,mmlu:max, or {' or '.join(MEASURES)}:CRITERION"
+            f" write wmdp:min,mmlu:max, or {' or '.join(measures)}:CRITERION"
         )
     criterion = find(parts[0])
     direction = "min" if measure else _BETTER.get(criterion.better)

@@ -90,7 +90,7 @@ class StudySpec:
     @property
     def both_orders(self) -> bool:
         """Whether every trial runs its steps in both orders."""
-        return any(objective.measure for objective in self.objectives)
+        return any(objective.compares_orders for objective in self.objectives)
 
     def about(self) -> dict[str, str]:
         """Return what makes this study another one than the rest, by word.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from sweeps.parent_run import ParentRun
+from sweeps.study.objectives import RESTORED, Objective
 from tracking import failures, schema, store
 from tracking.checkpoints.store import Checkpoints
 from tracking.run import SweepMember
@@ -84,6 +85,23 @@ class StudyRuns:
         # where a criterion failed, the job is done again: the other scores are stored
         complete = [run for run in runs if not failures.from_tag(run.data.tags)]
         return complete[0] if complete else None
+
+    def path(self, run: Run, objectives: Sequence[Objective]) -> list[Mapping[str, float]]:
+        """Return a finished run's criteria after every step.
+
+        Before the last one only those are read that an objective needs from there.
+
+        Args:
+            run: of the store.
+            objectives: of the study.
+        """
+        last = failures.final_metrics(run)
+        needed = [each.criterion for each in objectives if each.measure == RESTORED]
+        path: dict[int, dict[str, float]] = {}
+        for name in dict.fromkeys(needed):
+            for metric in self.parent.client.get_metric_history(run.info.run_id, name):
+                path.setdefault(metric.step, {})[name] = schema.from_store(metric.value)
+        return [*(path.get(step, {}) for step in range(max(path, default=0))), last]
 
     def of_trial(self, trial_number: int) -> list[Run]:
         """Return the runs of one trial."""

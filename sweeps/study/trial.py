@@ -12,13 +12,13 @@ from interventions.callbacks import Callback, watched
 from interventions.composition import Composition
 from sweeps.retry import StoreAway, patiently, without_waiting
 from sweeps.study.attributes import ERROR, RUNS, SLOT
-from sweeps.study.objectives import finite
+from sweeps.study.objectives import RESTORED, finite
 from sweeps.study.options import NONE
 from sweeps.study.pruning import Pruned, pruning_callback
 from sweeps.study.spec import StudySpec
 from sweeps.study.study_runs import StudyRuns
 from sweeps.study.trial_queue import TrialQueue
-from tracking import failures, lifecycle, schema
+from tracking import lifecycle, schema
 from tracking.plan import Plan
 from tracking.run import track_member
 
@@ -38,15 +38,12 @@ def run_trial(trial: Trial, queue: TrialQueue, spec: StudySpec, study_runs: Stud
     try:
         runs = _run_orders(trial, spec, study_runs)
         _take_over_reports(trial, queue)
-        scores = [run.values for run in runs]
         for run in runs:
             _check_judged(run, spec)
-        values = [
-            finite(objective.from_values(*(of_run[objective.criterion] for of_run in scores)))
-            for objective in spec.objectives
-        ]
+        paths = [run.path for run in runs]
+        values = [finite(objective.from_paths(*paths)) for objective in spec.objectives]
         for constraint in spec.constraints:
-            trial.set_constraint(str(constraint), constraint.violation(scores[0]))
+            trial.set_constraint(str(constraint), constraint.violation(paths[0][-1]))
         seconds = {part: sum(run.seconds.get(part, 0.0) for run in runs) for part in _TIMED}
         run_ids = [run.run_id for run in runs]
         trial.set_user_attr(RUNS, {"runs": run_ids, "seconds": seconds})
@@ -89,10 +86,10 @@ def _take_over_reports(trial: Trial, queue: TrialQueue) -> None:
 
 @dataclass(frozen=True)
 class _TrialRun:
-    """The finished run of one order: criterion -> value after its last step, and its seconds."""
+    """The finished run of one order: its criteria after every step, and its seconds."""
 
     run_id: str
-    values: Mapping[str, float]
+    path: Sequence[Mapping[str, float]]
     seconds: Mapping[str, float]
 
 
@@ -108,17 +105,18 @@ def _run_orders(trial: Trial, spec: StudySpec, study_runs: StudyRuns) -> list[_T
             trial, plan, spec.objectives[0], spec.request.prune_every, study_runs.checkpoints
         )
     keep = _shared_checkpoints(plan, is_tuned, spec.request.space)
-    runs = [_run(plan, study_runs, f"trial-{slot}", trial.number, keep, callback)]
+    runs = [_run(plan, spec, study_runs, f"trial-{slot}", trial.number, keep, callback)]
     if spec.both_orders:
         other_plan = spec.context.plan(Composition(reversed(steps)))
         keep = _shared_checkpoints(other_plan, is_tuned[::-1], spec.request.space)
         job = f"trial-{slot}-other-order"
-        runs.append(_run(other_plan, study_runs, job, trial.number, keep, None))
+        runs.append(_run(other_plan, spec, study_runs, job, trial.number, keep, None))
     return runs
 
 
 def _run(
     plan: Plan,
+    spec: StudySpec,
     study_runs: StudyRuns,
     job: str,
     trial_number: int,
@@ -128,19 +126,25 @@ def _run(
     """Run a plan, unless a process that was killed had just finished it."""
     finished = patiently(lambda: study_runs.finished(job, plan.keys[-1]))
     if finished is not None:
-        return _TrialRun(finished.info.run_id, failures.final_metrics(finished), {})
+        path = patiently(lambda: study_runs.path(finished, spec.objectives))
+        return _TrialRun(finished.info.run_id, path, {})
     member = study_runs.member(job, trial_number, keep)
     with watched(callback) if callback is not None else contextlib.nullcontext():
         chain = patiently(lambda: track_member(plan, member, study_runs.checkpoints))
-    values = {name: scores.value for name, scores in chain.final_scores.items()}
-    return _TrialRun(chain.run_id, values, chain.seconds)
+    path = [
+        {name: scores.value for name, scores in chain.scores[number].items()}
+        for number in sorted(chain.scores)
+    ]
+    return _TrialRun(chain.run_id, path, chain.seconds)
 
 
 def _check_judged(run: _TrialRun, spec: StudySpec) -> None:
     """Raise an error if a criterion that judges the trial could not be measured."""
     judging = [objective.criterion for objective in spec.objectives]
     judging += [constraint.criterion for constraint in spec.constraints]
-    missing = [name for name in judging if name not in run.values]
+    missing = [name for name in judging if name not in run.path[-1]]
+    on_the_way = [each.criterion for each in spec.objectives if each.measure == RESTORED]
+    missing += [name for name in on_the_way for values in run.path if name not in values]
     if missing:
         raise RuntimeError(f"{missing[0]} could not be measured, as run {run.run_id} says")
 

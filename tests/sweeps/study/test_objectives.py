@@ -10,6 +10,7 @@ from interventions.base import Intervention
 from interventions.compression.wanda import Wanda
 from interventions.editing.ft import FT
 from interventions.errors import InvalidInput
+from interventions.compression.gptq import GPTQ
 from interventions.unlearning.rmu import RMU
 from sweeps.study.objectives import (
     Constraint,
@@ -65,14 +66,15 @@ def test_composability_is_an_objective_of_both_orders_and_as_the_analysis_has_it
             (objective,) = read_objectives(f"{measure}:{criterion}", STEPS)
             assert objective.name == f"{measure}:{criterion}"
             assert objective.direction == "minimize"
-            value = objective.from_values(*both)
+            value = objective.from_paths(*([{objective.criterion: each}] for each in both))
             assert value == pytest.approx(points.loc[criterion, measure])
 
 
 def test_two_destroyed_models_are_not_insensitive_to_order() -> None:
     (objective,) = read_objectives("order_sensitivity:edit_success", STEPS)
-    assert objective.from_values(math.inf, math.inf) == math.inf
-    assert objective.from_values(math.inf, 1.0) == math.inf
+    for both in ((math.inf, math.inf), (math.inf, 1.0)):
+        paths = [[{objective.criterion: each}] for each in both]
+        assert objective.from_paths(*paths) == math.inf
 
 
 def test_samplers_get_finite_values() -> None:
@@ -161,3 +163,39 @@ def test_a_category_that_no_criterion_judges_needs_an_objective(
     monkeypatch.setattr(FT, "category", "alchemy")
     with pytest.raises(InvalidInput, match="no criterion judges alchemy: give an objective"):
         read_objectives("auto", [FT])
+
+
+def test_the_restored_share_is_of_what_unlearning_took_wherever_it_stands() -> None:
+    def value(text: str, steps: tuple[type[Intervention], ...], path: list[float]) -> float:
+        (objective,) = read_objectives(text, steps)
+        assert not objective.compares_orders and objective.direction == "minimize"
+        return objective.from_paths([{"wmdp": of_step} for of_step in path])
+
+    assert objectives_in_words(read_objectives("restored:wmdp", (RMU, GPTQ))) == "restored:wmdp:min"
+    # base model, after rmu, after gptq: of .5 that were taken away .1 is back
+    assert value("restored:wmdp", (RMU, GPTQ), [0.9, 0.4, 0.5]) == pytest.approx(0.2)
+    # an edit before it, and a compression that was applied again
+    assert value("restored:wmdp", (FT, RMU, GPTQ), [0.9, 0.8, 0.4, 0.6, 0.7]) == pytest.approx(0.75)
+    assert value("restored:wmdp", (RMU, GPTQ), [0.9, 0.4, 0.3]) == 0  # more is gone: nothing is back
+    # nothing was taken, or the model is gone: no share is small then
+    for path in ([0.9, 0.86, 0.5], [0.9, 0.95, 0.9], [0.9, 0.4, math.inf], [math.nan, 0.4, 0.5]):
+        assert value("restored:wmdp", (RMU, GPTQ), path) == math.inf
+    assert value("restored:wmdp", (RMU, GPTQ), [0.75, 0.5, 0.5]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "words"),
+    [
+        ("restored:wmdp", (RMU,), "needs one step of unlearning with others after it"),
+        ("restored:wmdp", (GPTQ, RMU), "such as rmu | gptq, but got gptq | rmu"),
+        ("restored:wmdp", (FT, Wanda), "but got ft | wanda"),
+        ("restored:wmdp", (RMU, FT, RMU, GPTQ), "but got rmu | ft | rmu | gptq"),
+        ("restored:mmlu", (RMU, GPTQ), "of mmlu the better direction is higher"),
+    ],
+)
+def test_what_has_no_restored_share_is_refused(
+    text: str, steps: tuple[type[Intervention], ...], words: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read_objectives(text, steps)
+    assert words in str(refused.value)
