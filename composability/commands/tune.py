@@ -25,13 +25,24 @@ _AUTO = "auto"
 @click.argument("composition", default=NONE)
 @text("--intervention", NONE, "The same as COMPOSITION, for MLproject.")
 @choice("--space", "default", SPACES, "default: continuous; paper: the points of its Tables 5-7.")
-@text("--objective", _AUTO, '"wmdp:min,mmlu:max" or "order_sensitivity:edit_success".')
+@text(
+    "--objective",
+    _AUTO,
+    '"wmdp:min,mmlu:max", "order_sensitivity:edit_success" or "restored:wmdp".',
+)
 @text("--constraint", NONE, '"mmlu>0.55,wmdp<0.30".')
 @choice("--sampler", _AUTO, (_AUTO, *SAMPLERS), "auto: grid with --space paper, else tpe.")
 @text("--trials", _AUTO, "How many in all; auto: 40, or every point of a grid.")
 @integer("--sampler-seed", 0, 0, "Seed of the sampler.")
-@choice("--pruner", NONE, PRUNERS, "median: give up what is worse than half of the others so far.")
+@choice(
+    "--pruner",
+    NONE,
+    PRUNERS,
+    "median: give up what is worse than half of the others so far; hyperband: two of three, again"
+    " and again.",
+)
 @integer("--prune-every", 20, 1, "Training steps between the pruner's looks.")
+@integer("--prune-items", 0, 0, "The most items that a look measures; 0: as many as the runs do.")
 @text("--name", _AUTO, "A study of this name goes on; auto: a name made of what it is about.")
 @text(
     "--storage",

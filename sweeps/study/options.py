@@ -19,8 +19,8 @@ __all__ = [
 ]
 
 SPACES = ("default", "paper")
-SAMPLERS = ("grid", "tpe", "nsga2", "random")
-PRUNERS = ("none", "median")
+SAMPLERS = ("grid", "tpe", "nsga2", "random", "gp")
+PRUNERS = ("none", "median", "hyperband")
 
 AUTO = "auto"  # let the study choose: its objectives, sampler, number of trials, name
 NONE = "none"  # no constraint, no Ray cluster, no intervention yet

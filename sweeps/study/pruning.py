@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
-from optuna.trial import Trial
+from optuna import Study
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.trial import FrozenTrial, Trial
 
 from interventions.base import INTERVENTIONS, Intervention
 from interventions.callbacks import Callback
@@ -13,29 +16,49 @@ from interventions.criteria.base import measure
 from interventions.data.base import Data
 from interventions.errors import InvalidInput
 from interventions.lm import LM
+from sweeps.study.attributes import SLOT
 from sweeps.study.objectives import Objective, finite, objectives_in_words
-from sweeps.study.options import NONE
+from sweeps.study.options import NONE, PRUNE_EVERY
 from tracking import lifecycle
 from tracking.chain import Chain
 from tracking.checkpoints.store import Checkpoints
 from tracking.plan import Plan
 
 _TRIALS_BEFORE_PRUNING = 4
+_REDUCTION = 3  # of trials from one of Hyperband's rungs to the next
 
 
 class Pruned(lifecycle.Stopped):
     """The pruner gave a trial up."""
 
 
-def make_pruner(name: str) -> BasePruner:
+class SlotHyperband(HyperbandPruner):
+    """Hyperband whose brackets go by a trial's slot.
+
+    Optuna's go by its number, which is another one where a trial was lost with its process and run
+    again: a study that was killed would give up other trials.
+    """
+
+    def _get_bracket_id(self, study: Study, trial: FrozenTrial) -> int:
+        by_slot = copy.copy(trial)
+        by_slot.number = trial.user_attrs.get(SLOT, trial.number)
+        return super()._get_bracket_id(study, by_slot)
+
+
+def make_pruner(name: str, interval: int = PRUNE_EVERY) -> BasePruner:
     """Return the pruner of that name.
 
     Args:
         name: "median", which gives up a trial that is worse than the median of the rest after the
-            same number of training steps; or "none".
+            same number of training steps; "hyperband", which gives up two of three trials after
+            ``interval`` steps, two of three of the rest after three times as many, and so on, in
+            brackets that begin later and later; or "none".
+        interval: training steps between two looks.
     """
     if name == "median":
         return MedianPruner(n_startup_trials=_TRIALS_BEFORE_PRUNING)
+    if name == "hyperband":
+        return SlotHyperband(min_resource=interval, reduction_factor=_REDUCTION)
     return NopPruner()
 
 
@@ -62,7 +85,12 @@ def check_pruner(name: str, objectives: Sequence[Objective], last_step: type[Int
 
 
 def pruning_callback(
-    trial: Trial, plan: Plan, objective: Objective, interval: int, checkpoints: Checkpoints
+    trial: Trial,
+    plan: Plan,
+    objective: Objective,
+    interval: int,
+    checkpoints: Checkpoints,
+    items: int = 0,
 ) -> Callback:
     """Return a callback that measures intermediate models and lets the pruner decide.
 
@@ -74,7 +102,11 @@ def pruning_callback(
         objective: to measure.
         interval: training steps between two measurements.
         checkpoints: the cache, which has the base model's answers or gets them.
+        items: the most of the objective that a look measures; 0: as many as the run does.
     """
+    if items:
+        limit = min(items, plan.settings.limit or items)
+        plan = replace(plan, settings=replace(plan.settings, limit=limit))
     data: list[Data] = []
 
     def measure_and_decide(step: Intervention, training_steps: int, lm: LM) -> None:

@@ -33,6 +33,7 @@ _NUMBERS = (
     "trials",
     "sampler_seed",
     "prune_every",
+    "prune_items",
     "workers",
     "gpus",
     "seed",
@@ -55,6 +56,7 @@ class StudyRequest:
         trials: how many in all; a grid has as many as points.
         sampler_seed: of the sampler.
         prune_every: training steps between two looks of the pruner.
+        prune_items: the most items that a look measures; 0: as many as the runs do.
         name: of the study; "" derives it from what the study is about.
         experiment: name of the MLflow experiment.
         resources: what the study runs on.
@@ -74,6 +76,7 @@ class StudyRequest:
     trials: int = TRIALS
     sampler_seed: int = 0
     prune_every: int = PRUNE_EVERY
+    prune_items: int = 0
     name: str = ""
     experiment: str = store.EXPERIMENT
     resources: Resources = field(default_factory=Resources)
@@ -91,6 +94,7 @@ def read_study_request(
     sampler_seed: int | str = 0,
     pruner: str = NONE,
     prune_every: int | str = PRUNE_EVERY,
+    prune_items: int | str = 0,
     name: str = AUTO,
     storage: str = JOURNAL,
     workers: int | str = 1,
@@ -171,6 +175,7 @@ def read_study_request(
         trials=TRIALS if trials == AUTO else _read_integer("trials", trials, 1, MOST_TRIALS),
         sampler_seed=_read_integer("sampler_seed", sampler_seed),
         prune_every=_read_integer("prune_every", prune_every, 1),
+        prune_items=_read_integer("prune_items", prune_items),
         name="" if name == AUTO else check_sweep_name(name),
         experiment=experiment,
         resources=resources,

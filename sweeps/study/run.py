@@ -49,6 +49,7 @@ def tune(
     sampler_seed: int | str = 0,
     pruner: str = NONE,
     prune_every: int | str = PRUNE_EVERY,
+    prune_items: int | str = 0,
     name: str = AUTO,
     storage: str = JOURNAL,
     workers: int | str = 1,
@@ -89,8 +90,10 @@ def tune(
             else TPE.
         trials: how many in all; "auto" is 40, or every point of a grid.
         sampler_seed: another one draws other trials.
-        pruner: "median" gives up trials that are worse than half of the rest; "none".
+        pruner: "median" gives up trials that are worse than half of the rest, "hyperband" two of
+            three, again and again; "none".
         prune_every: training steps between two looks of the pruner.
+        prune_items: the most items of the objective that a look measures; 0: as many as the runs.
         name: a study of that name goes on; "auto" derives it from what the study is about.
         storage: "journal" (a file beside the checkpoints); the URL of a PostgreSQL database,
             without a password; or "environment": the URL that COMPOSABILITY_STUDY_STORAGE has.

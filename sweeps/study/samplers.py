@@ -8,7 +8,13 @@ from typing import Any
 import optuna
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    GPSampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
@@ -26,12 +32,14 @@ def make_sampler(name: str, seed: int, slot: int, trials: int) -> BaseSampler:
         name: one of ``options.SAMPLERS``; of a grid nothing is left to draw.
         seed: of the study.
         slot: which trial it draws for, from 0.
-        trials: how many the study is to have; the more, the longer TPE starts at random and the
-            larger are the generations of NSGA-II.
+        trials: how many the study is to have; the more, the longer TPE and the Gaussian process
+            start at random, and the larger are the generations of NSGA-II.
     """
     slot_seed = (seed * _SLOTS + slot) % _NUMPY_SEEDS
     if name == "tpe":
         return TPESampler(seed=slot_seed, n_startup_trials=max(3, min(10, trials // 3)))
+    if name == "gp":
+        return GPSampler(seed=slot_seed, n_startup_trials=max(3, min(10, trials // 3)))
     if name == "nsga2":
         return NSGAIISampler(seed=slot_seed, population_size=max(4, min(50, trials // 4)))
     return RandomSampler(seed=slot_seed)

@@ -10,12 +10,12 @@ from typing import Any
 from interventions.base import INTERVENTIONS, Intervention, make
 from interventions.composition import Composition
 from interventions.errors import InvalidInput, one_of, shown
-from interventions.hyperparameters import fields_of
+from interventions.hyperparameters import default_value, fields_of
 from interventions.search_space import Trial, TuningContext
 from interventions.specs import calls
 from sweeps.study.options import MOST_TRIALS, SPACES
 from sweeps.study.paper_grid import TunedStep, step_on_grid
-from sweeps.study.suggestions import RangeRecorder, StepTrial
+from sweeps.study.suggestions import DefaultRecorder, RangeRecorder, StepTrial
 
 
 class Space:
@@ -84,6 +84,22 @@ class Space:
             self._intervention(step, StepTrial(trial, step.label, step.fixed))
             for step in self.steps
         )
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the default of every tuned parameter that has one within its range."""
+        values: dict[str, Any] = {}
+        for step in self.steps:
+            defaults: dict[str, Any] = {}
+            for name, field in fields_of(step.cls).items():
+                default = default_value(field, self.tuning_context.profile)
+                defaults[f"{step.label}.{name}"] = default
+                if isinstance(default, tuple) and default:  # as ``consecutive`` asks for layers
+                    defaults[f"{step.label}.{name}.last"] = default[-1]
+                    defaults[f"{step.label}.{name}.count"] = len(default)
+            recorder = DefaultRecorder(defaults)
+            self._tried(step, StepTrial(recorder, step.label, step.fixed))
+            values |= recorder.values
+        return values
 
     def is_tuned(self, step_index: int) -> bool:
         """Return whether any hyperparameter of a step is tuned; the first step is 0."""

@@ -110,6 +110,8 @@ class StudySpec:
         }
         if request.pruner != NONE:
             about["prune_every"] = str(request.prune_every)
+            if request.prune_items:
+                about["prune_items"] = str(request.prune_items)
         about["experiment"] = request.experiment
         about["model"] = f"{self.context.settings.model} ({self.context.weights[:8]})"
         for name in ("data", "seed", "edit_batch", "recompress"):
@@ -150,5 +152,6 @@ class StudySpec:
             [objective.direction for objective in self.objectives],
             self.points,
             lambda slot: make_sampler(request.sampler, request.sampler_seed, slot, self.trials),
-            make_pruner(request.pruner),
+            make_pruner(request.pruner, request.prune_every),
+            {} if request.sampler == "grid" else self.space.defaults(),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from interventions.errors import InvalidInput
@@ -86,3 +86,38 @@ class RangeRecorder:
                 " give a value"
             )
         self.ranges[name] = f"{low:g} to {high:g}" + (", logarithmic" if log else "")
+
+
+class DefaultRecorder:
+    """A trial that returns the default of every parameter, and records those within their range.
+
+    Attributes:
+        values: parameter -> default; without those whose default is out of the range, or none.
+    """
+
+    def __init__(self, defaults: Mapping[str, Any]) -> None:
+        self.values: dict[str, Any] = {}
+        self._defaults = defaults
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """Return the default, or low."""
+        return float(self._number(name, low, high))
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        """Return the default, or low."""
+        return int(self._number(name, low, high))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Return the default, or the first choice."""
+        default = self._defaults.get(name)
+        if default not in choices:
+            return choices[0]
+        self.values[name] = default
+        return default
+
+    def _number(self, name: str, low: float, high: float) -> float:
+        default = self._defaults.get(name)
+        if not isinstance(default, int | float) or not low <= default <= high:
+            return low
+        self.values[name] = default
+        return default

@@ -102,7 +102,12 @@ def _run_orders(trial: Trial, spec: StudySpec, study_runs: StudyRuns) -> list[_T
     callback = None
     if spec.request.pruner != NONE:
         callback = pruning_callback(
-            trial, plan, spec.objectives[0], spec.request.prune_every, study_runs.checkpoints
+            trial,
+            plan,
+            spec.objectives[0],
+            spec.request.prune_every,
+            study_runs.checkpoints,
+            spec.request.prune_items,
         )
     keep = _shared_checkpoints(plan, is_tuned, spec.request.space)
     runs = [_run(plan, spec, study_runs, f"trial-{slot}", trial.number, keep, callback)]

@@ -18,6 +18,7 @@ import datetime
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -34,6 +35,7 @@ from sweeps.study.storage import check_same_study
 from tracking import lifecycle
 
 _UNSIGNED_SECONDS = 60.0  # after which a trial that was claimed, but not surely by whom, is lost
+_NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 _FIRST = -1  # AFTER of a slot's first trial
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -55,6 +57,7 @@ class TrialQueue:
         points: Sequence[Mapping[str, Any]] | int,
         make_sampler: Callable[[int], BaseSampler],
         pruner: BasePruner,
+        first: Mapping[str, Any] = _NO_VALUES,
     ) -> None:
         """Make a study, or take up the one that the storage has.
 
@@ -66,6 +69,7 @@ class TrialQueue:
             points: of a grid; or the number of trials.
             make_sampler: returns the sampler that fills a slot.
             pruner: decides which trials to give up.
+            first: values that the first slot is to have; the sampler draws the others.
 
         Raises:
             InvalidInput: the storage has a study of that name about something else.
@@ -82,6 +86,7 @@ class TrialQueue:
         self._study_id = storage.get_study_id_from_name(name)
         if ABOUT not in self.study.user_attrs:
             self.study.set_user_attr(ABOUT, json.dumps(dict(about)))
+        self._first = dict(first)
         self._points = None if isinstance(points, int) else [dict(point) for point in points]
         self.slots = points if isinstance(points, int) else len(points)
         self._claimed: tuple[int, int] | None = None  # id and slot, until the claim is complete
@@ -220,7 +225,8 @@ class TrialQueue:
         return bool(due)
 
     def _put(self, slot: int, after: int) -> None:
-        values = self._points[slot] if self._points is not None else {}
+        first = self._first if slot == 0 else {}
+        values = self._points[slot] if self._points is not None else first
         self.study.enqueue_trial(values, user_attrs={SLOT: slot, AFTER: after})
 
 

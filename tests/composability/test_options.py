@@ -25,6 +25,7 @@ BOUNDS: dict[tuple[str, str], tuple[float, float | None]] = {
     ("grid", "--limit"): (0, 10**9),
     ("tune", "--sampler-seed"): (0, None),
     ("tune", "--prune-every"): (1, None),
+    ("tune", "--prune-items"): (0, None),
     ("tune", "--seed"): (0, MOST_SEED),
     ("tune", "--edit-batch"): (0, None),
     ("tune", "--workers"): (1, None),

@@ -12,6 +12,7 @@ from sweeps.study.samplers import make_sampler
 from sweeps.study.storage import open_storage
 from sweeps.study.trial_queue import TrialQueue
 
+NO_VALUES: Mapping[str, Any] = {}
 POINTS = [{"x": x} for x in range(6)]
 ABOUT = {"space": "paper", "objective": "y:min"}
 
@@ -22,6 +23,7 @@ def open_queue(
     about: Mapping[str, str] = ABOUT,
     kind: str = "grid",
     seed: int = 0,
+    first: Mapping[str, Any] = NO_VALUES,
 ) -> TrialQueue:
     """Open the queue as a process of its own does."""
     storage = open_storage(JOURNAL, folder, "composability", "mine")
@@ -33,6 +35,7 @@ def open_queue(
         points,
         lambda slot: make_sampler(kind, seed, slot, 6),
         make_pruner("none"),
+        first,
     )
 
 

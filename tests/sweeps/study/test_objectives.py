@@ -7,10 +7,10 @@ import pytest
 
 from analysis.metrics import composability
 from interventions.base import Intervention
+from interventions.compression.gptq import GPTQ
 from interventions.compression.wanda import Wanda
 from interventions.editing.ft import FT
 from interventions.errors import InvalidInput
-from interventions.compression.gptq import GPTQ
 from interventions.unlearning.rmu import RMU
 from sweeps.study.objectives import (
     Constraint,
@@ -176,8 +176,8 @@ def test_the_restored_share_is_of_what_unlearning_took_wherever_it_stands() -> N
     assert value("restored:wmdp", (RMU, GPTQ), [0.9, 0.4, 0.5]) == pytest.approx(0.2)
     # an edit before it, and a compression that was applied again
     assert value("restored:wmdp", (FT, RMU, GPTQ), [0.9, 0.8, 0.4, 0.6, 0.7]) == pytest.approx(0.75)
-    assert value("restored:wmdp", (RMU, GPTQ), [0.9, 0.4, 0.3]) == 0  # more is gone: nothing is back
-    # nothing was taken, or the model is gone: no share is small then
+    assert value("restored:wmdp", (RMU, GPTQ), [0.9, 0.4, 0.3]) == 0
+    # where nothing was taken, or the model is gone, no share is small
     for path in ([0.9, 0.86, 0.5], [0.9, 0.95, 0.9], [0.9, 0.4, math.inf], [math.nan, 0.4, 0.5]):
         assert value("restored:wmdp", (RMU, GPTQ), path) == math.inf
     assert value("restored:wmdp", (RMU, GPTQ), [0.75, 0.5, 0.5]) == 0

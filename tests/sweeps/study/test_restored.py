@@ -19,6 +19,7 @@ def _small_testbed() -> None:
     """The questions are those of the testbed."""
 
 
+@pytest.mark.full
 def test_a_trials_share_is_that_of_its_runs_steps(cache: Checkpoints, local_store: str) -> None:
     result = tune(
         SPEC,
