@@ -3,8 +3,9 @@
 import math
 import sys
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
+from sweeps.parent_run import ParentRun
 from sweeps.study.conclusion import _tested_values
 from sweeps.study.objectives import Objective
 from sweeps.study.spec import StudySpec
@@ -22,11 +23,15 @@ def get_run(run_id: str) -> SimpleNamespace:
     return SimpleNamespace(data=SimpleNamespace(metrics=METRICS[run_id], tags={}, params={}))
 
 
+def runs_of(client: Any) -> StudyRuns:
+    unused: Any = None
+    return StudyRuns(cast(ParentRun, SimpleNamespace(client=client)), "", unused)
+
+
 def test_tested_values_are_of_both_orders_and_infinite_where_the_store_cannot_be() -> None:
     objectives = [Objective("edit_success", "minimize", "order_free_error")]
     spec = cast(StudySpec, SimpleNamespace(objectives=objectives))
-    parent = SimpleNamespace(client=SimpleNamespace(get_run=get_run))
-    study_runs = cast(StudyRuns, SimpleNamespace(parent=parent))
+    study_runs = runs_of(SimpleNamespace(get_run=get_run))
     values = _tested_values(spec, study_runs, ["second", "first"])
     assert {name: round(value, 6) for name, value in values.items()} == {
         "order_free_error:edit_success": 0.1
@@ -40,5 +45,5 @@ def test_a_value_of_an_earlier_step_is_none_where_the_criterion_failed_at_the_la
     data = SimpleNamespace(metrics=METRICS["first"], tags=tags, params={"step1": "ft"})
     client = SimpleNamespace(get_run=lambda run_id: SimpleNamespace(data=data))
     spec = cast(StudySpec, SimpleNamespace(objectives=[Objective("edit_success", "maximize")]))
-    study_runs = cast(StudyRuns, SimpleNamespace(parent=SimpleNamespace(client=client)))
+    study_runs = runs_of(client)
     assert math.isnan(_tested_values(spec, study_runs, ["first"])["edit_success"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from interventions.errors import InvalidInput
-from sweeps.study.suggestions import RangeRecorder, StepTrial
+from sweeps.study.suggestions import DefaultRecorder, RangeRecorder, StepTrial
 
 
 class HighTrial:
@@ -81,3 +81,15 @@ def test_ranges_are_recorded_in_words() -> None:
 def test_a_range_with_nothing_in_it_is_refused(low: float, high: float) -> None:
     with pytest.raises(InvalidInput, match="lr cannot be tuned here: there is nothing from"):
         RangeRecorder().suggest_float("lr", low, high)
+
+
+def test_a_default_that_cannot_be_drawn_is_not_recorded() -> None:
+    defaults = {"rate": 2.0, "steps": 7, "kind": "b", "bits": None, "exact": 1.0}
+    recorder = DefaultRecorder(defaults)
+    assert recorder.suggest_float("rate", 0.1, 1.0) == 0.1
+    assert recorder.suggest_float("exact", 0.1, 1.0) == 1.0
+    assert recorder.suggest_int("steps", 1, 9, log=True) == 7
+    assert recorder.suggest_int("bits", 2, 4) == recorder.suggest_int("other", 2, 4) == 2
+    assert recorder.suggest_categorical("kind", ("a", "b")) == "b"
+    assert recorder.suggest_categorical("steps", (8, 9)) == 8
+    assert recorder.values == {"exact": 1.0, "steps": 7, "kind": "b"}
