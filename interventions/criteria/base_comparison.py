@@ -79,7 +79,7 @@ def flips_kl(lm: LM, data: Data) -> Scores:
 @makes_criteria
 def comparisons_on_sets(data: Data) -> list[Criterion]:
     """Return both criteria on whatever benign questions the data have."""
-    return [on_sets(each, data.questions, "higher") for each in (flips, flips_kl)]
+    return [on_sets(role, data.questions, "higher") for role in (flips, flips_kl)]
 
 
 def benign_choices(lm: LM, data: Data) -> Choices:

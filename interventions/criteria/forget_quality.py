@@ -57,7 +57,7 @@ def forget_quality(lm: LM, data: Data) -> Scores:
         for choices in (forget_choices(lm, data), data.retain_choices)
     ]
     # the test goes by ranks: logarithms have those of the ratios; what is NaN is as far as can be
-    ours, theirs = (np.nan_to_num(np.array(each), nan=math.inf) for each in ratios)
+    ours, theirs = (np.nan_to_num(np.array(of_model), nan=math.inf) for of_model in ratios)
     return Scores(float(ks_2samp(ours, theirs).pvalue), math.nan, {})
 
 

@@ -73,16 +73,16 @@ class Objective:
             *paths: of each order the criteria before the first step and after every one; of an
                 objective of the last step alone, that will do.
         """
-        first, *other = (
+        forward, *backward = (
             [values.get(self.criterion, math.nan) for values in path] for path in paths
         )
         if not self.measure:
-            return first[-1]
+            return forward[-1]
         better = self.better or CRITERIA.get(self.criterion).better
         if self.measure == RESTORED:
-            before, unlearned = first[self.unlearning - 1 : self.unlearning + 1]
-            return restored_to_minimize(before, unlearned, first[-1], better)
-        return MEASURES[self.measure](first[-1], other[0][-1], better)
+            before, unlearned = forward[self.unlearning - 1 : self.unlearning + 1]
+            return restored_to_minimize(before, unlearned, forward[-1], better)
+        return MEASURES[self.measure](forward[-1], backward[0][-1], better)
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class StudyRuns:
             objectives: of the study.
         """
         last = failures.final_metrics(run)
-        needed = [each.criterion for each in objectives if each.measure == RESTORED]
+        needed = [sought.criterion for sought in objectives if sought.measure == RESTORED]
         path: dict[int, dict[str, float]] = {}
         for name in dict.fromkeys(needed):
             for metric in self.parent.client.get_metric_history(run.info.run_id, name):

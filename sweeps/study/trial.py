@@ -148,7 +148,7 @@ def _check_judged(run: _TrialRun, spec: StudySpec) -> None:
     judging = [objective.criterion for objective in spec.objectives]
     judging += [constraint.criterion for constraint in spec.constraints]
     missing = [name for name in judging if name not in run.path[-1]]
-    on_the_way = [each.criterion for each in spec.objectives if each.measure == RESTORED]
+    on_the_way = [sought.criterion for sought in spec.objectives if sought.measure == RESTORED]
     missing += [name for name in on_the_way for values in run.path if name not in values]
     if missing:
         raise RuntimeError(f"{missing[0]} could not be measured, as run {run.run_id} says")
