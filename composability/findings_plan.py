@@ -1,4 +1,4 @@
-"""Plan the runs that the paper's findings are tested on, take those that exist, run the rest."""
+"""Plan the runs that findings are tested on, take those that exist, run the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from analysis.report.hypotheses.cells import BATCHES, Cell, Levels, needed_cells
+from analysis.report.hypotheses.cells import BATCHES, ITEM_CRITERIA, SEEDS, Cell
 from analysis.report.hypotheses.contrasts import CellValues
 from analysis.report.hypotheses.paper import CRITERIA
 from interventions.composition import Composition
@@ -31,13 +31,13 @@ class PlannedRun:
     """A run that a finding needs.
 
     Attributes:
-        cell: the composition's name among the findings' cells.
+        cell: the composition, and what its replicates are.
         replicate: number of the batch of edits, or seed.
         job: that computes it.
         same_weights: ids of other jobs whose run serves too, if it ended with this checkpoint.
     """
 
-    cell: str
+    cell: Cell
     replicate: int
     job: Job
     same_weights: Mapping[str, str] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class PlannedRun:
 
 def plan_runs(
     policies: Sequence[str],
-    levels: Levels,
+    cells: Sequence[Cell],
     replicates: int,
     settings: Settings,
     resources: Resources,
@@ -53,8 +53,8 @@ def plan_runs(
     """Return every run that the findings need, by policy of recompression.
 
     Args:
-        policies: "auto", "paper".
-        levels: of the compressions.
+        policies: "auto", "never", "paper".
+        cells: compositions, and what their replicates are.
         replicates: how many batches of edits, and seeds where one matters.
         settings: of all runs, but for seed, batch and recompression.
         resources: what the runs are made on.
@@ -65,7 +65,7 @@ def plan_runs(
     first = RunContext(resources.settings(settings), remote=resources.on_ray)
     contexts: dict[tuple[int, int], RunContext] = {}
     planned: dict[str, list[PlannedRun]] = {policy: [] for policy in policies}
-    for cell in needed_cells(levels):
+    for cell in cells:
         composition = Composition.parse(cell.text, settings.profile)
         for number in cell.replicates(replicates):
             key = _seed_and_batch(cell, number)
@@ -73,7 +73,7 @@ def plan_runs(
                 contexts[key] = first.for_replicate(*key)
             plan = contexts[key].plan(composition)
             for policy in policies:
-                planned[policy].append(_planned(cell.text, number, plan, policy))
+                planned[policy].append(_planned(cell, number, plan, policy))
     return planned
 
 
@@ -81,7 +81,7 @@ def _seed_and_batch(cell: Cell, number: int) -> tuple[int, int]:
     return (0, number) if cell.over == BATCHES else (number, 0)
 
 
-def _planned(cell: str, number: int, plan: Plan, policy: str) -> PlannedRun:
+def _planned(cell: Cell, number: int, plan: Plan, policy: str) -> PlannedRun:
     job = make_job(_with_policy(plan, policy))
     if policy != PAPER:
         return PlannedRun(cell, number, job)
@@ -127,21 +127,42 @@ def run_of(planned: PlannedRun, finished: Mapping[str, Run]) -> Run | None:
     return None
 
 
-def values_of(planned: Iterable[PlannedRun], finished: Mapping[str, Run]) -> CellValues:
-    """Return the criteria of the planned runs that are finished."""
+def values_of(planned: Sequence[PlannedRun], finished: Mapping[str, Run]) -> dict[str, CellValues]:
+    """Return the criteria of the planned runs that are finished, by what the replicates are."""
     rows: list[dict[str, Any]] = []
     for entry in planned:
         run = run_of(entry, finished)
-        if run is not None:
+        if run is not None and entry.cell.over not in ITEM_CRITERIA:
             metrics = {name: schema.from_store(value) for name, value in run.data.metrics.items()}
             values = {name: metrics.get(name, float("nan")) for name in CRITERIA}
-            rows.append({"cell": entry.cell, "replicate": entry.replicate, **values})
-    return CellValues.from_runs(pd.DataFrame(rows), CRITERIA)
+            rows.append({"cell": entry.cell.text, "replicate": entry.replicate, **values})
+    by_run = CellValues.from_runs(pd.DataFrame(rows), CRITERIA)
+    by_item = {kind: _items_of(planned, finished, kind) for kind in ITEM_CRITERIA}
+    return {BATCHES: by_run, SEEDS: by_run, **by_item}
+
+
+def _items_of(planned: Sequence[PlannedRun], finished: Mapping[str, Run], kind: str) -> CellValues:
+    """Return the scores of every item of the runs whose replicates are their items."""
+    criterion = ITEM_CRITERIA[kind]
+    text_of_run = {
+        run.info.run_id: entry.cell.text
+        for entry in planned
+        if entry.cell.over == kind and (run := run_of(entry, finished)) is not None
+    }
+    if not text_of_run:
+        return CellValues.from_runs(pd.DataFrame(), [criterion])
+    scores = query.items(list(text_of_run), [criterion], missing="skip")
+    cells = scores.assign(cell=scores.run_id.map(text_of_run), replicate=scores.item)
+    return CellValues.from_runs(cells.rename(columns={"score": criterion}), [criterion])
 
 
 def missing_runs(planned: Iterable[PlannedRun], finished: Mapping[str, Run]) -> list[PlannedRun]:
-    """Return the planned runs that no finished one serves."""
-    return [entry for entry in planned if run_of(entry, finished) is None]
+    """Return the planned runs that no finished one serves; of equal jobs the first."""
+    missing: dict[str, PlannedRun] = {}
+    for entry in planned:
+        if run_of(entry, finished) is None:
+            missing.setdefault(entry.job.id, entry)
+    return list(missing.values())
 
 
 def run_missing(

@@ -11,12 +11,17 @@ import pandas as pd
 Term = tuple[float, str, str]  # weight, cell, criterion
 
 
-class LacksCells(Exception):
+class CannotTest(Exception):
+    """The values do not allow a test; the message says why."""
+
+
+class LacksCells(CannotTest):
     """A contrast needs compositions that were not run in enough replicates."""
 
     def __init__(self, cells: Iterable[str]) -> None:
-        self.cells = tuple(dict.fromkeys(cells))
-        super().__init__(", ".join(self.cells))
+        names = list(dict.fromkeys(cells))
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        super().__init__(f"not run: {', '.join(names[:3])}{more}")
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,12 @@ class CellValues:
         long = runs.melt(["cell", "replicate"], list(criteria), "name", "value").dropna()
         return cls(long.pivot(index="replicate", columns=["cell", "name"], values="value"))
 
-    def common(self, cells: Sequence[str]) -> CellValues:
+    def common(self, cells: Sequence[str], constant: Sequence[str] = ()) -> CellValues:
         """Return the values of some cells in the replicates that all of them have.
 
         Args:
             cells: names.
+            constant: those whose single value holds for every replicate.
 
         Raises:
             LacksCells: a cell was not run at all.
@@ -56,7 +62,10 @@ class CellValues:
         lacking = [cell for cell in cells if cell not in known]
         if lacking:
             raise LacksCells(lacking)
-        return CellValues(self.table[list(dict.fromkeys(cells))].dropna())
+        table = self.table[list(dict.fromkeys(cells))].copy()
+        is_constant = table.columns.get_level_values(0).isin(constant)
+        table.loc[:, is_constant] = table.loc[:, is_constant].bfill().ffill()
+        return CellValues(table.dropna())
 
     def columns(self, keys: Sequence[tuple[str, str]]) -> np.ndarray:
         """Return some columns.

@@ -57,7 +57,7 @@ def test_a_verdict_is_what_the_tests_of_all_differences_say(tested: Part, expect
 
 def test_differences_without_spread_are_not_tested() -> None:
     (result,) = judge_parts([part(0.3, spread=0.0)], VALUES)
-    assert (result.verdict, result.reason) == (UNTOLD, "no spread between replicates")
+    assert (result.verdict, result.reason) == (UNTOLD, "no spread between edit batches")
     assert result.effect == pytest.approx(0.3) and np.isnan(result.p)
 
 
