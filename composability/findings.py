@@ -100,7 +100,12 @@ def _plans(preset: Preset, request: FindingsRequest) -> dict[str, list[PlannedRu
     """Return the runs that a preset needs, by policy of recompression."""
     policies = request.policies or preset.policies
     return plan_runs(
-        policies, preset.cells, request.replicates, request.settings, request.resources
+        policies,
+        preset.cells,
+        request.replicates,
+        request.settings,
+        request.resources,
+        preset.criteria,
     )
 
 

@@ -23,7 +23,7 @@ from tracking.checkpoints.store import Checkpoints
 from tracking.plan import Plan, RunContext
 from tracking.settings import Settings, setting_text
 
-AUTO, PAPER = "auto", "paper"
+AUTO, NEVER, PAPER = "auto", "never", "paper"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class PlannedRun:
         cell: the composition, and what its replicates are.
         replicate: number of the batch of edits, or seed.
         job: that computes it.
-        same_weights: ids of other jobs whose run serves too, if it ended with this checkpoint.
+        same_weights: ids of other jobs whose run serves too, if it ended with this checkpoint; "":
+            with any, as that job only measures more.
     """
 
     cell: Cell
@@ -49,6 +50,7 @@ def plan_runs(
     replicates: int,
     settings: Settings,
     resources: Resources,
+    criteria: Sequence[str] = (),
 ) -> dict[str, list[PlannedRun]]:
     """Return every run that the findings need, by policy of recompression.
 
@@ -58,6 +60,7 @@ def plan_runs(
         replicates: how many batches of edits, and seeds where one matters.
         settings: of all runs, but for seed, batch and recompression.
         resources: what the runs are made on.
+        criteria: that they are judged by; empty: those of the settings.
 
     Raises:
         InvalidInput: a setting is not valid, or a step does not fit the model.
@@ -73,7 +76,7 @@ def plan_runs(
                 contexts[key] = first.for_replicate(*key)
             plan = contexts[key].plan(composition)
             for policy in policies:
-                planned[policy].append(_planned(cell, number, plan, policy))
+                planned[policy].append(_planned(cell, number, plan, policy, criteria))
     return planned
 
 
@@ -81,23 +84,33 @@ def _seed_and_batch(cell: Cell, number: int) -> tuple[int, int]:
     return (0, number) if cell.over == BATCHES else (number, 0)
 
 
-def _planned(cell: Cell, number: int, plan: Plan, policy: str) -> PlannedRun:
-    job = make_job(_with_policy(plan, policy))
-    if policy != PAPER:
-        return PlannedRun(cell, number, job)
-    # with the paper's policy what is applied again does not depend on the weights, so that the key
-    # of the last checkpoint is known; a run under another policy may have ended with the same
-    again = plan.composition.recompression(None, PAPER)  # type: ignore[arg-type] # reads no model
-    last_key = Composition([*plan.composition, *again]).keys(plan.origin, plan.data)[-1]
-    return PlannedRun(cell, number, job, {make_job(_with_policy(plan, AUTO)).id: last_key})
+def _planned(
+    cell: Cell, number: int, plan: Plan, policy: str, criteria: Sequence[str]
+) -> PlannedRun:
+    """Return a planned run, with the other jobs whose run serves too."""
+    all_measured = _with_settings(plan, recompress=policy)
+    planned, auto = all_measured, _with_settings(plan, recompress=AUTO)
+    last_key_of = {}
+    if criteria:
+        planned = _with_settings(all_measured, criteria=",".join(criteria))
+        last_key_of[make_job(all_measured).id] = ""
+    if policy == PAPER:
+        # with the paper's policy what is applied again does not depend on the weights, so that the
+        # key of the last checkpoint is known; a run under another policy may have ended with it
+        again = plan.composition.recompression(None, PAPER)  # type: ignore[arg-type] # reads no model
+        steps = Composition([*plan.composition, *again])
+        last_key_of[make_job(auto).id] = steps.keys(plan.origin, plan.data)[-1]
+    if policy == NEVER:
+        last_key_of[make_job(auto).id] = plan.keys[-1]
+    return PlannedRun(cell, number, make_job(planned), last_key_of)
 
 
-def _with_policy(plan: Plan, policy: str) -> Plan:
-    """Return the plan that recompresses by a policy; its keys do not depend on it."""
+def _with_settings(plan: Plan, **changes: str) -> Plan:
+    """Return the plan with a policy of recompression or criteria; its keys depend on neither."""
     return replace(
         plan,
-        requested=replace(plan.requested, recompress=policy),
-        settings=replace(plan.settings, recompress=policy),
+        requested=replace(plan.requested, **changes),
+        settings=replace(plan.settings, **changes),
     )
 
 
@@ -122,7 +135,7 @@ def run_of(planned: PlannedRun, finished: Mapping[str, Run]) -> Run | None:
         return run
     for job_id, last_key in planned.same_weights.items():
         other = finished.get(job_id)
-        if other is not None and other.data.tags.get(schema.KEY) == last_key:
+        if other is not None and last_key in ("", other.data.tags.get(schema.KEY)):
             return other
     return None
 

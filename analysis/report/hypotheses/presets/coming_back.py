@@ -13,6 +13,7 @@ from analysis.report.hypotheses.presets.names import TITLES
 from analysis.report.hypotheses.presets.preset import Preset
 from analysis.report.hypotheses.presets.unlearned import (
     BASE,
+    FORGOTTEN,
     NAMES,
     OVER,
     REPLICATES,
@@ -59,7 +60,8 @@ def quantization_restores() -> Preset:
             1: "4 bits bring back what was unlearned",
             2: "8 bits do not",
         },
-        cells=tuple(cells),
+        cells=tuple(dict.fromkeys(cells)),
+        criteria=(FORGOTTEN,),
         parts=tuple(sorted(parts, key=lambda part: part.finding)),
     )
 
@@ -119,7 +121,8 @@ def relearning() -> Preset:
             1: "A few steps on benign texts bring back what was unlearned",
             2: "A few steps on some of the forgotten texts bring back the others",
         },
-        cells=tuple(cells),
+        cells=tuple(dict.fromkeys(cells)),
+        criteria=(FORGOTTEN,),
         parts=tuple(sorted(parts, key=lambda part: part.finding)),
     )
 

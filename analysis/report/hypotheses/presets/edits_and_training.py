@@ -32,6 +32,7 @@ def finetuning_erases() -> Preset:
         titles={1: "Fine-tuning erases edits", 2: "It erases those of AlphaEdit most"},
         cells=tuple(cells),
         parts=(*(_erases(editor) for editor in EDITORS), _most_erased()),
+        criteria=(_SCORE,),
         newer=(MOST_ERASED,),
     )
 

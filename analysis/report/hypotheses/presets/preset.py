@@ -23,6 +23,7 @@ class Preset:
         titles: number of each finding to what it says.
         cells: compositions that are run.
         parts: of all findings; their tests are corrected together.
+        criteria: that its runs are judged by; empty: all.
         policies: of recompression, in the order in which they are run.
         newer: names of interventions that need not be registered; what needs one that is not
             registered is not run.
@@ -36,6 +37,7 @@ class Preset:
     titles: Mapping[int, str]
     cells: tuple[Cell, ...]
     parts: tuple[Part, ...]
+    criteria: tuple[str, ...] = ()
     policies: tuple[str, ...] = ("auto",)
     newer: tuple[str, ...] = ()
 

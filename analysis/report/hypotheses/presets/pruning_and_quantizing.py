@@ -22,6 +22,7 @@ PRUNERS, QUANTIZERS = ("magnitude", "wanda", "sparsegpt"), ("rtn", "gptq")
 _EQUAL_BITS = ((0.917, 2), (0.85, 3), (0.783, 4))  # sparsity and bits of equal size
 _USUAL = tuple((sparsity, bits) for sparsity in (0.5, 0.75) for bits in (4, 3))
 _LOSS = ITEM_CRITERIA[TEXTS]
+_CRITERIA = (_LOSS, "average_bits")
 _UNIT = "loss in nats per token"
 _OVER_TEXTS = (
     " Every composition is run once, as nothing here is drawn at random; nothing is applied again"
@@ -170,6 +171,7 @@ def weaker_first() -> Preset:
             part(1, "where quantization is the weaker, quantizing first leaves less loss", -1),
             steeper,
         ),
+        criteria=_CRITERIA,
         policies=("never",),
     )
 
@@ -193,6 +195,7 @@ def sparsify_first() -> Preset:
         titles={1: TITLES["sparsify-first"]},
         cells=_once(cell for part in parts for cell in part.cells),
         parts=tuple(parts),
+        criteria=_CRITERIA,
         policies=("never",),
     )
 

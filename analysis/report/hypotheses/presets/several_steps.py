@@ -44,6 +44,7 @@ def merging_or_sequence() -> Preset:
         titles={1: TITLES["merging-or-sequence"]},
         cells=tuple(Cell(text, BATCHES) for text in (*SEQUENCES, *merged)),
         parts=tuple(_beats(text) for text in merged),
+        criteria=tuple(_NAMES),
         newer=("merge",),
     )
 
@@ -84,6 +85,7 @@ def three_orders() -> Preset:
             _last_is_best(UNLEARN, "unlearning", _FORGOTTEN, -1.0),
             _one_is_best(),
         ),
+        criteria=tuple(_NAMES),
     )
 
 

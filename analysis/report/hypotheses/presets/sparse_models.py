@@ -13,6 +13,7 @@ from analysis.report.hypotheses.presets.names import TITLES
 from analysis.report.hypotheses.presets.preset import Preset
 from analysis.report.hypotheses.presets.unlearned import (
     BASE,
+    FORGOTTEN,
     NAMES,
     OVER,
     REPLICATES,
@@ -44,7 +45,8 @@ def unlearning_sparse() -> Preset:
         " must be left on the sparse model, and unlearning must have taken less from it: that"
         " pruning alone lowers a score is not unlearning." + REPLICATES,
         titles={1: TITLES["unlearning-sparse"]},
-        cells=tuple(cells),
+        cells=tuple(dict.fromkeys(cells)),
+        criteria=(FORGOTTEN,),
         parts=tuple(parts),
     )
 
