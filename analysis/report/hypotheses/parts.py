@@ -117,6 +117,8 @@ def _measured(part: Part, values: CellValues) -> tuple[PartResult, bool]:
     try:
         common = values.common(part.cells, part.constant)
         replicates = len(common.table)
+        if not np.isfinite(common.table.to_numpy(float)).all():
+            raise CannotTest("some values are not finite")
         differences = part.measure(common) if replicates else [np.full(1, np.nan)]
         note = part.note(common) if part.note and replicates else ""
     except CannotTest as error:
@@ -136,10 +138,7 @@ def _measured(part: Part, values: CellValues) -> tuple[PartResult, bool]:
     is_any = part.needs == ANY
     decision = _of_any(differences) if is_any else _of_all(differences, part.thresholds)
     test = decision.test
-    reason = ""
-    if not np.isfinite(decision.p):
-        is_finite = all(np.isfinite(difference).all() for difference in differences)
-        reason = f"no spread between {part.over}" if is_finite else "some values are not finite"
+    reason = "" if np.isfinite(decision.p) else f"no spread between {part.over}"
     result = PartResult(
         part,
         test.mean,

@@ -1,0 +1,85 @@
+"""Which of two compressions is the weaker is measured, and what its order gains."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.report.hypotheses.contrasts import CellValues
+from analysis.report.hypotheses.parts import HOLDS, UNTOLD, judge_parts
+from analysis.report.hypotheses.presets.pruning_and_quantizing import (
+    sparsify_first,
+    weaker_first,
+)
+from tests.analysis.report.hypotheses.presets.stores import judged, store
+from tests.analysis.report.hypotheses.presets.truths import (
+    order_is_nothing,
+    pruning_first,
+    strength_decides,
+)
+
+WEAKER, SPARSE = weaker_first(), sparsify_first()
+
+
+def test_the_weaker_is_measured_and_the_page_says_how_often_which() -> None:
+    results = judged(WEAKER, strength_decides, 0)
+    # magnitude is the stronger in its six pairs, all others the weaker
+    assert results[0].note == (
+        "of 18 pairs pruning is the weaker in 12, quantization in 6, neither clearly in 0"
+    )
+
+
+def test_pairs_that_are_alike_alone_say_nothing_on_the_order() -> None:
+    def alike(cell: str) -> dict[str, float]:
+        gain = 0.3 if cell.startswith(("wanda", "rtn")) and " | " in cell else 0.0
+        return {"wikitext_ppl": 4.0 - gain}
+
+    results = judge_parts(WEAKER.parts, exactly(alike))
+    assert [result.reason for result in results] == [
+        "in no pair one is clearly the weaker",
+        "in no pair pruning is the weaker",
+        "in no pair quantization is the weaker",
+        "no pair differs from another in which is the weaker",
+    ]
+    assert {result.verdict for result in results} == {UNTOLD}
+
+
+def exactly(truth: object) -> dict[str, CellValues]:
+    """Return a store of which each cell differs from its truth by the text alone."""
+    noisy = store(WEAKER, truth, 0)  # type: ignore[arg-type]
+    table = noisy["texts"].table
+    shared = np.random.default_rng(1).normal(0, 0.5, len(table))
+    columns = {
+        key: truth(key[0])["wikitext_ppl"] + shared  # type: ignore[operator]
+        for key in table.columns
+    }
+    return {**noisy, "texts": CellValues(pd.DataFrame(columns))}
+
+
+def test_pruning_first_is_no_evidence_for_the_weaker_first() -> None:
+    """Where pruning is the weaker it looks like it; where quantization is, it does not."""
+    by_claim = {result.part.claim: result for result in judged(WEAKER, pruning_first, 0)}
+    gains = [result.effect for claim, result in by_claim.items() if claim.startswith("where")]
+    assert gains == pytest.approx([0.1, -0.1], abs=0.03)
+    assert {result.verdict for result in judged(SPARSE, pruning_first, 0)} == {HOLDS}
+
+
+def test_the_slope_is_what_the_order_gains_per_nat() -> None:
+    slope = judged(WEAKER, strength_decides, 0)[-1]
+    # pruning first gains 0.2 for each nat in one order and loses it in the other
+    assert slope.effect == pytest.approx(0.4, abs=0.03)
+    assert slope.low < slope.effect < slope.high
+
+
+def test_texts_that_have_no_finite_loss_are_no_test() -> None:
+    values = store(SPARSE, pruning_first, 0)
+    table = values["texts"].table.copy()
+    table.loc[3] = np.inf
+    results = judge_parts(SPARSE.parts, {**values, "texts": CellValues(table)})
+    assert {result.reason for result in results} == {"some values are not finite"}
+    assert {result.verdict for result in results} == {UNTOLD}
+
+
+def test_a_world_without_order_has_strengths_and_no_verdict() -> None:
+    results = judged(WEAKER, order_is_nothing, 0)
+    assert "quantization in 6" in results[0].note
+    assert {result.verdict for result in results} == {UNTOLD}
