@@ -136,9 +136,10 @@ def describe_missing(
     lines = []
     for policy, planned in plans.items():
         missing = missing_runs(planned, finished)
+        count = len({entry.job.id for entry in planned})
         shared = _may_be_shared(missing, plans) if policy == PAPER else 0
         lines.append(
-            f"recompress={policy}: {len(planned)} runs, {len(planned) - len(missing)} of them"
+            f"recompress={policy}: {count} runs, {count - len(missing)} of them"
             f" finished, {len(missing)} missing"
             + (f"; up to {shared} of these end as runs of recompress={AUTO} do" if shared else "")
         )
