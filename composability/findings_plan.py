@@ -10,7 +10,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from analysis.report.hypotheses.cells import BATCHES, ITEM_CRITERIA, SEEDS, Cell
+from analysis.report.hypotheses.cells import BATCHES, ITEM_CRITERIA, SEEDS, SIZE, TEXTS, Cell
 from analysis.report.hypotheses.contrasts import CellValues
 from analysis.report.hypotheses.paper import CRITERIA
 from interventions.composition import Composition
@@ -157,16 +157,21 @@ def values_of(planned: Sequence[PlannedRun], finished: Mapping[str, Run]) -> dic
 def _items_of(planned: Sequence[PlannedRun], finished: Mapping[str, Run], kind: str) -> CellValues:
     """Return the scores of every item of the runs whose replicates are their items."""
     criterion = ITEM_CRITERIA[kind]
-    text_of_run = {
-        run.info.run_id: entry.cell.text
-        for entry in planned
-        if entry.cell.over == kind and (run := run_of(entry, finished)) is not None
-    }
+    text_of_run, size_of_run = {}, {}
+    for entry in planned:
+        run = run_of(entry, finished) if entry.cell.over == kind else None
+        if run is not None:
+            text_of_run[run.info.run_id] = entry.cell.text
+            size_of_run[run.info.run_id] = run.data.metrics.get(SIZE)
     if not text_of_run:
         return CellValues.from_runs(pd.DataFrame(), [criterion])
     scores = query.items(list(text_of_run), [criterion], missing="skip")
     cells = scores.assign(cell=scores.run_id.map(text_of_run), replicate=scores.item)
-    return CellValues.from_runs(cells.rename(columns={"score": criterion}), [criterion])
+    cells = cells.rename(columns={"score": criterion})
+    if kind != TEXTS:
+        return CellValues.from_runs(cells, [criterion])
+    sizes = scores.run_id.map(size_of_run).astype(float)
+    return CellValues.from_runs(cells.assign(**{SIZE: sizes}), [criterion, SIZE])
 
 
 def missing_runs(planned: Iterable[PlannedRun], finished: Mapping[str, Run]) -> list[PlannedRun]:

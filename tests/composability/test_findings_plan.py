@@ -88,7 +88,7 @@ def test_values_are_of_runs_or_of_their_items(
 
     monkeypatch.setattr(findings_plan.query, "items", stored_items)
     base, *rmu, _, pruned = planned["never"]
-    finished = {base.job.id: run("1", wmdp=0.9), pruned.job.id: run("9")}
+    finished = {base.job.id: run("1", wmdp=0.9), pruned.job.id: run("9", average_bits=3.25)}
     for number, entry in enumerate(rmu):
         finished[entry.job.id] = run(f"rmu {number}", wmdp=0.8 - 0.1 * number)
     values = values_of(planned["never"], finished)
@@ -98,6 +98,8 @@ def test_values_are_of_runs_or_of_their_items(
     assert by_run["none", "wmdp"].iloc[0] == 0.9 and np.isnan(by_run["none", "wmdp"].iloc[1])
     assert values[QUESTIONS].table["none", "wmdp"].to_dict() == {"bio/0": 1.0, "bio/1": 0.0}
     assert values[TEXTS].table[CELLS[3].text, "wikitext_ppl"].tolist() == [2.5]
+    assert values[TEXTS].table[CELLS[3].text, "average_bits"].tolist() == [3.25]
+    assert ("none", "average_bits") not in values[QUESTIONS].table
     common = values[SEEDS].common(["none", "rmu"], ["none"])
     assert common.table["none", "wmdp"].tolist() == [0.9] * 3
 

@@ -17,6 +17,7 @@ BATCHES, SEEDS = "edit batches", "seeds"
 # what a single run is judged by, one by one: its replicates are items
 TEXTS, QUESTIONS = "texts", "questions"
 ITEM_CRITERIA = {TEXTS: "wikitext_ppl", QUESTIONS: "wmdp"}
+SIZE = "average_bits"  # of a run whose replicates are texts: equal for all of them
 ALWAYS = "always the same"  # whatever the seed and the batch
 _LEVELS = 2  # of each strength
 

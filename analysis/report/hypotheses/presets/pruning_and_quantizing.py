@@ -2,6 +2,9 @@
 
 A pruned and a quantized model are of equal size where their average bits are: 16 (1 - s) + s bits
 at sparsity s, and b + 1/4 at b bits with groups of 128. So 4 bits go with a sparsity of .783.
+
+Both orders are compared only where they end with equal average bits, measured. SparseGPT is left
+out: it changes the weights that it leaves, so that after it nothing is quantized any more.
 """
 
 from __future__ import annotations
@@ -11,23 +14,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.report.hypotheses.cells import ITEM_CRITERIA, TEXTS, Cell
+from analysis.report.hypotheses.cells import ITEM_CRITERIA, SIZE, TEXTS, Cell
 from analysis.report.hypotheses.contrasts import CannotTest, CellValues
 from analysis.report.hypotheses.parts import LEVEL, Part
 from analysis.report.hypotheses.presets.names import TITLES
 from analysis.report.hypotheses.presets.preset import Preset
 from analysis.report.paired import paired_test
 
-PRUNERS, QUANTIZERS = ("magnitude", "wanda", "sparsegpt"), ("rtn", "gptq")
+PRUNERS, QUANTIZERS = ("magnitude", "wanda"), ("rtn", "gptq")
 _EQUAL_BITS = ((0.917, 2), (0.85, 3), (0.783, 4))  # sparsity and bits of equal size
 _USUAL = tuple((sparsity, bits) for sparsity in (0.5, 0.75) for bits in (4, 3))
 _LOSS = ITEM_CRITERIA[TEXTS]
-_CRITERIA = (_LOSS, "average_bits")
+_CRITERIA = (_LOSS, SIZE)
+_EQUAL = 0.1  # average bits by which two models of equal size may differ
 _UNIT = "loss in nats per token"
 _OVER_TEXTS = (
     " Every composition is run once, as nothing here is drawn at random; nothing is applied again"
-    " at the end. A difference is one of log perplexity, text by text, so that a test speaks of"
-    " other texts of this kind, and of this model and calibration alone."
+    " at the end. A pair counts where both orders end with equal average bits: pruning after RTN or"
+    " GPTQ, say, does nothing where these made more zeros. A difference is one of log perplexity,"
+    " text by text, so that a test speaks of other texts of this kind, and of this model and"
+    " calibration alone."
 )
 
 
@@ -65,6 +71,14 @@ def _once(texts: Iterable[str]) -> tuple[Cell, ...]:
     return tuple(Cell(text, TEXTS, is_random=False) for text in dict.fromkeys(texts))
 
 
+def _equal_sizes(values: CellValues, pairs: Sequence[_Pair]) -> np.ndarray:
+    """Return whether both orders end with as many average bits, shape (pairs,)."""
+    first = values.columns([(pair.prune_first, SIZE) for pair in pairs])
+    last = values.columns([(pair.quantize_first, SIZE) for pair in pairs])
+    equal: np.ndarray = (np.abs(first - last) <= _EQUAL).all(0)
+    return equal
+
+
 def _losses(values: CellValues, cells: Sequence[str]) -> np.ndarray:
     """Return the loss of every text, shape (texts, cells)."""
     return values.columns([(cell, _LOSS) for cell in cells])
@@ -78,11 +92,13 @@ class _Strengths:
         gaps: mean loss of the quantized model less that of the pruned, shape (pairs,): above 0
             pruning is the weaker.
         clear: whether the paired test over texts tells them apart, shape (pairs,).
+        equal: whether both orders end with models of equal size, shape (pairs,).
         gains: loss if quantized first less that if pruned first, shape (texts, pairs).
     """
 
     gaps: np.ndarray
     clear: np.ndarray
+    equal: np.ndarray
     gains: np.ndarray
 
     @classmethod
@@ -93,7 +109,8 @@ class _Strengths:
         quantized_first = _losses(values, [pair.quantize_first for pair in pairs])
         alone = (quantized - pruned).T
         clear = np.array([paired_test(differences).p <= LEVEL for differences in alone])
-        return cls(alone.mean(1), clear, quantized_first - pruned_first)
+        equal = _equal_sizes(values, pairs)
+        return cls(alone.mean(1), clear, equal, quantized_first - pruned_first)
 
     def weaker_first(self, sign: int | None = None) -> np.ndarray:
         """Return what the weaker first gains, on average over pairs, shape (texts,).
@@ -104,19 +121,22 @@ class _Strengths:
         Raises:
             CannotTest: there is no such pair.
         """
-        chosen = self.clear if sign is None else self.clear & (np.sign(self.gaps) == sign)
+        chosen = self.clear & self.equal
+        if sign is not None:
+            chosen = chosen & (np.sign(self.gaps) == sign)
         if not chosen.any():
             weaker = {None: "one is clearly", 1: "pruning is", -1: "quantization is"}[sign]
-            raise CannotTest(f"in no pair {weaker} the weaker")
+            raise CannotTest(f"in no pair of equal sizes {weaker} the weaker")
         gains: np.ndarray = (self.gains * np.sign(self.gaps))[:, chosen].mean(1)
         return gains
 
     def slope(self) -> np.ndarray:
         """Return by how much more pruning first gains per nat that it is the weaker, per text."""
-        centred = self.gaps - self.gaps.mean()
+        gaps = self.gaps[self.equal]
+        centred = gaps - gaps.mean() if len(gaps) else gaps
         if not centred.any():
-            raise CannotTest("no pair differs from another in which is the weaker")
-        slopes: np.ndarray = self.gains @ centred / (centred**2).sum()
+            raise CannotTest("no two pairs of equal sizes differ in how much weaker one is")
+        slopes: np.ndarray = self.gains[:, self.equal] @ centred / (centred**2).sum()
         return slopes
 
 
@@ -127,11 +147,13 @@ def weaker_first() -> Preset:
 
     def note(values: CellValues) -> str:
         strengths = _Strengths.measured(values, pairs)
-        pruning = int((strengths.clear & (strengths.gaps > 0)).sum())
-        clear = int(strengths.clear.sum())
+        clear = strengths.clear & strengths.equal
+        pruning = int((clear & (strengths.gaps > 0)).sum())
+        unclear = int((strengths.equal & ~strengths.clear).sum())
         return (
             f"of {len(pairs)} pairs pruning is the weaker in {pruning}, quantization in"
-            f" {clear - pruning}, neither clearly in {len(pairs) - clear}"
+            f" {int(clear.sum()) - pruning}, neither clearly in {unclear}; in"
+            f" {int((~strengths.equal).sum())} the orders' sizes differ"
         )
 
     def part(number: int, claim: str, sign: int | None) -> Part:
@@ -142,7 +164,7 @@ def weaker_first() -> Preset:
             TEXTS,
             cells,
             lambda values: [_Strengths.measured(values, pairs).weaker_first(sign)],
-            note=note if sign is None else None,
+            note=note,
         )
 
     steeper = Part(
@@ -201,15 +223,25 @@ def sparsify_first() -> Preset:
 
 
 def _prune_first(pruner: str, quantizer: str, pairs: Sequence[_Pair]) -> Part:
-    first, last = ([getattr(pair, side) for pair in pairs] for side in _SIDES)
+    first = [pair.prune_first for pair in pairs]
+    last = [pair.quantize_first for pair in pairs]
+
+    def measure(values: CellValues) -> list[np.ndarray]:
+        equal = _equal_sizes(values, pairs)
+        if not equal.any():
+            raise CannotTest("in no pair do both orders end with equal average bits")
+        gains = _losses(values, last) - _losses(values, first)
+        return [gains[:, equal].mean(1)]
+
+    def note(values: CellValues) -> str:
+        return f"{int(_equal_sizes(values, pairs).sum())} of {len(pairs)} levels have equal sizes"
+
     return Part(
         1,
         f"{pruner} before {quantizer} leaves less loss than after it",
         _UNIT,
         TEXTS,
         (*first, *last),
-        lambda values: [_losses(values, last).mean(1) - _losses(values, first).mean(1)],
+        measure,
+        note=note,
     )
-
-
-_SIDES = ("prune_first", "quantize_first")

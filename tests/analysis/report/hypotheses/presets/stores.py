@@ -14,6 +14,7 @@ from analysis.report.hypotheses.cells import (
     ITEM_CRITERIA,
     QUESTIONS,
     SEEDS,
+    SIZE,
     TEXTS,
 )
 from analysis.report.hypotheses.contrasts import CellValues
@@ -73,6 +74,7 @@ def _of_items(preset: Preset, truth: Truth, random: np.random.Generator, kind: s
         drawn = random.normal(0, 1, count)
         if kind == TEXTS:
             columns[cell.text, name] = value + 0.5 * shared + 0.1 * drawn
+            columns[cell.text, SIZE] = np.full(count, truth(cell.text).get(SIZE, 2.0))
         else:
             latent = stats.norm.ppf(value) + np.sqrt(0.9) * shared + np.sqrt(0.1) * drawn
             columns[cell.text, name] = (latent > 0).astype(float)

@@ -22,9 +22,10 @@ WEAKER, SPARSE = weaker_first(), sparsify_first()
 
 def test_the_weaker_is_measured_and_the_page_says_how_often_which() -> None:
     results = judged(WEAKER, strength_decides, 0)
-    # magnitude is the stronger in its six pairs, all others the weaker
+    # magnitude is the stronger in its six pairs, wanda the weaker
     assert results[0].note == (
-        "of 18 pairs pruning is the weaker in 12, quantization in 6, neither clearly in 0"
+        "of 12 pairs pruning is the weaker in 6, quantization in 6, neither clearly in 0; in 0 the"
+        " orders' sizes differ"
     )
 
 
@@ -35,10 +36,10 @@ def test_pairs_that_are_alike_alone_say_nothing_on_the_order() -> None:
 
     results = judge_parts(WEAKER.parts, exactly(alike))
     assert [result.reason for result in results] == [
-        "in no pair one is clearly the weaker",
-        "in no pair pruning is the weaker",
-        "in no pair quantization is the weaker",
-        "no pair differs from another in which is the weaker",
+        "in no pair of equal sizes one is clearly the weaker",
+        "in no pair of equal sizes pruning is the weaker",
+        "in no pair of equal sizes quantization is the weaker",
+        "no two pairs of equal sizes differ in how much weaker one is",
     ]
     assert {result.verdict for result in results} == {UNTOLD}
 
@@ -49,8 +50,10 @@ def exactly(truth: object) -> dict[str, CellValues]:
     table = noisy["texts"].table
     shared = np.random.default_rng(1).normal(0, 0.5, len(table))
     columns = {
-        key: truth(key[0])["wikitext_ppl"] + shared  # type: ignore[operator]
-        for key in table.columns
+        (cell, name): truth(cell)["wikitext_ppl"] + shared  # type: ignore[operator]
+        if name == "wikitext_ppl"
+        else table[cell, name]
+        for cell, name in table.columns
     }
     return {**noisy, "texts": CellValues(pd.DataFrame(columns))}
 
@@ -83,3 +86,29 @@ def test_a_world_without_order_has_strengths_and_no_verdict() -> None:
     results = judged(WEAKER, order_is_nothing, 0)
     assert "quantization in 6" in results[0].note
     assert {result.verdict for result in results} == {UNTOLD}
+
+
+def larger_at_4_bits(cell: str) -> dict[str, float]:
+    """Quantizing to 4 bits first is far better, and leaves a larger model."""
+    if cell.startswith(("rtn(bits=4) |", "gptq(bits=4) |")):
+        return {"average_bits": 4.25, "wikitext_ppl": 1.0}
+    return pruning_first(cell)
+
+
+def test_orders_that_end_with_unequal_sizes_are_not_compared() -> None:
+    results = judged(SPARSE, larger_at_4_bits, 0)
+    assert {result.verdict for result in results} == {HOLDS}
+    assert {result.note for result in results} == {"2 of 4 levels have equal sizes"}
+    (average, *_) = judged(WEAKER, larger_at_4_bits, 0)
+    assert average.note.endswith("in 4 the orders' sizes differ")
+    assert abs(average.effect) < 0.15
+
+
+def test_where_all_sizes_differ_there_is_no_test() -> None:
+    def larger(cell: str) -> dict[str, float]:
+        return {"average_bits": 3.0 if cell.startswith(("rtn", "gptq")) else 2.0}
+
+    assert {result.reason for result in judged(SPARSE, larger, 0)} == {
+        "in no pair do both orders end with equal average bits"
+    }
+    assert {result.verdict for result in judged(WEAKER, larger, 0)} == {UNTOLD}

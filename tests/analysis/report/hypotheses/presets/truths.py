@@ -5,8 +5,8 @@ from __future__ import annotations
 from analysis.report.hypotheses.presets.several_steps import COMPRESS, EDIT, ORDERS, UNLEARN
 from tests.analysis.report.hypotheses.presets.stores import Truth
 
-# what each compression alone adds to the loss: magnitude is stronger than rtn, the others weaker
-_STRENGTH = {"magnitude": 0.9, "wanda": 0.3, "sparsegpt": 0.2, "rtn": 0.6, "gptq": 0.5}
+# what each compression alone adds to the loss: magnitude is the strongest, wanda the weakest
+_STRENGTH = {"magnitude": 0.9, "wanda": 0.3, "rtn": 0.6, "gptq": 0.5}
 
 
 def _steps(cell: str) -> list[str]:
