@@ -145,14 +145,16 @@ def weaker_first() -> Preset:
     pairs = _pairs(_EQUAL_BITS)
     cells = tuple(dict.fromkeys(cell for pair in pairs for cell in pair.cells))
 
-    def note(values: CellValues) -> str:
+    def note(values: CellValues, sign: int | None) -> str:
         strengths = _Strengths.measured(values, pairs)
         clear = strengths.clear & strengths.equal
-        pruning = int((clear & (strengths.gaps > 0)).sum())
+        by_sign = {1: clear & (strengths.gaps > 0), -1: clear & (strengths.gaps < 0)}
+        if sign is not None:
+            return f"of {len(pairs)} pairs in {int(by_sign[sign].sum())}"
         unclear = int((strengths.equal & ~strengths.clear).sum())
         return (
-            f"of {len(pairs)} pairs pruning is the weaker in {pruning}, quantization in"
-            f" {int(clear.sum()) - pruning}, neither clearly in {unclear}; in"
+            f"of {len(pairs)} pairs pruning is the weaker in {int(by_sign[1].sum())}, quantization"
+            f" in {int(by_sign[-1].sum())}, neither clearly in {unclear}; in"
             f" {int((~strengths.equal).sum())} the orders' sizes differ"
         )
 
@@ -164,7 +166,7 @@ def weaker_first() -> Preset:
             TEXTS,
             cells,
             lambda values: [_Strengths.measured(values, pairs).weaker_first(sign)],
-            note=note,
+            note=lambda values: note(values, sign),
         )
 
     steeper = Part(

@@ -27,6 +27,7 @@ def test_the_weaker_is_measured_and_the_page_says_how_often_which() -> None:
         "of 12 pairs pruning is the weaker in 6, quantization in 6, neither clearly in 0; in 0 the"
         " orders' sizes differ"
     )
+    assert [result.note for result in results[1:3]] == ["of 12 pairs in 6"] * 2
 
 
 def test_pairs_that_are_alike_alone_say_nothing_on_the_order() -> None:
