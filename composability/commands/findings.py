@@ -51,7 +51,7 @@ RECOMPRESS = ("preset", "both", "auto", "paper")
 @choice("--dtype", Settings.dtype, DTYPES, "auto: float32 on a CPU, bfloat16 on a GPU.")
 @ray_resources()
 @text("--experiment", EXPERIMENT, "Whose runs count, and where new ones go.")
-def findings(
+def published_findings(
     preset: str,
     levels: str,
     edit_batches: int,
