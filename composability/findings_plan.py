@@ -148,7 +148,9 @@ def values_of(planned: Sequence[PlannedRun], finished: Mapping[str, Run]) -> dic
         if run is not None and entry.cell.over not in ITEM_CRITERIA:
             metrics = {name: schema.from_store(value) for name, value in run.data.metrics.items()}
             values = {name: metrics.get(name, float("nan")) for name in CRITERIA}
-            rows.append({"cell": entry.cell.text, "replicate": entry.replicate, **values})
+            weights = run.data.tags.get(schema.WEIGHTS)
+            row = {"cell": entry.cell.text, "replicate": entry.replicate, "weights": weights}
+            rows.append(row | values)
     by_run = CellValues.from_runs(pd.DataFrame(rows), CRITERIA)
     by_item = {kind: _items_of(planned, finished, kind) for kind in ITEM_CRITERIA}
     return {BATCHES: by_run, SEEDS: by_run, **by_item}

@@ -32,7 +32,7 @@ def run(run_id: str = "1", key: str = "", **metrics: float) -> Run:
     """Return a finished run as the store gives it."""
     info = RunInfo(run_id, "0", "user", "FINISHED", 0, 1, "active")
     scores = [Metric(name, value, 0, 0) for name, value in metrics.items()]
-    return Run(info, RunData(scores, [], [RunTag(schema.KEY, key)]))
+    return Run(info, RunData(scores, [], [RunTag(schema.KEY, key), RunTag(schema.WEIGHTS, run_id)]))
 
 
 def test_only_what_draws_is_repeated_and_only_what_is_judged_is_measured(
@@ -96,6 +96,8 @@ def test_values_are_of_runs_or_of_their_items(
     by_run = values[SEEDS].table
     assert by_run["rmu", "wmdp"].tolist() == pytest.approx([0.8, 0.7, 0.6])
     assert by_run["none", "wmdp"].iloc[0] == 0.9 and np.isnan(by_run["none", "wmdp"].iloc[1])
+    assert values[SEEDS].weights is not None
+    assert values[SEEDS].weights["rmu"].tolist() == ["rmu 0", "rmu 1", "rmu 2"]
     assert values[QUESTIONS].table["none", "wmdp"].to_dict() == {"bio/0": 1.0, "bio/1": 0.0}
     assert values[TEXTS].table[CELLS[3].text, "wikitext_ppl"].tolist() == [2.5]
     assert values[TEXTS].table[CELLS[3].text, "average_bits"].tolist() == [3.25]

@@ -31,22 +31,28 @@ class CellValues:
     Attributes:
         table: a row per replicate (its number), a column per (cell, criterion); NaN where there is
             no run.
+        weights: a hash of the last weights, likewise a column per cell; None where it is not known.
     """
 
     table: pd.DataFrame
+    weights: pd.DataFrame | None = None
 
     @classmethod
     def from_runs(cls, runs: pd.DataFrame, criteria: Sequence[str]) -> CellValues:
         """Return the values of some runs, of which each cell and replicate has one.
 
         Args:
-            runs: with ``cell``, ``replicate`` and the criteria.
+            runs: with ``cell``, ``replicate`` and the criteria; ``weights`` where known.
             criteria: names.
         """
         if runs.empty:
             return cls(pd.DataFrame(columns=pd.MultiIndex.from_tuples([], names=["cell", "name"])))
         long = runs.melt(["cell", "replicate"], list(criteria), "name", "value").dropna()
-        return cls(long.pivot(index="replicate", columns=["cell", "name"], values="value"))
+        table = long.pivot(index="replicate", columns=["cell", "name"], values="value")
+        weights = None
+        if "weights" in runs:
+            weights = runs.pivot(index="replicate", columns="cell", values="weights")
+        return cls(table, weights)
 
     def common(self, cells: Sequence[str], constant: Sequence[str] = ()) -> CellValues:
         """Return the values of some cells in the replicates that all of them have.
@@ -65,7 +71,7 @@ class CellValues:
         table = self.table[list(dict.fromkeys(cells))].copy()
         is_constant = table.columns.get_level_values(0).isin(constant)
         table.loc[:, is_constant] = table.loc[:, is_constant].bfill().ffill()
-        return CellValues(table.dropna())
+        return CellValues(table.dropna(), self.weights)
 
     def columns(self, keys: Sequence[tuple[str, str]]) -> np.ndarray:
         """Return some columns.
@@ -79,7 +85,15 @@ class CellValues:
         return self.table.loc[:, list(keys)].to_numpy(float)
 
     def distinct(self, cell: str) -> int:
-        """Return how many replicates of a cell differ in some criterion: equal ones are one."""
+        """Return how many replicates of a cell differ: equal ones are one.
+
+        They differ in their weights where these are known of all, else in some criterion: a single
+        criterion may be equal by chance.
+        """
+        if self.weights is not None and cell in self.weights:
+            hashes = self.weights[cell].reindex(self.table.index)
+            if hashes.notna().all():
+                return int(hashes.nunique())
         return len(self.table[cell].round(10).drop_duplicates())
 
 

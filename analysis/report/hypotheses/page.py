@@ -96,7 +96,8 @@ def _how_to_read() -> str:
         " all else *cannot be told*, which is no evidence against it. A part holds, or does not,"
         " where Student's t test over the replicates says so in either direction, corrected over"
         f" all parts of a policy by Holm's procedure at {LEVEL:.0%}. An effect is in the unit that"
-        " stands behind its claim; above 0 is as claimed."
+        " stands behind its claim; above 0 is as claimed. A verdict is on this model and these"
+        " settings, whatever it is on others; *over* says how many replicates were run."
     )
 
 

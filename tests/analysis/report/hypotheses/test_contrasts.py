@@ -66,3 +66,14 @@ def test_squares_of_two_replicates_are_unknown() -> None:
     assert np.isnan(
         squared_differences(values(a=[0.1, 0.2], b=[0.0, 0.0]), [("a", "b")], "x")
     ).all()
+
+
+def test_replicates_of_other_weights_differ_though_a_criterion_is_equal() -> None:
+    runs = pd.DataFrame({"cell": ["a"] * 3, "replicate": range(3), "x": [0.1, 0.1, 0.2]})
+    assert CellValues.from_runs(runs, ["x"]).common(["a"]).distinct("a") == 2
+    hashed = CellValues.from_runs(runs.assign(weights=["p", "q", "r"]), ["x"])
+    assert hashed.common(["a"]).distinct("a") == 3
+    same = CellValues.from_runs(runs.assign(weights=["p", "p", "p"]), ["x"])
+    assert same.common(["a"]).distinct("a") == 1
+    partly = CellValues.from_runs(runs.assign(weights=["p", None, "r"]), ["x"])
+    assert partly.common(["a"]).distinct("a") == 2
