@@ -105,7 +105,7 @@ def _planned(
     return PlannedRun(cell, number, make_job(planned), last_key_of)
 
 
-def _with_settings(plan: Plan, **changes: str) -> Plan:
+def _with_settings(plan: Plan, **changes: Any) -> Plan:
     """Return the plan with a policy of recompression or criteria; its keys depend on neither."""
     return replace(
         plan,

@@ -8,10 +8,9 @@ import pytest
 from mlflow.entities import Metric, Run, RunData, RunInfo, RunTag
 
 from analysis.report.hypotheses.cells import ALWAYS, BATCHES, QUESTIONS, SEEDS, TEXTS, Cell
-from composability import findings_plan
 from composability.findings_plan import PlannedRun, missing_runs, plan_runs, run_of, values_of
 from sweeps.cluster import Resources
-from tracking import schema
+from tracking import query, schema
 from tracking.settings import Settings
 
 CELLS = [
@@ -86,7 +85,7 @@ def test_values_are_of_runs_or_of_their_items(
     def stored_items(runs: list[str], criteria: list[str], missing: str) -> pd.DataFrame:
         return items[items.run_id.isin(runs) & items.criterion.isin(criteria)]
 
-    monkeypatch.setattr(findings_plan.query, "items", stored_items)
+    monkeypatch.setattr(query, "items", stored_items)
     base, *rmu, _, pruned = planned["never"]
     finished = {base.job.id: run("1", wmdp=0.9), pruned.job.id: run("9", average_bits=3.25)}
     for number, entry in enumerate(rmu):
@@ -96,8 +95,8 @@ def test_values_are_of_runs_or_of_their_items(
     by_run = values[SEEDS].table
     assert by_run["rmu", "wmdp"].tolist() == pytest.approx([0.8, 0.7, 0.6])
     assert by_run["none", "wmdp"].iloc[0] == 0.9 and np.isnan(by_run["none", "wmdp"].iloc[1])
-    assert values[SEEDS].weights is not None
-    assert values[SEEDS].weights["rmu"].tolist() == ["rmu 0", "rmu 1", "rmu 2"]
+    weights = values[SEEDS].weights
+    assert weights is not None and weights["rmu"].tolist() == ["rmu 0", "rmu 1", "rmu 2"]
     assert values[QUESTIONS].table["none", "wmdp"].to_dict() == {"bio/0": 1.0, "bio/1": 0.0}
     assert values[TEXTS].table[CELLS[3].text, "wikitext_ppl"].tolist() == [2.5]
     assert values[TEXTS].table[CELLS[3].text, "average_bits"].tolist() == [3.25]

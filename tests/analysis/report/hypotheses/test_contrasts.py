@@ -75,5 +75,5 @@ def test_replicates_of_other_weights_differ_though_a_criterion_is_equal() -> Non
     assert hashed.common(["a"]).distinct("a") == 3
     same = CellValues.from_runs(runs.assign(weights=["p", "p", "p"]), ["x"])
     assert same.common(["a"]).distinct("a") == 1
-    partly = CellValues.from_runs(runs.assign(weights=["p", None, "r"]), ["x"])
+    partly = CellValues.from_runs(runs.assign(weights=pd.Series({0: "p", 2: "r"})), ["x"])
     assert partly.common(["a"]).distinct("a") == 2

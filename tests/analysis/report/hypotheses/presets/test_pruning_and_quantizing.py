@@ -10,7 +10,7 @@ from analysis.report.hypotheses.presets.pruning_and_quantizing import (
     sparsify_first,
     weaker_first,
 )
-from tests.analysis.report.hypotheses.presets.stores import judged, store
+from tests.analysis.report.hypotheses.presets.stores import Truth, judged, store
 from tests.analysis.report.hypotheses.presets.truths import (
     order_is_nothing,
     pruning_first,
@@ -45,17 +45,16 @@ def test_pairs_that_are_alike_alone_say_nothing_on_the_order() -> None:
     assert {result.verdict for result in results} == {UNTOLD}
 
 
-def exactly(truth: object) -> dict[str, CellValues]:
+def exactly(truth: Truth) -> dict[str, CellValues]:
     """Return a store of which each cell differs from its truth by the text alone."""
-    noisy = store(WEAKER, truth, 0)  # type: ignore[arg-type]
+    noisy = store(WEAKER, truth, 0)
     table = noisy["texts"].table
     shared = np.random.default_rng(1).normal(0, 0.5, len(table))
-    columns = {
-        (cell, name): truth(cell)["wikitext_ppl"] + shared  # type: ignore[operator]
-        if name == "wikitext_ppl"
-        else table[cell, name]
-        for cell, name in table.columns
-    }
+    columns = {}
+    for key in table.columns.to_flat_index():
+        cell, name = key[0], key[1]
+        losses = truth(cell)["wikitext_ppl"] + shared
+        columns[cell, name] = losses if name == "wikitext_ppl" else table[cell, name]
     return {**noisy, "texts": CellValues(pd.DataFrame(columns))}
 
 
