@@ -132,8 +132,8 @@ def _jogs(unlearner: str, after: str) -> Part:
 
     def measure(values: CellValues) -> list[np.ndarray]:
         back = shares(values, over, unlearner, after)
-        taken = float(difference(values, over, BASE, unlearner).mean())
-        return [back, back - difference(values, over, BENIGN, BASE) / taken]
+        removed = float(difference(values, over, BASE, unlearner).mean())
+        return [back, back - difference(values, over, BENIGN, BASE) / removed]
 
     return Part(
         1,

@@ -55,13 +55,13 @@ def _weaker(unlearner: str, sparse: Sequence[str]) -> Part:
     over = OVER[unlearner]
 
     def measure(values: CellValues) -> list[np.ndarray]:
-        left = [difference(values, over, after, unlearner) for after in sparse]
-        taken = [
+        remaining = [difference(values, over, after, unlearner) for after in sparse]
+        removed = [
             difference(values, over, pruning, after)
             for pruning, after in zip(PRUNINGS, sparse, strict=True)
         ]
         of_whole = difference(values, over, BASE, unlearner)
-        return [np.mean(left, axis=0), of_whole - np.mean(taken, axis=0)]
+        return [np.mean(remaining, axis=0), of_whole - np.mean(removed, axis=0)]
 
     return Part(
         1,

@@ -67,9 +67,8 @@ def shares(values: CellValues, over: str, unlearner: str, after: str) -> np.ndar
     """Return how much a later step brings back, in shares of what unlearning took on average.
 
     The mean of these is the restored share of ``analysis.metrics.restored``, but for what is below
-    chance. They are differences divided by one number, so that they are 0 on average exactly where
-    nothing comes back: a t test of that holds its level as it would on a ratio in each replicate
-    not.
+    chance. All are divided by one number, so that a t test against 0 is one of the differences; a
+    ratio in each replicate would be huge where unlearning took little.
 
     Args:
         values: of the cells.
@@ -83,16 +82,16 @@ def shares(values: CellValues, over: str, unlearner: str, after: str) -> np.ndar
     Raises:
         CannotTest: unlearning took less than .05.
     """
-    taken = float(difference(values, over, BASE, unlearner).mean())
-    if taken < LEAST_TAKEN:
-        raise CannotTest(f"unlearning took {taken:.3f} of WMDP, under {LEAST_TAKEN}")
-    return difference(values, over, after, unlearner) / taken
+    removed = float(difference(values, over, BASE, unlearner).mean())
+    if removed < LEAST_TAKEN:
+        raise CannotTest(f"unlearning took {removed:.3f} of WMDP, under {LEAST_TAKEN}")
+    return difference(values, over, after, unlearner) / removed
 
 
 def mean_shares(values: CellValues, over: str, unlearner: str, afters: Sequence[str]) -> np.ndarray:
     """Return the shares that several later steps bring back, on average over the steps."""
-    each = [shares(values, over, unlearner, after) for after in afters]
-    average: np.ndarray = np.mean(each, axis=0)
+    by_step = [shares(values, over, unlearner, after) for after in afters]
+    average: np.ndarray = np.mean(by_step, axis=0)
     return average
 
 
@@ -104,8 +103,10 @@ def bound(
     Each number is ``most`` times what unlearning took less what came back, over what it took on
     average: linear in the values, so that the interval reckons with the noise of what was taken.
     """
-    taken = difference(values, over, BASE, unlearner)
-    if taken.mean() < LEAST_TAKEN:
-        raise CannotTest(f"unlearning took {taken.mean():.3f} of WMDP, under {LEAST_TAKEN}")
-    below: np.ndarray = most * taken / taken.mean() - mean_shares(values, over, unlearner, afters)
+    removed = difference(values, over, BASE, unlearner)
+    if removed.mean() < LEAST_TAKEN:
+        raise CannotTest(f"unlearning took {removed.mean():.3f} of WMDP, under {LEAST_TAKEN}")
+    below: np.ndarray = most * removed / removed.mean() - mean_shares(
+        values, over, unlearner, afters
+    )
     return below

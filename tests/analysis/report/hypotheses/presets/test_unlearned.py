@@ -29,18 +29,18 @@ def test_a_share_is_what_comes_back_over_what_was_taken_on_average() -> None:
 
 
 def test_a_bound_is_a_share_of_what_was_taken_in_each_replicate() -> None:
-    left = bound(SOME, SEEDS, "rmu", ["after"], 0.5)
-    assert left == pytest.approx([(0.25 - 0.2) / 0.55, (0.3 - 0.3) / 0.55])
+    margins = bound(SOME, SEEDS, "rmu", ["after"], 0.5)
+    assert margins == pytest.approx([(0.25 - 0.2) / 0.55, (0.3 - 0.3) / 0.55])
 
 
-@pytest.mark.parametrize("taken", [0.04, -0.3])
-def test_where_unlearning_took_nothing_nothing_can_come_back(taken: float) -> None:
-    little = values(none=[0.9, 0.9], rmu=[0.9 - taken, 0.9 - taken], after=[0.9, 0.9])
+@pytest.mark.parametrize("removed", [0.04, -0.3])
+def test_where_unlearning_took_nothing_nothing_can_come_back(removed: float) -> None:
+    little = values(none=[0.9, 0.9], rmu=[0.9 - removed, 0.9 - removed], after=[0.9, 0.9])
     for call in (
         lambda: shares(little, SEEDS, "rmu", "after"),
         lambda: bound(little, SEEDS, "rmu", ["after"], 0.1),
     ):
-        with pytest.raises(CannotTest, match=f"unlearning took {taken:.3f} of WMDP, under 0.05"):
+        with pytest.raises(CannotTest, match=f"unlearning took {removed:.3f} of WMDP, under 0.05"):
             call()
 
 

@@ -10,7 +10,7 @@ from tests.analysis.report.hypotheses.presets.stores import claims, judged, verd
 from tests.analysis.report.hypotheses.presets.truths import WORLDS
 
 PRESETS = {preset.name: preset for preset in presets_named(PUBLISHED)}
-each_preset = pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
+all_presets = pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
 
 
 def false_verdicts(preset: Preset, draws: int, noise: float) -> int:
@@ -19,7 +19,7 @@ def false_verdicts(preset: Preset, draws: int, noise: float) -> int:
     return sum(bool(claims(judged(preset, nothing, seed, noise=noise))) for seed in range(draws))
 
 
-@each_preset
+@all_presets
 def test_what_is_true_holds(preset: Preset) -> None:
     true, _, _ = WORLDS[preset.name]
     results = judged(preset, true, 0)
@@ -27,7 +27,7 @@ def test_what_is_true_holds(preset: Preset) -> None:
     assert {result.verdict for result in results} == {HOLDS}
 
 
-@each_preset
+@all_presets
 def test_what_is_the_other_way_round_does_not_hold(preset: Preset) -> None:
     _, opposite, _ = WORLDS[preset.name]
     expected = [FAILS] * len(preset.titles)
@@ -36,28 +36,28 @@ def test_what_is_the_other_way_round_does_not_hold(preset: Preset) -> None:
     assert verdicts(preset, judged(preset, opposite, 0)) == expected
 
 
-@each_preset
+@all_presets
 def test_null_stores_are_told_nothing(preset: Preset) -> None:
     assert false_verdicts(preset, 6, 0.03) <= 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.03, 0.06])
-@each_preset
+@all_presets
 def test_of_200_null_stores_at_most_7_percent_are_told_anything(
     preset: Preset, noise: float
 ) -> None:
     assert false_verdicts(preset, 200, noise) <= 14
 
 
-@each_preset
+@all_presets
 def test_every_part_names_cells_that_are_planned(preset: Preset) -> None:
     planned = {cell.text for cell in preset.cells}
     assert {cell for part in preset.parts for cell in part.cells} == planned
     assert len(set(preset.cells)) == len(preset.cells)
 
 
-@each_preset
+@all_presets
 def test_two_replicates_are_not_tested(preset: Preset) -> None:
     true, _, _ = WORLDS[preset.name]
     results = judged(preset, true, 0, replicates=2)
