@@ -17,7 +17,7 @@ import click
 
 from composability.commands.analyze import analyze
 from composability.commands.compare import compare
-from composability.commands.findings import six_findings
+from composability.commands.findings import published_findings
 from composability.commands.grid import grid
 from composability.commands.listing import list_known
 from composability.commands.plan import plan
@@ -63,7 +63,7 @@ for _command in (
     tune,
     analyze,
     compare,
-    six_findings,
+    published_findings,
     published,
     register,
     restore,

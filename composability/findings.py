@@ -1,4 +1,4 @@
-"""Test the paper's findings: print the plan, run what is missing, judge, write the page."""
+"""Test published findings: print the plan, run what is missing, judge, write the page."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
-from analysis.report.hypotheses.cells import Levels, check_replicates
-from analysis.report.hypotheses.page import findings_page
-from analysis.report.hypotheses.paper import parts
+from analysis.report.hypotheses.cells import check_replicates
+from analysis.report.hypotheses.page import Judged, findings_page
 from analysis.report.hypotheses.parts import PartResult, judge_parts
+from analysis.report.hypotheses.presets.names import PAPER as PAPER_PRESET
+from analysis.report.hypotheses.presets.preset import Preset
 from analysis.report.run import read_output
 from composability.findings_plan import (
     AUTO,
@@ -26,6 +27,7 @@ from composability.findings_plan import (
     run_missing,
     values_of,
 )
+from interventions.base import INTERVENTIONS
 from interventions.errors import InvalidInput, shown
 from sweeps.cluster import Resources
 from sweeps.grid.estimate import Estimate, estimate_time
@@ -33,7 +35,7 @@ from tracking import store
 from tracking.settings import Settings
 
 # in this order: runs of the first may serve the second
-POLICIES = {"both": (AUTO, PAPER), AUTO: (AUTO,), PAPER: (PAPER,)}
+POLICIES = {"preset": (), "both": (AUTO, PAPER), AUTO: (AUTO,), PAPER: (PAPER,)}
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,16 @@ class FindingsRequest:
     """What to test, and on what.
 
     Attributes:
-        levels: of the compressions, two each.
+        presets: whose findings these are.
         replicates: how many batches of edits, and seeds where one matters.
-        policies: of recompression.
+        policies: of recompression; empty: each preset's own.
         settings: of every run.
         experiment: whose runs count, and where new ones go.
         hours: that the missing runs may take at most.
         resources: what they run on.
     """
 
-    levels: Levels
+    presets: Sequence[Preset]
     replicates: int
     policies: Sequence[str]
     settings: Settings
@@ -74,15 +76,18 @@ def run_command(request: FindingsRequest, run: bool, output: str) -> None:
     check_replicates(request.replicates)
     path = _read_page(output)
     store.check_reachable()
-    plans = plan_runs(
-        request.policies, request.levels, request.replicates, request.settings, request.resources
-    )
-    print(describe_missing(plans, finished_runs(request.experiment), request))
+    presets = [preset.with_registered(INTERVENTIONS.all()) for preset in request.presets]
+    plans_of = {preset.name: _plans(preset, request) for preset in presets}
+    for preset in presets:
+        print(f"{preset.name}: {preset.heading}")
+        print(describe_missing(plans_of[preset.name], finished_runs(request.experiment), request))
     if run:
-        for policy, planned in plans.items():
-            _run_policy(policy, planned, request)
+        for preset in presets:
+            for policy, planned in plans_of[preset.name].items():
+                _run_policy(preset.name, policy, planned, request)
     finished = finished_runs(request.experiment)
-    page = judged_page(plans, finished, request)
+    judged = [judge_preset(preset, plans_of[preset.name], finished, request) for preset in presets]
+    page = findings_page(judged, request.replicates)
     if path is None:
         print(f"\n{page}", end="")
     else:
@@ -91,19 +96,35 @@ def run_command(request: FindingsRequest, run: bool, output: str) -> None:
         print(f"written: {path}")
 
 
-def judged_page(
+def _plans(preset: Preset, request: FindingsRequest) -> dict[str, list[PlannedRun]]:
+    """Return the runs that a preset needs, by policy of recompression."""
+    policies = request.policies or preset.policies
+    return plan_runs(
+        policies,
+        preset.cells,
+        request.replicates,
+        request.settings,
+        request.resources,
+        preset.criteria,
+    )
+
+
+def judge_preset(
+    preset: Preset,
     plans: Mapping[str, Sequence[PlannedRun]],
     finished: Mapping[str, Run],
     request: FindingsRequest,
-) -> str:
-    """Return the page on the findings, from the runs that are finished."""
-    hypotheses = parts(request.levels)
+) -> Judged:
+    """Return what a preset's tests come to on the runs that are finished."""
     results: dict[str, list[PartResult]] = {
-        policy: judge_parts(hypotheses, values_of(planned, finished))
+        policy: judge_parts(preset.parts, values_of(planned, finished))
         for policy, planned in plans.items()
     }
-    model = next(iter(plans.values()))[0].job.plan.settings.model
-    return findings_page(results, model, request.levels, request.replicates)
+    planned_models = [
+        entry.job.plan.settings.model for entries in plans.values() for entry in entries
+    ]
+    model = planned_models[0] if planned_models else request.settings.model
+    return Judged(preset, model, results)
 
 
 def describe_missing(
@@ -115,13 +136,14 @@ def describe_missing(
     lines = []
     for policy, planned in plans.items():
         missing = missing_runs(planned, finished)
+        count = len({entry.job.id for entry in planned})
         shared = _may_be_shared(missing, plans) if policy == PAPER else 0
         lines.append(
-            f"recompress={policy}: {len(planned)} runs, {len(planned) - len(missing)} of them"
+            f"recompress={policy}: {count} runs, {count - len(missing)} of them"
             f" finished, {len(missing)} missing"
             + (f"; up to {shared} of these end as runs of recompress={AUTO} do" if shared else "")
         )
-        counts = Counter(entry.cell for entry in missing)
+        counts = Counter(entry.cell.text for entry in missing)
         lines += [f"  {cell}: {count}" for cell, count in counts.items()]
         estimate = _estimate(missing, request)
         lines.append(f"  time: {_seconds_in_words(estimate)}")
@@ -146,9 +168,12 @@ def _seconds_in_words(estimate: Estimate) -> str:
     return f"{math.ceil(estimate.seconds)} s, {estimate}"
 
 
-def _run_policy(policy: str, planned: Sequence[PlannedRun], request: FindingsRequest) -> None:
+def _run_policy(
+    preset: str, policy: str, planned: Sequence[PlannedRun], request: FindingsRequest
+) -> None:
     """Run what is missing under a policy, the first replicate before it is known how long."""
-    name = f"findings-recompress-{policy}"
+    prefix = "findings" if preset == PAPER_PRESET else preset
+    name = f"{prefix}-recompress-{policy}"
     missing = missing_runs(planned, finished_runs(request.experiment))
     if not missing:
         return

@@ -1,4 +1,4 @@
-"""Plan the runs that the paper's findings are tested on, take those that exist, run the rest."""
+"""Plan the runs that findings are tested on, take those that exist, run the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from analysis.report.hypotheses.cells import BATCHES, Cell, Levels, needed_cells
+from analysis.report.hypotheses.cells import BATCHES, ITEM_CRITERIA, SEEDS, SIZE, TEXTS, Cell
 from analysis.report.hypotheses.contrasts import CellValues
 from analysis.report.hypotheses.paper import CRITERIA
 from interventions.composition import Composition
@@ -23,7 +23,7 @@ from tracking.checkpoints.store import Checkpoints
 from tracking.plan import Plan, RunContext
 from tracking.settings import Settings, setting_text
 
-AUTO, PAPER = "auto", "paper"
+AUTO, NEVER, PAPER = "auto", "never", "paper"
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,14 @@ class PlannedRun:
     """A run that a finding needs.
 
     Attributes:
-        cell: the composition's name among the findings' cells.
+        cell: the composition, and what its replicates are.
         replicate: number of the batch of edits, or seed.
         job: that computes it.
-        same_weights: ids of other jobs whose run serves too, if it ended with this checkpoint.
+        same_weights: ids of other jobs whose run serves too, if it ended with this checkpoint; "":
+            with any, as that job only measures more.
     """
 
-    cell: str
+    cell: Cell
     replicate: int
     job: Job
     same_weights: Mapping[str, str] = field(default_factory=dict)
@@ -45,19 +46,21 @@ class PlannedRun:
 
 def plan_runs(
     policies: Sequence[str],
-    levels: Levels,
+    cells: Sequence[Cell],
     replicates: int,
     settings: Settings,
     resources: Resources,
+    criteria: Sequence[str] = (),
 ) -> dict[str, list[PlannedRun]]:
     """Return every run that the findings need, by policy of recompression.
 
     Args:
-        policies: "auto", "paper".
-        levels: of the compressions.
+        policies: "auto", "never", "paper".
+        cells: compositions, and what their replicates are.
         replicates: how many batches of edits, and seeds where one matters.
         settings: of all runs, but for seed, batch and recompression.
         resources: what the runs are made on.
+        criteria: that they are judged by; empty: those of the settings.
 
     Raises:
         InvalidInput: a setting is not valid, or a step does not fit the model.
@@ -65,7 +68,7 @@ def plan_runs(
     first = RunContext(resources.settings(settings), remote=resources.on_ray)
     contexts: dict[tuple[int, int], RunContext] = {}
     planned: dict[str, list[PlannedRun]] = {policy: [] for policy in policies}
-    for cell in needed_cells(levels):
+    for cell in cells:
         composition = Composition.parse(cell.text, settings.profile)
         for number in cell.replicates(replicates):
             key = _seed_and_batch(cell, number)
@@ -73,7 +76,7 @@ def plan_runs(
                 contexts[key] = first.for_replicate(*key)
             plan = contexts[key].plan(composition)
             for policy in policies:
-                planned[policy].append(_planned(cell.text, number, plan, policy))
+                planned[policy].append(_planned(cell, number, plan, policy, criteria))
     return planned
 
 
@@ -81,23 +84,33 @@ def _seed_and_batch(cell: Cell, number: int) -> tuple[int, int]:
     return (0, number) if cell.over == BATCHES else (number, 0)
 
 
-def _planned(cell: str, number: int, plan: Plan, policy: str) -> PlannedRun:
-    job = make_job(_with_policy(plan, policy))
-    if policy != PAPER:
-        return PlannedRun(cell, number, job)
-    # with the paper's policy what is applied again does not depend on the weights, so that the key
-    # of the last checkpoint is known; a run under another policy may have ended with the same
-    again = plan.composition.recompression(None, PAPER)  # type: ignore[arg-type] # reads no model
-    last_key = Composition([*plan.composition, *again]).keys(plan.origin, plan.data)[-1]
-    return PlannedRun(cell, number, job, {make_job(_with_policy(plan, AUTO)).id: last_key})
+def _planned(
+    cell: Cell, number: int, plan: Plan, policy: str, criteria: Sequence[str]
+) -> PlannedRun:
+    """Return a planned run, with the other jobs whose run serves too."""
+    all_measured = _with_settings(plan, recompress=policy)
+    planned, auto = all_measured, _with_settings(plan, recompress=AUTO)
+    last_key_of = {}
+    if criteria:
+        planned = _with_settings(all_measured, criteria=",".join(criteria))
+        last_key_of[make_job(all_measured).id] = ""
+    if policy == PAPER:
+        # with the paper's policy what is applied again does not depend on the weights, so that the
+        # key of the last checkpoint is known; a run under another policy may have ended with it
+        again = plan.composition.recompression(None, PAPER)  # type: ignore[arg-type] # reads no model
+        steps = Composition([*plan.composition, *again])
+        last_key_of[make_job(auto).id] = steps.keys(plan.origin, plan.data)[-1]
+    if policy == NEVER:
+        last_key_of[make_job(auto).id] = plan.keys[-1]
+    return PlannedRun(cell, number, make_job(planned), last_key_of)
 
 
-def _with_policy(plan: Plan, policy: str) -> Plan:
-    """Return the plan that recompresses by a policy; its keys do not depend on it."""
+def _with_settings(plan: Plan, **changes: Any) -> Plan:
+    """Return the plan with a policy of recompression or criteria; its keys depend on neither."""
     return replace(
         plan,
-        requested=replace(plan.requested, recompress=policy),
-        settings=replace(plan.settings, recompress=policy),
+        requested=replace(plan.requested, **changes),
+        settings=replace(plan.settings, **changes),
     )
 
 
@@ -122,26 +135,54 @@ def run_of(planned: PlannedRun, finished: Mapping[str, Run]) -> Run | None:
         return run
     for job_id, last_key in planned.same_weights.items():
         other = finished.get(job_id)
-        if other is not None and other.data.tags.get(schema.KEY) == last_key:
+        if other is not None and last_key in ("", other.data.tags.get(schema.KEY)):
             return other
     return None
 
 
-def values_of(planned: Iterable[PlannedRun], finished: Mapping[str, Run]) -> CellValues:
-    """Return the criteria of the planned runs that are finished."""
+def values_of(planned: Sequence[PlannedRun], finished: Mapping[str, Run]) -> dict[str, CellValues]:
+    """Return the criteria of the planned runs that are finished, by what the replicates are."""
     rows: list[dict[str, Any]] = []
     for entry in planned:
         run = run_of(entry, finished)
-        if run is not None:
+        if run is not None and entry.cell.over not in ITEM_CRITERIA:
             metrics = {name: schema.from_store(value) for name, value in run.data.metrics.items()}
             values = {name: metrics.get(name, float("nan")) for name in CRITERIA}
-            rows.append({"cell": entry.cell, "replicate": entry.replicate, **values})
-    return CellValues.from_runs(pd.DataFrame(rows), CRITERIA)
+            weights = run.data.tags.get(schema.WEIGHTS)
+            row = {"cell": entry.cell.text, "replicate": entry.replicate, "weights": weights}
+            rows.append(row | values)
+    by_run = CellValues.from_runs(pd.DataFrame(rows), CRITERIA)
+    by_item = {kind: _items_of(planned, finished, kind) for kind in ITEM_CRITERIA}
+    return {BATCHES: by_run, SEEDS: by_run, **by_item}
+
+
+def _items_of(planned: Sequence[PlannedRun], finished: Mapping[str, Run], kind: str) -> CellValues:
+    """Return the scores of every item of the runs whose replicates are their items."""
+    criterion = ITEM_CRITERIA[kind]
+    text_of_run, size_of_run = {}, {}
+    for entry in planned:
+        run = run_of(entry, finished) if entry.cell.over == kind else None
+        if run is not None:
+            text_of_run[run.info.run_id] = entry.cell.text
+            size_of_run[run.info.run_id] = run.data.metrics.get(SIZE)
+    if not text_of_run:
+        return CellValues.from_runs(pd.DataFrame(), [criterion])
+    scores = query.items(list(text_of_run), [criterion], missing="skip")
+    cells = scores.assign(cell=scores.run_id.map(text_of_run), replicate=scores.item)
+    cells = cells.rename(columns={"score": criterion})
+    if kind != TEXTS:
+        return CellValues.from_runs(cells, [criterion])
+    sizes = scores.run_id.map(size_of_run).astype(float)
+    return CellValues.from_runs(cells.assign(**{SIZE: sizes}), [criterion, SIZE])
 
 
 def missing_runs(planned: Iterable[PlannedRun], finished: Mapping[str, Run]) -> list[PlannedRun]:
-    """Return the planned runs that no finished one serves."""
-    return [entry for entry in planned if run_of(entry, finished) is None]
+    """Return the planned runs that no finished one serves; of equal jobs the first."""
+    missing: dict[str, PlannedRun] = {}
+    for entry in planned:
+        if run_of(entry, finished) is None:
+            missing.setdefault(entry.job.id, entry)
+    return list(missing.values())
 
 
 def run_missing(

@@ -1,9 +1,10 @@
-"""`composability findings`: the paper's six findings, tested as hypotheses."""
+"""`composability findings`: the paper's findings, or others', tested as hypotheses."""
 
 from __future__ import annotations
 
 import click
 
+from analysis.report.hypotheses.presets.names import PAPER, PUBLISHED, TITLES
 from composability.commands.options import (
     choice,
     device_option,
@@ -16,13 +17,25 @@ from tracking.settings import DTYPES, Settings
 from tracking.store import EXPERIMENT
 from tracking.versions import TESTBED
 
-RECOMPRESS = ("both", "auto", "paper")
+LEVELS = "sparsity=0.25,0.65;bits=4,3"
+RECOMPRESS = ("preset", "both", "auto", "paper")
 
 
 @click.command("findings")
-@text("--levels", "sparsity=0.25,0.65;bits=4,3", "Two levels of each strength.")
+@choice(
+    "--preset",
+    PAPER,
+    (PAPER, PUBLISHED, *TITLES),
+    "Whose findings; published: all but the paper's.",
+)
+@text("--levels", LEVELS, "Of the preset paper: two levels of each strength.")
 @integer("--edit-batches", 10, 3, "How many, and seeds where a step draws at random.", 1000)
-@choice("--recompress", "both", RECOMPRESS, "Under which policy; both: auto, then paper.")
+@choice(
+    "--recompress",
+    "preset",
+    RECOMPRESS,
+    "Under which policy; preset: paper has both, auto then paper.",
+)
 @switch("--run", "Run what is missing; else only say what that is.")
 @click.option(
     "--hours",
@@ -38,7 +51,8 @@ RECOMPRESS = ("both", "auto", "paper")
 @choice("--dtype", Settings.dtype, DTYPES, "auto: float32 on a CPU, bfloat16 on a GPU.")
 @ray_resources()
 @text("--experiment", EXPERIMENT, "Whose runs count, and where new ones go.")
-def six_findings(
+def published_findings(
+    preset: str,
     levels: str,
     edit_batches: int,
     recompress: str,
@@ -54,7 +68,7 @@ def six_findings(
     gpus: float,
     experiment: str,
 ) -> int:
-    """Test which of the paper's six findings hold here.
+    """Test which published findings hold here: the paper's six, or a preset's.
 
     It prints which compositions are missing and how long they take, runs them if --run is given,
     and then says of each finding whether it holds, does not, or cannot be told, with effects,
@@ -64,6 +78,7 @@ def six_findings(
 
     def test() -> None:
         from analysis.report.hypotheses.cells import Levels
+        from analysis.report.hypotheses.presets.all import presets_named
         from composability.findings import POLICIES, FindingsRequest, run_command
         from interventions.errors import plain_text
         from sweeps.cluster import Resources
@@ -75,7 +90,7 @@ def six_findings(
         address = "" if ray_address == "none" else ray_address
         settings = Settings(model=model, data=data, device=device, dtype=dtype, checkpoints="none")
         request = FindingsRequest(
-            levels=Levels.parse(levels),
+            presets=presets_named(preset, None if levels == LEVELS else Levels.parse(levels)),
             replicates=edit_batches,
             policies=POLICIES[recompress],
             settings=settings,

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from analysis.report.hypotheses.presets.names import TITLES
 from composability.commands.options import (
     NONE,
     choice,
@@ -21,7 +22,12 @@ _PARTLY = "of what did not fail:"
 
 @click.command()
 @text("--interventions", NONE, '"ft; wanda(sparsity=[0.25, 0.35])"; a list of values is a sweep.')
-@choice("--preset", NONE, (NONE, *PRESETS), "Instead of interventions.")
+@choice(
+    "--preset",
+    NONE,
+    (NONE, *PRESETS, *TITLES),
+    "Instead of interventions; with a finding's name the verdict on it is printed at the end.",
+)
 @text("--length", "0..2", "How many steps: 2, or 1..3; 0 is the base model.")
 @choice(
     "--pairs",
@@ -47,6 +53,11 @@ def grid(dry_run: bool, **options: Any) -> int:
         from tracking import store
 
         store.check_reachable()  # before the seconds that importing torch takes
+        if options["preset"] in TITLES:
+            from composability.grid_findings import run_preset
+
+            run_preset(options, dry_run)
+            return
         from composability.grid_text import print_ranking
         from sweeps.grid.command import run_command
         from sweeps.grid.spec import GridRequest

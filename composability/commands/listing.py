@@ -32,9 +32,12 @@ def criteria(names: tuple[str, ...]) -> int:
 
 @list_known.command()
 def presets() -> int:
-    """List the presets of `composability grid` and the interventions that each composes."""
+    """List the presets of `composability grid`: what each composes, or the finding it tests."""
+    from analysis.report.hypotheses.presets.names import TITLES
     from sweeps.grid.presets import PRESETS
 
     for name, text in PRESETS.items():
         print(f"{name}: {text}")
+    for name, title in TITLES.items():
+        print(f"{name}: tests the finding: {title}")
     return 0

@@ -9,8 +9,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from analysis.report.hypotheses.cells import BATCHES, SEEDS, Cell, Levels
-from composability import findings, findings_plan
+from analysis.report.hypotheses.cells import BATCHES, SEEDS, Cell
+from analysis.report.hypotheses.presets import all as all_presets
+from composability import findings
 from composability.command import main
 from composability.findings_plan import PlannedRun, finished_runs, missing_runs, plan_runs
 from sweeps.cluster import Resources
@@ -28,12 +29,12 @@ WANDA = CELLS[2].text
 
 @pytest.fixture(autouse=True)
 def few_cells(monkeypatch: pytest.MonkeyPatch, local_store: str) -> None:
-    monkeypatch.setattr(findings_plan, "needed_cells", lambda levels: CELLS)
+    monkeypatch.setattr(all_presets, "needed_cells", lambda levels: CELLS)
 
 
 def planned() -> dict[str, list[PlannedRun]]:
     settings = Settings(checkpoints="none", device="cpu")
-    return plan_runs(("auto", "paper"), Levels(), 3, settings, Resources())
+    return plan_runs(("auto", "paper"), CELLS, 3, settings, Resources())
 
 
 def log_finished(entries: Sequence[PlannedRun], key: str = "", seconds: float = 1.0) -> None:
@@ -66,7 +67,7 @@ def test_every_cell_is_planned_in_its_replicates_under_both_policies() -> None:
     plans = planned()
     for entries in plans.values():
         assert [(entry.cell, entry.replicate) for entry in entries] == [
-            (cell.text, number) for cell in CELLS for number in cell.replicates(3)
+            (cell, number) for cell in CELLS for number in cell.replicates(3)
         ]
     auto, paper = plans["auto"], plans["paper"]
     assert {entry.job.plan.settings.recompress for entry in paper} == {"paper"}
@@ -84,10 +85,14 @@ def test_a_run_under_another_policy_serves_if_it_ended_with_the_same_weights() -
     """Wanda is applied again as the paper does; AWQ was applied again, which the paper does not."""
     plans = planned()
     for cell in (WANDA, CELLS[1].text):
-        (paper,) = [entry for entry in plans["paper"] if (entry.cell, entry.replicate) == (cell, 0)]
-        (auto,) = [entry for entry in plans["auto"] if (entry.cell, entry.replicate) == (cell, 0)]
+        (paper,) = [
+            entry for entry in plans["paper"] if (entry.cell.text, entry.replicate) == (cell, 0)
+        ]
+        (auto,) = [
+            entry for entry in plans["auto"] if (entry.cell.text, entry.replicate) == (cell, 0)
+        ]
         (with_wanda,) = [
-            entry for entry in plans["paper"] if (entry.cell, entry.replicate) == (WANDA, 0)
+            entry for entry in plans["paper"] if (entry.cell.text, entry.replicate) == (WANDA, 0)
         ]
         again = next(iter(with_wanda.same_weights.values()))
         assert (again != auto.job.plan.keys[-1]) or cell != WANDA
@@ -152,6 +157,11 @@ def test_more_hours_than_allowed_are_refused_before_anything_is_run(
         (["--edit-batches", "2"], "is not in the range"),
         (["--hours", "-1"], "is not in the range"),
         (["--recompress", "never"], "'never' is not one of"),
+        (["--preset", "unheard-of"], "'unheard-of' is not one of"),
+        (
+            ["--preset", "relearning", "--levels", "sparsity=0.5,0.6;bits=2,3"],
+            "levels are those of",
+        ),
         (["--data", "nothing"], "data must be"),
         (["--output", "/"], "must be a file"),
     ],

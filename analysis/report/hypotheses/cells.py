@@ -1,4 +1,4 @@
-"""The compositions that the paper's six findings are tested on, and how often each is run."""
+"""The compositions that findings are tested on, how often each is run; those of the paper's six."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ UNLEARNERS = ("ga", "gd", "rmu")
 # of the unlearners those that draw something at random: the others are equal for every seed
 RANDOM_UNLEARNERS = ("rmu",)
 BATCHES, SEEDS = "edit batches", "seeds"
+# what a single run is judged by, one by one: its replicates are items
+TEXTS, QUESTIONS = "texts", "questions"
+ITEM_CRITERIA = {TEXTS: "wikitext_ppl", QUESTIONS: "wmdp"}
+SIZE = "average_bits"  # of a run whose replicates are texts: equal for all of them
+ALWAYS = "always the same"  # whatever the seed and the batch
 _LEVELS = 2  # of each strength
 
 
@@ -76,7 +81,8 @@ class Cell:
 
     Attributes:
         text: as ``Composition.parse`` reads it; it names the cell.
-        over: ``BATCHES``, where the composition edits; else ``SEEDS``.
+        over: ``BATCHES``, where the composition edits; else ``SEEDS``; ``TEXTS`` or
+            ``QUESTIONS`` of a single run; ``ALWAYS``, where neither seed nor batch matters.
         is_random: whether another seed leads to other weights; always true of batches.
     """
 
@@ -86,7 +92,8 @@ class Cell:
 
     def replicates(self, count: int) -> range:
         """Return which batches or seeds are run, of ``count`` that are wanted."""
-        return range(count if self.is_random else 1)
+        is_repeated = self.is_random and self.over in (BATCHES, SEEDS)
+        return range(count if is_repeated else 1)
 
 
 def orders_of_pair(first: str, second: str) -> tuple[str, str]:

@@ -11,12 +11,17 @@ import pandas as pd
 Term = tuple[float, str, str]  # weight, cell, criterion
 
 
-class LacksCells(Exception):
+class CannotTest(Exception):
+    """The values do not allow a test; the message says why."""
+
+
+class LacksCells(CannotTest):
     """A contrast needs compositions that were not run in enough replicates."""
 
     def __init__(self, cells: Iterable[str]) -> None:
-        self.cells = tuple(dict.fromkeys(cells))
-        super().__init__(", ".join(self.cells))
+        names = list(dict.fromkeys(cells))
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        super().__init__(f"not run: {', '.join(names[:3])}{more}")
 
 
 @dataclass(frozen=True)
@@ -26,28 +31,35 @@ class CellValues:
     Attributes:
         table: a row per replicate (its number), a column per (cell, criterion); NaN where there is
             no run.
+        weights: a hash of the last weights, likewise a column per cell; None where it is not known.
     """
 
     table: pd.DataFrame
+    weights: pd.DataFrame | None = None
 
     @classmethod
     def from_runs(cls, runs: pd.DataFrame, criteria: Sequence[str]) -> CellValues:
         """Return the values of some runs, of which each cell and replicate has one.
 
         Args:
-            runs: with ``cell``, ``replicate`` and the criteria.
+            runs: with ``cell``, ``replicate`` and the criteria; ``weights`` where known.
             criteria: names.
         """
         if runs.empty:
             return cls(pd.DataFrame(columns=pd.MultiIndex.from_tuples([], names=["cell", "name"])))
         long = runs.melt(["cell", "replicate"], list(criteria), "name", "value").dropna()
-        return cls(long.pivot(index="replicate", columns=["cell", "name"], values="value"))
+        table = long.pivot(index="replicate", columns=["cell", "name"], values="value")
+        weights = None
+        if "weights" in runs:
+            weights = runs.pivot(index="replicate", columns="cell", values="weights")
+        return cls(table, weights)
 
-    def common(self, cells: Sequence[str]) -> CellValues:
+    def common(self, cells: Sequence[str], constant: Sequence[str] = ()) -> CellValues:
         """Return the values of some cells in the replicates that all of them have.
 
         Args:
             cells: names.
+            constant: those whose single value holds for every replicate.
 
         Raises:
             LacksCells: a cell was not run at all.
@@ -56,7 +68,10 @@ class CellValues:
         lacking = [cell for cell in cells if cell not in known]
         if lacking:
             raise LacksCells(lacking)
-        return CellValues(self.table[list(dict.fromkeys(cells))].dropna())
+        table = self.table[list(dict.fromkeys(cells))].copy()
+        is_constant = table.columns.get_level_values(0).isin(constant)
+        table.loc[:, is_constant] = table.loc[:, is_constant].bfill().ffill()
+        return CellValues(table.dropna(), self.weights)
 
     def columns(self, keys: Sequence[tuple[str, str]]) -> np.ndarray:
         """Return some columns.
@@ -70,7 +85,15 @@ class CellValues:
         return self.table.loc[:, list(keys)].to_numpy(float)
 
     def distinct(self, cell: str) -> int:
-        """Return how many replicates of a cell differ in some criterion: equal ones are one."""
+        """Return how many replicates of a cell differ: equal ones are one.
+
+        They differ in their weights where these are known of all, else in some criterion: a single
+        criterion may be equal by chance.
+        """
+        if self.weights is not None and cell in self.weights:
+            hashes = self.weights[cell].reindex(self.table.index)
+            if hashes.notna().all():
+                return int(hashes.nunique())
         return len(self.table[cell].round(10).drop_duplicates())
 
 

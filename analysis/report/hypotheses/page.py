@@ -1,16 +1,17 @@
-"""The verdicts on the paper's findings as one page of Markdown."""
+"""The verdicts on a preset's findings as one page of Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from analysis import labels
 from analysis.report.findings.evidence import p_number
-from analysis.report.hypotheses.cells import Levels
-from analysis.report.hypotheses.paper import TITLES
+from analysis.report.hypotheses.cells import BATCHES, SEEDS
 from analysis.report.hypotheses.parts import LEVEL, PartResult, counted_replicates, verdict_of
+from analysis.report.hypotheses.presets.preset import Preset
 
 _POLICIES = {
     "paper": "as the paper's code recompresses (pruning and GPTQ again after an edit or unlearning,"
@@ -21,42 +22,72 @@ _POLICIES = {
 _HEADER = ("part", "effect", "95% interval", "p", "p (Holm)", "over", "verdict")
 
 
-def findings_page(
-    results: Mapping[str, Sequence[PartResult]], model: str, levels: Levels, replicates: int
-) -> str:
-    """Return the page: the verdicts of every policy beside each other, then every part.
+@dataclass(frozen=True)
+class Judged:
+    """A preset with what its tests came to.
+
+    Attributes:
+        preset: whose findings these are.
+        model: that was measured, as its runs name it.
+        results: recompression policy to the results of all parts.
+    """
+
+    preset: Preset
+    model: str
+    results: Mapping[str, Sequence[PartResult]]
+
+    def verdict(self, finding: int, policy: str) -> str:
+        """Return what one finding comes to under a policy."""
+        parts = self.results[policy]
+        return verdict_of([result for result in parts if result.part.finding == finding])
+
+
+def findings_page(judged: Sequence[Judged], replicates: int) -> str:
+    """Return the page: the verdicts beside each other, then every part.
 
     Args:
-        results: recompression policy to the results of all parts.
-        model: that was measured, as its runs name it.
-        levels: of the compressions.
+        judged: the presets; of several the page begins with all verdicts.
         replicates: how many batches of edits, and seeds where one matters, were wanted.
     """
-    sections = [
-        "# Which of the paper's findings hold on the testbed",
-        f"Six findings of the paper, tested as hypotheses on {model} at {levels}, over {replicates}"
-        " batches of edits (and as many seeds where a step without an edit draws at random)."
-        " `composability findings --run` computes what is missing and writes this page.",
-        _verdict_table(results),
-        _how_to_read(),
-        *(_policy_section(policy, parts) for policy, parts in results.items()),
-    ]
+    if len(judged) == 1:
+        (single,) = judged
+        sections = [*_opening(single, replicates, "#"), _how_to_read(), *_policies(single, "##")]
+    else:
+        sections = ["# Published findings, tested", _all_verdicts(judged), _how_to_read()]
+        for entry in judged:
+            sections += [*_opening(entry, replicates, "##"), *_policies(entry, "###")]
     return "\n\n".join(sections) + "\n"
 
 
-def _verdict_table(results: Mapping[str, Sequence[PartResult]]) -> str:
+def _all_verdicts(judged: Sequence[Judged]) -> str:
     rows = [
-        [
-            f"{number}. {title}",
-            *(
-                verdict_of([result for result in parts if result.part.finding == number])
-                for parts in results.values()
-            ),
-        ]
-        for number, title in TITLES.items()
+        [f"{entry.preset.name}: {title}", policy, entry.verdict(number, policy)]
+        for entry in judged
+        for policy in entry.results
+        for number, title in entry.preset.titles.items()
     ]
-    header = ["finding", *(f"`recompress={policy}`" for policy in results)]
-    return _markdown(header, rows)
+    return _markdown(["finding", "recompress", "verdict"], rows)
+
+
+def _opening(judged: Judged, replicates: int, mark: str) -> list[str]:
+    """Return a preset's heading, claim, design and table of verdicts."""
+    preset = judged.preset
+    wanted = ""
+    kinds = {part.over for part in preset.parts} & {BATCHES, SEEDS}
+    if kinds:
+        wanted = f", over {replicates} {' and as many '.join(sorted(kinds))} where all were run"
+    rows = [
+        [f"{number}. {title}", *(judged.verdict(number, policy) for policy in judged.results)]
+        for number, title in preset.titles.items()
+    ]
+    header = ["finding", *(f"`recompress={policy}`" for policy in judged.results)]
+    return [
+        f"{mark} {preset.heading}",
+        f"{preset.claim} ({', '.join(preset.sources)})",
+        f"Tested on {judged.model}{wanted}. {preset.design} `composability findings --preset"
+        f" {preset.name} --run` computes what is missing and writes this page.",
+        _markdown(header, rows),
+    ]
 
 
 def _how_to_read() -> str:
@@ -64,20 +95,22 @@ def _how_to_read() -> str:
         "A finding *holds* where every part of it does, and *does not hold* where a part does not;"
         " all else *cannot be told*, which is no evidence against it. A part holds, or does not,"
         " where Student's t test over the replicates says so in either direction, corrected over"
-        f" all parts of a policy by Holm's procedure at {LEVEL:.0%}. Effects are means over"
-        " editors, compressions, orders and levels, in the unit that stands behind them; positive"
-        " is as the paper says. WMDP and MMLU are of these questions: no interval reckons with"
-        " others."
+        f" all parts of a policy by Holm's procedure at {LEVEL:.0%}. An effect is in the unit that"
+        " stands behind its claim; above 0 is as claimed. A verdict is on this model and these"
+        " settings, whatever it is on others; *over* says how many replicates were run."
     )
 
 
-def _policy_section(policy: str, results: Sequence[PartResult]) -> str:
-    blocks = [f"## {_POLICIES[policy][0].upper()}{_POLICIES[policy][1:]}"]
-    for number, title in TITLES.items():
-        parts = [result for result in results if result.part.finding == number]
-        rows = [_part_row(result) for result in parts]
-        blocks.append(f"**{number}. {title}: {verdict_of(parts)}.**\n\n{_markdown(_HEADER, rows)}")
-    return "\n\n".join(blocks)
+def _policies(judged: Judged, mark: str) -> list[str]:
+    """Return a section for every policy: each finding with its parts."""
+    blocks = []
+    for policy, results in judged.results.items():
+        blocks.append(f"{mark} {_POLICIES[policy][0].upper()}{_POLICIES[policy][1:]}")
+        for number, title in judged.preset.titles.items():
+            rows = [_part_row(result) for result in results if result.part.finding == number]
+            verdict = judged.verdict(number, policy)
+            blocks += [f"**{number}. {title}: {verdict}.**", _markdown(_HEADER, rows)]
+    return blocks
 
 
 def _part_row(result: PartResult) -> list[str]:
@@ -86,7 +119,8 @@ def _part_row(result: PartResult) -> list[str]:
     interval = labels.NOTHING
     if np.isfinite(result.low):
         interval = f"{result.low:.{digits}f} to {result.high:.{digits}f}"
-    verdict = f"{result.verdict} ({result.reason})" if result.reason else result.verdict
+    remarks = "; ".join(filter(None, (result.reason, result.note)))
+    verdict = f"{result.verdict} ({remarks})" if remarks else result.verdict
     return [
         f"{part.claim} ({part.unit})",
         labels.number(result.effect, digits),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.inference.corrections import holm
-from analysis.report.hypotheses.cells import BATCHES, SEEDS
-from analysis.report.hypotheses.contrasts import CellValues, LacksCells
+from analysis.report.hypotheses.cells import BATCHES, QUESTIONS, SEEDS, TEXTS
+from analysis.report.hypotheses.contrasts import CannotTest, CellValues
 from analysis.report.paired import FEWEST, PairedTest, paired_test
 
 HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
@@ -33,6 +33,9 @@ class Part:
         needs: "all" of the means above 0, or "any" of them different from 0.
         thresholds: how many of the last differences must be above 0 for the claim to hold, but say
             nothing against it below: they ask how large an effect is, not whether there is one.
+        constant: those of the cells whose single value holds for every replicate.
+        note: returns what the page says beside the verdict.
+        lacking: why it cannot be tested here, whatever was run; empty where it can.
     """
 
     finding: int
@@ -43,6 +46,9 @@ class Part:
     measure: Measure
     needs: str = ALL
     thresholds: int = 0
+    constant: tuple[str, ...] = ()
+    note: Callable[[CellValues], str] | None = None
+    lacking: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class PartResult:
         replicates: how many.
         verdict: HOLDS, FAILS or UNTOLD.
         reason: why there is no test; empty where there is one.
+        note: what the part says of the values; empty where it says nothing.
     """
 
     part: Part
@@ -70,6 +77,7 @@ class PartResult:
     replicates: int = 0
     verdict: str = UNTOLD
     reason: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,49 +89,65 @@ class _Decision:
     speaks_for: bool
 
 
-def judge_parts(parts: Sequence[Part], values: CellValues) -> list[PartResult]:
+def judge_parts(
+    parts: Sequence[Part], values: CellValues | Mapping[str, CellValues]
+) -> list[PartResult]:
     """Return the result of every part, corrected over all that can be tested (Holm).
 
     Args:
         parts: of all findings.
-        values: of the compositions.
+        values: of the compositions; or those for each kind of replicates, by ``Part.over``.
     """
-    measured = [_measured(part, values) for part in parts]
+    of_kind = values if isinstance(values, Mapping) else {part.over: values for part in parts}
+    measured = [_measured(part, of_kind[part.over]) for part in parts]
     corrected = holm(np.array([result.p for result, _ in measured]))
     results = []
     for (result, speaks_for), p_holm in zip(measured, corrected, strict=True):
         verdict = UNTOLD
         if p_holm <= LEVEL:
             verdict = HOLDS if speaks_for else FAILS
-        fields = {**vars(result), "p_holm": float(p_holm), "verdict": verdict}
-        results.append(PartResult(**fields))
+        results.append(replace(result, p_holm=float(p_holm), verdict=verdict))
     return results
 
 
 def _measured(part: Part, values: CellValues) -> tuple[PartResult, bool]:
     """Return a part's result before the correction, and whether it speaks for the claim."""
+    if part.lacking:
+        return PartResult(part, reason=part.lacking), False
     try:
-        common = values.common(part.cells)
-    except LacksCells as error:
-        return PartResult(part, reason=f"not run: {_few(error.cells)}"), False
-    differences = part.measure(common)
-    replicates = len(common.table)
+        common = values.common(part.cells, part.constant)
+        replicates = len(common.table)
+        if not np.isfinite(common.table.to_numpy(float)).all():
+            raise CannotTest("some values are not finite")
+        differences = part.measure(common) if replicates else [np.full(1, np.nan)]
+        note = part.note(common) if part.note and replicates else ""
+    except CannotTest as error:
+        return PartResult(part, reason=str(error)), False
     # another batch of edits has other weights; another seed need not
     alike = [
-        cell for cell in part.cells if part.over == SEEDS and common.distinct(cell) < replicates
+        cell
+        for cell in part.cells
+        if part.over == SEEDS and cell not in part.constant and common.distinct(cell) < replicates
     ]
     if alike or replicates < FEWEST:
-        effect = float(np.mean(differences[0])) if replicates else np.nan
+        effect = float(np.mean(differences[0]))
         reason = f"{counted_replicates(replicates, part.over)}, and a test needs {FEWEST}"
         if alike and replicates > 1:
             reason = f"some seeds lead to equal values: {_few(alike)}"
-        return PartResult(part, effect, replicates=replicates, reason=reason), False
+        return PartResult(part, effect, replicates=replicates, reason=reason, note=note), False
     is_any = part.needs == ANY
     decision = _of_any(differences) if is_any else _of_all(differences, part.thresholds)
     test = decision.test
-    reason = "" if np.isfinite(decision.p) else "no spread between replicates"
+    reason = "" if np.isfinite(decision.p) else f"no spread between {part.over}"
     result = PartResult(
-        part, test.mean, test.low, test.high, decision.p, np.nan, replicates, UNTOLD, reason
+        part,
+        test.mean,
+        test.low,
+        test.high,
+        decision.p,
+        replicates=replicates,
+        reason=reason,
+        note=note,
     )
     return result, decision.speaks_for
 
@@ -135,7 +159,7 @@ def counted_replicates(count: int, over: str) -> str:
         >>> counted_replicates(1, "edit batches"), counted_replicates(3, "seeds")
         ('1 edit batch', '3 seeds')
     """
-    singular = {BATCHES: "edit batch", SEEDS: "seed"}
+    singular = {BATCHES: "edit batch", SEEDS: "seed", TEXTS: "text", QUESTIONS: "question"}
     return f"{count} {singular[over] if count == 1 else over}"
 
 

@@ -1,8 +1,11 @@
 import pytest
 
 from analysis.report.hypotheses.cells import (
+    ALWAYS,
     BATCHES,
+    QUESTIONS,
     SEEDS,
+    TEXTS,
     Cell,
     Levels,
     check_replicates,
@@ -25,6 +28,11 @@ def test_edits_are_replicated_by_batches_and_all_else_by_seeds_that_matter() -> 
     assert by_text["rmu | awq(bits=3)"] == Cell("rmu | awq(bits=3)", SEEDS)
     assert len(by_text["rmu"].replicates(10)) == len(by_text["ft"].replicates(10)) == 10
     assert len(by_text["ga | awq(bits=3)"].replicates(10)) == 1
+
+
+def test_what_is_judged_item_by_item_or_never_changes_is_run_once() -> None:
+    for over in (TEXTS, QUESTIONS, ALWAYS):
+        assert list(Cell("none", over).replicates(10)) == [0]
 
 
 @pytest.mark.parametrize(

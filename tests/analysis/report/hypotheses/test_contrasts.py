@@ -31,6 +31,14 @@ def test_only_replicates_that_all_cells_have_are_compared() -> None:
         some.common(["a", "c"])
 
 
+def test_a_single_value_of_what_never_changes_holds_for_every_replicate() -> None:
+    some = values(base=[np.nan, 0.9, np.nan], a=[0.1, 0.2, 0.3])
+    assert len(some.common(["base", "a"]).table) == 1
+    gaps = weighted(some.common(["base", "a"], ["base"]), [(1, "base", "x"), (-1, "a", "x")])
+    assert gaps == pytest.approx([0.8, 0.7, 0.6])
+    assert some.table["base", "x"].isna().sum() == 2  # the table itself stays
+
+
 def test_values_below_chance_count_as_chance() -> None:
     some = values(a=[0.1, 0.5], b=[0.3, 0.3])
     gaps = clipped(some, [(1, "a", "x"), (-1, "b", "x")], 0.25)
@@ -58,3 +66,14 @@ def test_squares_of_two_replicates_are_unknown() -> None:
     assert np.isnan(
         squared_differences(values(a=[0.1, 0.2], b=[0.0, 0.0]), [("a", "b")], "x")
     ).all()
+
+
+def test_replicates_of_other_weights_differ_though_a_criterion_is_equal() -> None:
+    runs = pd.DataFrame({"cell": ["a"] * 3, "replicate": range(3), "x": [0.1, 0.1, 0.2]})
+    assert CellValues.from_runs(runs, ["x"]).common(["a"]).distinct("a") == 2
+    hashed = CellValues.from_runs(runs.assign(weights=["p", "q", "r"]), ["x"])
+    assert hashed.common(["a"]).distinct("a") == 3
+    same = CellValues.from_runs(runs.assign(weights=["p", "p", "p"]), ["x"])
+    assert same.common(["a"]).distinct("a") == 1
+    partly = CellValues.from_runs(runs.assign(weights=pd.Series({0: "p", 2: "r"})), ["x"])
+    assert partly.common(["a"]).distinct("a") == 2

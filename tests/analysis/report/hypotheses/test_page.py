@@ -1,26 +1,30 @@
 import re
+from dataclasses import replace
 
-from analysis.report.hypotheses.page import findings_page
+import pandas as pd
+
+from analysis.report.hypotheses.contrasts import CellValues
+from analysis.report.hypotheses.page import Judged, findings_page
 from analysis.report.hypotheses.paper import TITLES, parts
 from analysis.report.hypotheses.parts import judge_parts
+from analysis.report.hypotheses.presets.all import paper_preset, presets_named
 from tests.analysis.report.hypotheses.stores import LEVELS, as_the_paper, nothing, store
 
 PARTS = parts(LEVELS)
-PAGE = findings_page(
-    {
-        "auto": judge_parts(PARTS, store(nothing, 0)),
-        "paper": judge_parts(PARTS, store(as_the_paper, 0)),
-    },
-    "testbed",
-    LEVELS,
-    10,
-)
+EMPTY = CellValues.from_runs(pd.DataFrame(), [])
+PAPER = paper_preset(LEVELS)
+RESULTS = {
+    "auto": judge_parts(PARTS, store(nothing, 0)),
+    "paper": judge_parts(PARTS, store(as_the_paper, 0)),
+}
+PAGE = findings_page([Judged(PAPER, "testbed", RESULTS)], 10)
 
 
 def test_the_verdicts_of_both_policies_stand_side_by_side() -> None:
     assert "| finding | `recompress=auto` | `recompress=paper` |" in PAGE
     assert "| 1. Compression degrades edits | cannot be told | holds |" in PAGE
-    assert "at sparsity 0.25 and 0.65, 4 and 3 bits, over 10 batches of edits" in PAGE
+    assert "Tested on testbed, over 10 edit batches and as many seeds where all were run." in PAGE
+    assert "At sparsity 0.25 and 0.65, 4 and 3 bits." in PAGE
 
 
 def test_every_part_has_effect_interval_p_and_verdict_under_each_policy() -> None:
@@ -33,5 +37,25 @@ def test_every_part_has_effect_interval_p_and_verdict_under_each_policy() -> Non
 def test_a_bar_of_a_composition_is_no_cell() -> None:
     lacking = store(as_the_paper, 0).table.drop(columns="ft | awq(bits=3)", level=0)
     values = type(store(nothing, 0))(lacking)
-    page = findings_page({"auto": judge_parts(PARTS, values)}, "testbed", LEVELS, 10)
+    page = findings_page([Judged(PAPER, "testbed", {"auto": judge_parts(PARTS, values)})], 10)
     assert r"(not run: ft \| awq(bits=3))" in page
+
+
+def test_of_several_presets_the_page_begins_with_all_verdicts() -> None:
+    (sparse,) = presets_named("unlearning-sparse")
+    nothing_run = {"auto": judge_parts(sparse.parts, {"seeds": EMPTY, "questions": EMPTY})}
+    page = findings_page(
+        [Judged(PAPER, "testbed", RESULTS), Judged(sparse, "testbed", nothing_run)], 10
+    )
+    summary, _, rest = page.partition("A finding *holds*")
+    assert page.startswith("# Published findings, tested\n")
+    assert "| paper: Compression degrades edits | paper | holds |" in summary
+    assert "| unlearning-sparse: Unlearning is weaker on a sparse model | auto | cannot" in summary
+    assert "\n## Unlearning is weaker on a sparse model\n" in rest
+    assert "(arXiv 2602.00577)" in rest and page.count("A finding *holds*") == 1
+
+
+def test_what_a_part_says_of_the_values_stands_beside_its_verdict() -> None:
+    noted = replace(RESULTS["paper"][0], note="best: ft | awq")
+    page = findings_page([Judged(PAPER, "testbed", {"auto": [noted]})], 10)
+    assert r"| holds (best: ft \| awq) |" in page

@@ -1,0 +1,1 @@
+"""Published findings as presets: for each its claim and source, cells, tests and verdict."""

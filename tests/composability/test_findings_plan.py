@@ -1,0 +1,111 @@
+"""Which runs serve a preset: those that measure more, end alike, or are judged item by item."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.entities import Metric, Run, RunData, RunInfo, RunTag
+
+from analysis.report.hypotheses.cells import ALWAYS, BATCHES, QUESTIONS, SEEDS, TEXTS, Cell
+from composability.findings_plan import PlannedRun, missing_runs, plan_runs, run_of, values_of
+from sweeps.cluster import Resources
+from tracking import query, schema
+from tracking.settings import Settings
+
+CELLS = [
+    Cell("none", ALWAYS, is_random=False),
+    Cell("rmu", SEEDS),
+    Cell("none", QUESTIONS, is_random=False),
+    Cell("rtn(bits=3) | magnitude", TEXTS, is_random=False),
+]
+
+
+@pytest.fixture(scope="module")
+def planned() -> dict[str, list[PlannedRun]]:
+    settings = Settings(checkpoints="none", device="cpu")
+    return plan_runs(("never",), CELLS, 3, settings, Resources(), ("wmdp", "wikitext_ppl"))
+
+
+def run(run_id: str = "1", key: str = "", **metrics: float) -> Run:
+    """Return a finished run as the store gives it."""
+    info = RunInfo(run_id, "0", "user", "FINISHED", 0, 1, "active")
+    scores = [Metric(name, value, 0, 0) for name, value in metrics.items()]
+    return Run(info, RunData(scores, [], [RunTag(schema.KEY, key), RunTag(schema.WEIGHTS, run_id)]))
+
+
+def test_only_what_draws_is_repeated_and_only_what_is_judged_is_measured(
+    planned: dict[str, list[PlannedRun]],
+) -> None:
+    entries = planned["never"]
+    assert [(entry.cell.text, entry.replicate) for entry in entries] == [
+        ("none", 0), ("rmu", 0), ("rmu", 1), ("rmu", 2), ("none", 0), (CELLS[3].text, 0)
+    ]  # fmt: skip
+    assert {entry.job.plan.settings.criteria for entry in entries} == {"wmdp,wikitext_ppl"}
+    assert [criterion.name for criterion in entries[0].job.plan.criteria] == [
+        "wikitext_ppl", "wmdp"
+    ]  # fmt: skip
+
+
+def test_equal_runs_are_missing_once(planned: dict[str, list[PlannedRun]]) -> None:
+    missing = missing_runs(planned["never"], {})
+    assert [entry.cell.text for entry in missing] == ["none", "rmu", "rmu", "rmu", CELLS[3].text]
+
+
+def test_a_run_that_measures_more_serves(planned: dict[str, list[PlannedRun]]) -> None:
+    settings = Settings(checkpoints="none", device="cpu")
+    (everything,) = plan_runs(("never",), [CELLS[3]], 3, settings, Resources()).values()
+    complete = run(key="whichever")
+    assert everything[0].job.id != planned["never"][-1].job.id
+    assert run_of(planned["never"][-1], {everything[0].job.id: complete}) is complete
+
+
+def test_where_nothing_is_applied_again_a_run_that_ended_so_serves(
+    planned: dict[str, list[PlannedRun]],
+) -> None:
+    settings = Settings(checkpoints="none", device="cpu")
+    (auto,) = plan_runs(("auto",), [CELLS[3]], 3, settings, Resources()).values()
+    entry = planned["never"][-1]
+    with_same_weights, recompressed = run(key=entry.job.plan.keys[-1]), run(key="other")
+    assert run_of(entry, {auto[0].job.id: with_same_weights}) is with_same_weights
+    assert run_of(entry, {auto[0].job.id: recompressed}) is None
+
+
+def test_values_are_of_runs_or_of_their_items(
+    planned: dict[str, list[PlannedRun]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = pd.DataFrame(
+        [
+            {"run_id": "1", "criterion": "wmdp", "item": "bio/0", "score": 1.0},
+            {"run_id": "1", "criterion": "wmdp", "item": "bio/1", "score": 0.0},
+            {"run_id": "9", "criterion": "wikitext_ppl", "item": "0", "score": 2.5},
+        ]
+    )
+
+    def stored_items(runs: list[str], criteria: list[str], missing: str) -> pd.DataFrame:
+        return items[items.run_id.isin(runs) & items.criterion.isin(criteria)]
+
+    monkeypatch.setattr(query, "items", stored_items)
+    base, *rmu, _, pruned = planned["never"]
+    finished = {base.job.id: run("1", wmdp=0.9), pruned.job.id: run("9", average_bits=3.25)}
+    for number, entry in enumerate(rmu):
+        finished[entry.job.id] = run(f"rmu {number}", wmdp=0.8 - 0.1 * number)
+    values = values_of(planned["never"], finished)
+    assert values[SEEDS] is values[BATCHES]
+    by_run = values[SEEDS].table
+    assert by_run["rmu", "wmdp"].tolist() == pytest.approx([0.8, 0.7, 0.6])
+    assert by_run["none", "wmdp"].iloc[0] == 0.9 and np.isnan(by_run["none", "wmdp"].iloc[1])
+    weights = values[SEEDS].weights
+    assert weights is not None and weights["rmu"].tolist() == ["rmu 0", "rmu 1", "rmu 2"]
+    assert values[QUESTIONS].table["none", "wmdp"].to_dict() == {"bio/0": 1.0, "bio/1": 0.0}
+    assert values[TEXTS].table[CELLS[3].text, "wikitext_ppl"].tolist() == [2.5]
+    assert values[TEXTS].table[CELLS[3].text, "average_bits"].tolist() == [3.25]
+    assert ("none", "average_bits") not in values[QUESTIONS].table
+    common = values[SEEDS].common(["none", "rmu"], ["none"])
+    assert common.table["none", "wmdp"].tolist() == [0.9] * 3
+
+
+def test_of_runs_that_are_missing_there_are_no_values(
+    planned: dict[str, list[PlannedRun]],
+) -> None:
+    assert all(values.table.empty for values in values_of(planned["never"], {}).values())
