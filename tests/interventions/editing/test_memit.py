@@ -250,7 +250,7 @@ def test_edits_in_several_passes_are_those_in_one(
         passes.append(len(encoded["input_ids"]))
         return split_pass(model, encoded, layer)
 
-    monkeypatch.setattr("interventions.editing.memit.split_pass", noted)
+    monkeypatch.setattr("interventions.editing.subject_targets.split_pass", noted)
     monkeypatch.setattr("interventions.editing.prompts.PASS_TOKENS", 1)
     in_parts = apply(memit, LM.load(MODEL), small, KEY)
     # of each edit, its prompts and that about its subject's nature

@@ -48,8 +48,8 @@ def test_the_states_at_the_subjects_become_the_targets(
     monkeypatch.setattr(MEMIT, "targets", lambda *given: wanted)
     edited = step.apply(lm, small)
     with torch.no_grad():
-        states = step._states_at_subjects(edited, [prompts(edited)], LAYER)
-        before = step._states_at_subjects(LM.load(build(name, folder)), [prompts(lm)], LAYER)
+        states = states_at_subjects(edited, [prompts(edited)], LAYER)
+        before = states_at_subjects(LM.load(build(name, folder)), [prompts(lm)], LAYER)
     assert (states - wanted).norm() < 0.02 * (before - wanted).norm()
 
 
