@@ -17,7 +17,7 @@ from interventions.editing.second_moments import second_moments
 from interventions.editing.stream import stream_gains
 from interventions.editing.subject_memories import check_writable, moments_bytes, write_targets
 from interventions.editing.subject_targets import TargetSearch, random_prefixes
-from interventions.hyperparameters import MOST_STEPS, MOST_TEXTS, hyperparameter
+from interventions.hyperparameters import MOST_BATCHES, MOST_STEPS, MOST_TEXTS, hyperparameter
 from interventions.lm import LM
 from interventions.search_space import Trial, TuningContext, consecutive
 
@@ -88,10 +88,15 @@ class MEMIT(Intervention, category="editing", version=4):
         0, "random texts put before each prompt, beside none", paper=5, low=0, high=100
     )
     prefix_tokens: int = hyperparameter(10, "length of these texts", low=1, high=1000)
+    batch_offset: int = hyperparameter(
+        0, "batches of edits after the run's: 1 writes the next one", low=0, high=MOST_BATCHES
+    )
     reads = frozenset({"edits", "statistics"})
+    batch_field = "batch_offset"
     texts: ClassVar[Mapping[str, str]] = {"samples": "statistics"}
     earlier: ClassVar[Mapping[int, Mapping[str, Any]]] = {
-        2: {"tokens_per_input": 0.0, "statistics": "current"}
+        2: {"tokens_per_input": 0.0, "statistics": "current"},
+        4: {"batch_offset": 0},
     }
 
     def check(self, model: PreTrainedModel) -> None:

@@ -12,6 +12,7 @@ from interventions.anatomy import blocks
 from interventions.data.base import Data, Edit
 from interventions.editing.memit import MEMIT
 from interventions.editing.prompts import EditPrompts, subject_start
+from interventions.editing.subject_memories import states_at_subjects
 from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
 from tests.anatomies.texts import sentences

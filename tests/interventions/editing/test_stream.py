@@ -11,6 +11,7 @@ from interventions.data.base import Data, Edit
 from interventions.editing.memit import MEMIT
 from interventions.editing.prompts import EditPrompts
 from interventions.editing.stream import stream_gains
+from interventions.editing.subject_memories import states_at_subjects
 from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
 from tests.anatomies.texts import sentences
