@@ -88,9 +88,10 @@ class AlphaEdit(Intervention, category="editing"):
         high=1e6,
     )
     statistics: Literal["current", "base"] = hyperparameter(
-        "base",
-        "whose second moments: the base model's, taken once for all batches, or the model's as it"
-        " is",
+        "current",
+        "whose second moments: the model's as it is, or the base model's, taken once for all"
+        " batches",
+        paper="base",
     )
     prefixes: int = hyperparameter(
         0, "random texts put before each prompt, beside none", paper=5, low=0, high=100
@@ -202,11 +203,11 @@ def null_space_change(
 ) -> Tensor:
     """Return the change D (hidden, in) of a down-projection, float64.
 
-    With P = U U', Q = P [K, K1] and E' = [I, 0], D' lies in the range of P, so that the system is
+    D lies in the range of P = U U'. With A = U' [K, K1] and E' = [I, 0], it is (U Y)' where
 
-        (Q Q' + ridge I) D' = Q E R',  which is solved by  D' = Q (Q' Q + ridge I)^-1 E R'
+        (A A' + ridge I) Y = A E R',  or, the same,  Y = A (A' A + ridge I)^-1 E R'
 
-    with as many rows as there are edits, not inputs.
+    of which that one is solved whose system is smaller: by directions, or by edits.
 
     Args:
         missing: R' (edits, hidden).
@@ -224,9 +225,14 @@ def null_space_change(
         tensor([[1., 0.]], dtype=torch.float64)
     """
     u, count = null_space.double(), keys.shape[1]
-    q = u @ (u.T @ torch.cat([keys, earlier], dim=1).double())
-    system = q.T @ q
+    a = u.T @ torch.cat([keys, earlier], dim=1).double()  # (directions, all edits)
+    is_dual = a.shape[1] <= a.shape[0]
+    system = a.T @ a if is_dual else a @ a.T
     system.diagonal().add_(ridge)
-    wanted = missing.new_zeros(len(system), missing.shape[1], dtype=torch.float64)
-    wanted[:count] = missing.double()
-    return (q @ torch.linalg.solve(system, wanted)).T
+    if is_dual:
+        wanted = missing.new_zeros(len(system), missing.shape[1], dtype=torch.float64)
+        wanted[:count] = missing.double()
+        y = a @ torch.linalg.solve(system, wanted)
+    else:
+        y = torch.linalg.solve(system, a[:, :count] @ missing.double())
+    return (u @ y).T
