@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from interventions.criteria.base import applicable, criterion_of, measure
+from interventions.data import testbed as bed
 from interventions.data.base import Data
 from interventions.data.edit_sequence import edit_sequence
-from interventions.data import testbed as bed
 from interventions.errors import InvalidInput
 from interventions.lm import LM
 
