@@ -72,11 +72,13 @@ class AlphaEdit(Intervention, category="editing"):
         1e-3, "weight of ||d|| / ||h||^2", paper=0.5, low=0, high=1e6
     )
     kl_factor: float = hyperparameter(0.0625, "weight of the KL divergence", low=0, high=1e6)
-    clamp: float = hyperparameter(4.0, "greatest ||d|| / ||h||", paper=0.75, above=0, high=1e6)
+    clamp: float = hyperparameter(0.75, "greatest ||d|| / ||h||", above=0, high=1e6)
     threshold: float = hyperparameter(
-        2e-2, "second moments below it are the null space", above=0, high=1e9
+        0.2, "second moments below it are the null space", paper=2e-2, above=0, high=1e9
     )
-    ridge: float = hyperparameter(10.0, "weight of the change's size: lambda", above=0, high=1e9)
+    ridge: float = hyperparameter(
+        1.0, "weight of the change's size: lambda", paper=10.0, above=0, high=1e9
+    )
     samples: int = hyperparameter(
         3000, "texts for the second moments", paper=100000, low=1, high=MOST_TEXTS
     )
@@ -119,6 +121,7 @@ class AlphaEdit(Intervention, category="editing"):
             "layers": consecutive(trial, tuning_context),
             "steps": tuning_context.around(trial, cls, "steps", 3, 2),
             "lr": tuning_context.around(trial, cls, "lr", 4, 4),
+            "clamp": tuning_context.around(trial, cls, "clamp", 4, 4),
             "threshold": tuning_context.around(trial, cls, "threshold", 20, 20),
             "ridge": tuning_context.around(trial, cls, "ridge", 20, 20),
         }

@@ -271,7 +271,6 @@ def memit(case: Case) -> str:
     return f"states at targets ({max(missed):.0e}), moments"
 
 
-@torch.no_grad()
 def alphaedit(case: Case) -> str:
     """Check what is checked of MEMIT, and that a corpus's large directions are read out as before.
 
@@ -283,7 +282,7 @@ def alphaedit(case: Case) -> str:
     sizes, vectors = torch.linalg.eigh(moments[0])
     large = vectors[:, sizes >= step.threshold]
     after, before = (
-        next(iter(training.writers(model, case.anatomy, (0,)).values())).double()
+        next(iter(training.writers(model, case.anatomy, (0,)).values())).detach().double()
         for model in (case.lm.model, plain)
     )
     change = (after - before).T if case.anatomy.transposed else after - before
