@@ -13,12 +13,12 @@ Values are written to ``--out`` as they come, and what is there is not measured 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,11 @@ def sequence_of(method: str, batches: int, seed: int = 0) -> Composition:
         'memit(steps=9) | memit(steps=9, batch_offset=1)'
     """
     (step,) = Composition.parse(method)
+    assert is_dataclass(step)
     following = list(range(1, batches))
     if seed:
         random.Random(seed).shuffle(following)
-    return Composition(dataclasses.replace(step, batch_offset=k) for k in (0, *following))
+    return Composition(replace(step, batch_offset=k) for k in (0, *following))
 
 
 def measured_sequence(method: str, start: int, seed: int, batches: int) -> Values:

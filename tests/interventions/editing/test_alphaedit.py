@@ -23,6 +23,7 @@ from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
 from interventions.step_metrics import recorded_metrics
 from tests.anatomies import training
+from tests.anatomies.references import decoder_blocks
 from tests.anatomies.texts import tiny_data
 from tests.anatomies.zoo import ANATOMIES, build
 from tests.interventions.editing.reference import KEY, relative
@@ -98,7 +99,7 @@ class Plain:
     def keys(self, ids: list[int], layer: int) -> Tensor:
         """Return the inputs (tokens, in) of a layer's down-projection."""
         rows: list[Tensor] = []
-        block = training.decoder_blocks(self.model, self.anatomy)[layer]
+        block = decoder_blocks(self.model, self.anatomy)[layer]
         module = block.get_submodule(self.anatomy.writers[0])
         handle = module.register_forward_pre_hook(lambda m, x: rows.append(x[0][0]))
         self.model(input_ids=torch.tensor([ids]), use_cache=False)
@@ -131,8 +132,7 @@ class Plain:
                 p @ (k @ k.T + remembered.get(layer, 0)) + STEP.ridge * torch.eye(len(k)).double()
             )
             change = torch.linalg.solve(system, p @ k @ r.T)  # (in, hidden)
-            writer = self.writers[layer]
-            writer += change if self.anatomy.transposed else change.T
+            self.writers[layer].add_(change if self.anatomy.transposed else change.T)
         for layer in (0, 1):  # read again after the last layer
             k = torch.stack([self.keys(ids, layer)[end] for ids, end in subjects], dim=1)
             remembered[layer] = remembered.get(layer, 0) + k @ k.T
