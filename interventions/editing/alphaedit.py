@@ -77,7 +77,7 @@ class AlphaEdit(Intervention, category="editing"):
         0.2, "second moments below it are the null space", paper=2e-2, above=0, high=1e9
     )
     ridge: float = hyperparameter(
-        1.0, "weight of the change's size: lambda", paper=10.0, above=0, high=1e9
+        4.0, "weight of the change's size: lambda", paper=10.0, above=0, high=1e9
     )
     samples: int = hyperparameter(
         3000, "texts for the second moments", paper=100000, low=1, high=MOST_TEXTS

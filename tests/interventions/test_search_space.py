@@ -134,7 +134,7 @@ RANGES: dict[str, dict[str, Range]] = {
         "lr": (0.1, 1.6, True),
         "clamp": (0.1875, 3, True),
         "threshold": (0.01, 4, True),
-        "ridge": (0.05, 20, True),
+        "ridge": (0.2, 80, True),
     },
     "finetune": {"lr": (1e-3 / 30, 1e-2, True), "steps": (5, 160, True)},
     "npo": {**NPO, "steps": (25, 400, True)},

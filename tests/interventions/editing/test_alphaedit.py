@@ -44,7 +44,7 @@ def null_space_of(corpus: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     return u, u @ u.T
 
 
-@pytest.mark.parametrize(("edits", "earlier"), [(1, 0), (7, 0), (5, 9), (40, 60)])
+@pytest.mark.parametrize(("edits", "earlier"), [(1, 0), (7, 0), (3, 4), (5, 9), (40, 60)])
 def test_the_change_solves_equation_14(edits: int, earlier: int) -> None:
     corpus = normal(300, INPUTS) * torch.logspace(-2, 1, INPUTS)
     u, p = null_space_of(corpus, 0.1)
