@@ -14,8 +14,8 @@ from interventions.answers import plain_generation
 from interventions.data.base import Edit
 from interventions.editing.prompts import EditPrompts, edit_slices
 from interventions.lm import LM
-from interventions.partial_pass import split_pass
 from interventions.loops import iterations
+from interventions.partial_pass import split_pass
 
 _ENOUGH = 0.05  # nats: an edit whose loss is below is done (the authors' code)
 
