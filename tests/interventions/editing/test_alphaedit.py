@@ -235,3 +235,7 @@ def test_the_base_models_moments_are_taken_where_that_is_wished(
     pruned = apply(make("magnitude", sparsity=0.9), LM.load(folder), data, KEY)
     with base_model(lambda: LM.load(folder)):
         assert apply(step, pruned, data, KEY).fingerprint() != current
+
+
+def test_a_plan_counts_the_second_moments_of_every_layer_in_float64(tmp_path: Path) -> None:
+    assert STEP.stored_bytes(skeleton(build("llama", tmp_path))) == 2 * 8 * 96 * 96
