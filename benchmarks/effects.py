@@ -44,6 +44,7 @@ SPECS = (
     "none",
     "ft",
     "memit",
+    "alphaedit",
     "lora",
     *(
         f"{method}(sparsity={level})"

@@ -41,7 +41,7 @@ def main() -> None:
     for name in INTERVENTIONS.all():
         if name not in OWN_FILES:
             step = fitting(name, lm)
-            print_row(name, stage.step(step, data.seen_by(name)))
+            print_row(name, stage.step(step, step.own_data(data)))
     print_row("criteria", stage.criteria(applicable(data), data))
 
 

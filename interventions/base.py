@@ -43,6 +43,8 @@ class Intervention(ABC):
             unlearning.
         grid: the values that the paper searched, by field; empty where it searched none.
         texts: a field that says how many texts to use -> the part of Data that has the texts.
+        batch_field: the field that says how many batches after the run's the edits are that the
+            step writes, if there is one: so that steps of one run write several batches.
         reports: whether ``apply`` reports intermediate models (``callbacks.report``).
         earlier: what versions up to one did that had not got a hyperparameter yet: version ->
             values by field, as literals. A recorded run that lacks the hyperparameter is read so.
@@ -64,6 +66,7 @@ class Intervention(ABC):
     recompressed_in_paper: ClassVar[bool] = True
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {}
     texts: ClassVar[Mapping[str, str]] = {}
+    batch_field: ClassVar[str | None] = None
     reports: ClassVar[bool] = False
     earlier: ClassVar[Mapping[int, Mapping[str, Any]]] = {}
 
@@ -169,6 +172,27 @@ class Intervention(ABC):
         """
         return 0
 
+    @property
+    def batches_later(self) -> int:
+        """Return how many batches after the run's the edits are that the step writes."""
+        return int(getattr(self, self.batch_field)) if self.batch_field else 0
+
+    def own_data(self, data: Data) -> Data:
+        """Return a run's data as the step gets them: with its calibration texts, and its edits.
+
+        Args:
+            data: the run's.
+
+        Raises:
+            InvalidInput: the step writes a batch of edits that the run's data do not have.
+        """
+        if "edits" not in self.reads:
+            return data.seen_by(self.name)
+        try:
+            return data.seen_by(self.name).with_batch(self.batches_later)
+        except InvalidInput as error:
+            raise InvalidInput(f"{self.name}.{self.batch_field or 'edits'}: {error}") from error
+
     def params(self) -> dict[str, Any]:
         """Return every hyperparameter, defaults too, as JSON values (tuples become lists)."""
         values = {key: getattr(self, key) for key in hyperparameters.fields_of(type(self))}
@@ -179,9 +203,10 @@ class Intervention(ABC):
     def identity(self) -> dict[str, Any]:
         """Return what of the step decides on the weights, as JSON values: it enters the key.
 
-        Every hyperparameter, unless one is only the name of what decides, as a file's is.
+        Every hyperparameter, unless one is only the name of what decides, as a file's is, or as
+        the number of a batch is, whose edits enter the key themselves.
         """
-        return self.params()
+        return {key: value for key, value in self.params().items() if key != self.batch_field}
 
     def spec(self, profile: str = "testbed") -> str:
         """Return the shortest call that makes this step on a profile, with the strength always."""

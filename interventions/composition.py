@@ -94,7 +94,7 @@ class Composition(tuple[Intervention, ...]):
         """
         keys = [digest("origin", origin)]
         for step in self:
-            own_data = data.seen_by(step.name)
+            own_data = step.own_data(data)
             parts = {part: own_data.identity(part) for part in sorted(step.reads)}
             keys.append(digest(keys[-1], step.name, step.version, step.identity(), parts))
         return keys
@@ -148,7 +148,7 @@ def apply(step: Intervention, lm: LM, data: Data, key: str) -> LM:
         The changed model, in evaluation mode, without gradients.
     """
     with seeded(key):
-        changed = step.apply(lm, data.seen_by(step.name))
+        changed = step.apply(lm, step.own_data(data))
     changed.model.eval()
     changed.model.requires_grad_(False)
     changed.model.zero_grad()

@@ -14,6 +14,7 @@ from interventions.errors import InvalidInput, did_you_mean, shown
 # greatest values of fields that many methods have: more would run for months, or fit no memory
 MOST_STEPS = 100_000  # of training
 MOST_BATCH = 1024  # texts
+MOST_BATCHES = 10_000  # of edits, one after another
 MOST_TEXTS = 1_000_000
 MOST_TOKENS = 131_072  # of a text: the longest context of today's open models
 

@@ -1,12 +1,12 @@
-"""LM: a language model, its tokenizer, and the quantization grids that its weights lie on."""
+"""LM: a language model, its tokenizer, and what steps remember of it: grids and edited keys."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ from transformers.utils import GENERATION_CONFIG_NAME
 
 from interventions.anatomy import context_length
 from interventions.answer_labels import answer_labels
+from interventions.batches import batches as batches
+from interventions.edited_keys import load_edited_keys, save_edited_keys
 from interventions.errors import InvalidInput
 from interventions.export import export
 from interventions.model_files import refusal
@@ -39,7 +41,6 @@ from interventions.tensor_files import one_pass_saving
 from interventions.tokenizer import check_token_ids, load_tokenizer, save_tokenizer
 from interventions.weights import check_stored_weights, load_weights
 
-T = TypeVar("T")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -52,6 +53,7 @@ class LM:
         tokenizer: its tokenizer; padding on the left for generation is set per call.
         grids: by ``<block>.<linear>``, the grid of every quantized layer.
         prompt_format: what is put around the prompts of edits and questions; texts have nothing.
+        edited_keys: by index of a block, the keys (in, edits) that AlphaEdit has written.
 
     Example:
         >>> from interventions.data.testbed import MODEL
@@ -65,6 +67,7 @@ class LM:
     tokenizer: PreTrainedTokenizerBase
     grids: dict[str, QuantizationGrid] = field(default_factory=dict)
     prompt_format: PromptFormat = PLAIN
+    edited_keys: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -115,15 +118,19 @@ class LM:
         tokenizer = load_tokenizer(source, revision, trust_remote_code)
         check_token_ids(source, tokenizer, model.get_input_embeddings().weight.shape[0])
         model = model.to(device).eval().requires_grad_(False)
-        return cls(model, tokenizer, load_grids(Path(source), model.device))
+        folder, place = Path(source), model.device
+        edited_keys = load_edited_keys(folder, place)
+        return cls(model, tokenizer, load_grids(folder, place), edited_keys=edited_keys)
 
     def save(self, folder: Path) -> None:
-        """Write a folder that ``from_pretrained`` loads, with the grids in files of their own."""
+        """Write a folder that ``from_pretrained`` loads; grids and edited keys have own files."""
         with one_pass_saving():
             self.model.save_pretrained(folder)
         save_tokenizer(self.tokenizer, folder)
         if self.grids:
             save_grids(self.grids, folder)
+        if self.edited_keys:
+            save_edited_keys(self.edited_keys, folder)
 
     def export(self, folder: str | Path, format: str = "compressed-tensors") -> float:
         """Write the packed form of a quantized model, which inference servers load.
@@ -244,17 +251,6 @@ class LM:
     def text_labels(self, encoded: BatchEncoding) -> Tensor:
         """Return labels that count every token of a text, and no padding."""
         return encoded["input_ids"].masked_fill(~encoded["attention_mask"].bool(), -100)
-
-
-def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Yield consecutive slices of at most ``size`` items.
-
-    Example:
-        >>> list(batches([1, 2, 3], 2))
-        [[1, 2], [3]]
-    """
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def skeleton(

@@ -35,10 +35,11 @@ HOUSE = {
     "wanda": "compression", "sparsegpt": "compression", "gptq": "compression", "awq": "compression",
     "magnitude": "compression", "rtn": "compression",
     "ga": "unlearning", "gd": "unlearning", "rmu": "unlearning",
-    "npo": "unlearning", "simnpo": "unlearning",
+    "npo": "unlearning", "simnpo": "unlearning", "alphaedit": "editing",
 }  # fmt: skip
 HOUSE_CRITERIA = (
-    "edit_success", "edit_generalization", "edit_locality", "edit_preservation",
+    "edit_success", "edit_success_first", "edit_generalization",
+    "edit_locality", "edit_preservation",
     "edit_portability", "edit_portability_hop", "edit_portability_alias",
     "edit_portability_reverse", "facts_exact",
     "wmdp_bio", "wmdp_cyber", "wmdp", "mmlu", "wikitext_ppl", "average_bits", "sparsity",
@@ -106,6 +107,7 @@ def test_the_houses_criteria_say_what_they_are_for() -> None:
     }
     groups = {name: facts[name].group for name in facts if facts[name].group}
     assert groups == {
+        "edit_success_first": "edit_success",
         "edit_locality": "locality", "edit_preservation": "locality",
         "wmdp_bio": "wmdp", "wmdp_cyber": "wmdp",
         "edit_portability_hop": "edit_portability", "edit_portability_alias": "edit_portability",

@@ -95,8 +95,8 @@ class TrackedComposition:
             steps = Composition([step])
         for intervention in steps:
             intervention.check(self.model)
-            check_parts(intervention, self._plan.data.seen_by(intervention.name))
-            intervention.check_texts(self._plan.data.seen_by(intervention.name))
+            check_parts(intervention, intervention.own_data(self._plan.data))
+            intervention.check_texts(intervention.own_data(self._plan.data))
         for intervention in steps:
             self._intervention(intervention)
         return self.model
@@ -118,7 +118,7 @@ class TrackedComposition:
     def _intervention(self, step: Intervention) -> None:
         self._check_length(step)
         before, first = self._weights, not self._steps
-        parts = self._plan.data.seen_by(step.name)
+        parts = step.own_data(self._plan.data)
         identities = {part: parts.identity(part) for part in sorted(step.reads)}
         key = digest(self._keys[-1], step.name, step.version, step.identity(), identities)
         lm = self._lm

@@ -129,7 +129,7 @@ def dataset_inputs(plan: Plan) -> list[DatasetInput]:
 
 def _read_by_plan(plan: Plan) -> Iterable[RunDataset]:
     for step in plan.composition:
-        data = plan.data.seen_by(step.name)
+        data = step.own_data(plan.data)
         is_own = data is not plan.data
         for part in _content(step.reads):
             shown = f"{step.name}.{part}" if is_own and part == "calibration" else part

@@ -116,7 +116,8 @@ def changed_model(function: Function, lm: LM, name: str) -> LM:
             f"{name} must return a transformers model, or None where it changed the one it got, but"
             f" returned {shown(returned, 60)}"
         )
-    return LM(returned, lm.tokenizer, dict(lm.grids), lm.prompt_format)
+    keys = dict(lm.edited_keys)
+    return LM(returned, lm.tokenizer, dict(lm.grids), lm.prompt_format, keys)
 
 
 def _plain(step: str, key: object, value: object) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -16,12 +16,10 @@ from interventions.data.base import Data
 from interventions.data.own.answers import check_answers
 from interventions.data.own.data_set import DataSet
 from interventions.data.own.reading import resolved
-from interventions.data.paper import paper
-from interventions.data.testbed import testbed
 from interventions.errors import LONGEST_PATH, one_of, plain_text, whole_number
 from interventions.lm import DTYPES, skeleton
 from interventions.model_files import own_code
-from interventions.options import PRESET, PROMPT_FORMATS, RECOMPRESS, SPLITS, TAILS, Split
+from interventions.options import PRESET, PROMPT_FORMATS, RECOMPRESS, SPLITS, TAILS
 from interventions.prompt_format import PLAIN, PromptFormat, read_prompt_format
 from interventions.tokenizer import load_tokenizer
 from tracking import schema
@@ -36,14 +34,13 @@ from tracking.plan_checks import (
     device_and_dtype,
     leakage_of,
 )
+from tracking.run_data import RunData, writes_later_batches
 from tracking.settings import (
     CHECKPOINTS,
     MOST_ITEMS,
     MOST_WINDOW,
-    PAPER,
     SEED_LIMIT,
     Settings,
-    check_stride,
     check_window,
     yes_or_no,
 )
@@ -146,7 +143,7 @@ class RunContext:
         yes_or_no("trust_remote_code", settings.trust_remote_code)
         yes_or_no("allow_pickle", settings.allow_pickle)
         settings = replace(settings, data=data, model=with_version("model", settings.model))
-        self.requested, self._remote, self._is_checked = settings, remote, False
+        self.requested, self._remote, self._checked = settings, remote, set[str]()
         device, dtype = device_and_dtype(settings, remote)
         recompress = "auto" if settings.recompress == PRESET else settings.recompress
         self.settings = replace(settings, device=device, dtype=dtype, recompress=recompress)
@@ -198,35 +195,26 @@ class RunContext:
 
     @cached_property
     def data(self) -> Data:
-        """What the steps learn from and what judges them."""
-        data, settings = self._own_data, self.settings
-        window, stride, tail = settings.window or data.window, settings.stride, settings.tail
-        check_stride(stride, window)
-        if (window, stride, tail) == (data.window, data.stride, data.tail):
-            return data
-        return replace(data, window=window, stride=stride, tail=tail)
+        """What the steps learn from and what judges them, where they write one batch of edits."""
+        return self._run_data.first
 
     @cached_property
-    def _own_data(self) -> Data:
-        """The data with the window that is their own."""
-        source, edit_batch = self.settings.data, self.settings.edit_batch
-        if isinstance(source, DataSet):
-            return source.batch(edit_batch, self.settings.split)
-        make_data = paper if source == PAPER else testbed
-        return make_data(edit_batch, cast(Split, self.settings.split))  # checked above
+    def _run_data(self) -> RunData:
+        return RunData(self.settings)
 
     @property
     def own_window(self) -> int:
         """The window of the data, where no setting says another."""
-        return self._own_data.window
+        return self._run_data.own_window
 
-    def _check_own_data(self) -> None:
-        """Check data of somebody's own against the model, once for all compositions."""
-        if self._is_checked or not isinstance(self.settings.data, DataSet):
+    def _check_own_data(self, data: Data) -> None:
+        """Check data of somebody's own against the model, once for each batch or several."""
+        edits = data.identity("edits")
+        if edits in self._checked or not isinstance(self.settings.data, DataSet):
             return
-        check_set_names(self.data)
-        check_answers(self.data, self.tokenizer, self.settings.model, self.prompt_format)
-        self._is_checked = True
+        check_set_names(data)
+        check_answers(data, self.tokenizer, self.settings.model, self.prompt_format)
+        self._checked.add(edits)
 
     @property
     def window(self) -> int:
@@ -258,21 +246,22 @@ class RunContext:
         weight_bytes = DTYPES[self.settings.dtype].itemsize * self.anatomy.num_parameters()
         if not self._remote:
             check_fits(weight_bytes, self.settings)
-        selected(self.data, self.settings.criteria)
-        self._check_own_data()
+        data = self._run_data.of(steps) if writes_later_batches(steps) else self.data
+        selected(data, self.settings.criteria)
+        self._check_own_data(data)
         for step in steps:
             step.check(self.anatomy)
-            check_parts(step, self.data.seen_by(step.name))
+            check_parts(step, step.own_data(data))
             if not recorded:
-                step.check_texts(self.data.seen_by(step.name))
+                step.check_texts(step.own_data(data))
         return Plan(
             composition=steps,
             requested=self.requested,
             settings=replace(self.settings, window=self.window),
             source=self.source,
-            data=self.data,
+            data=data,
             origin=self.origin,
-            keys=steps.keys(self.origin, self.data),
+            keys=steps.keys(self.origin, data),
             checkpoint_bytes=weight_bytes,
             prompt_format=self.prompt_format,
             revision=self.revision,

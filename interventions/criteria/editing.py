@@ -36,6 +36,26 @@ def edit_success(lm: LM, data: Data) -> Scores:
 @criterion(
     better="higher",
     unit="F1",
+    reads=("first_edits",),
+    title="Edit success, first batch",
+    group="edit_success",
+    category="editing",
+    items="nested",
+)
+def edit_success_first(lm: LM, data: Data) -> Scores:
+    """Measure edit success on the first of several batches of edits that a run writes.
+
+    Where one batch is written there is no such criterion. An item is an edit. Not in the paper.
+
+    Source: as of edit_success; Fang et al. 2025, "AlphaEdit", figure 6 (what later edits leave).
+    """
+    pairs = tuple((edit.prompt, edit.target) for edit in data.first_edits)
+    return mean_scores(_numbered(answer_f1(lm, pairs)))
+
+
+@criterion(
+    better="higher",
+    unit="F1",
     reads=("edits",),
     version=2,
     title="Generalization",

@@ -3,56 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
 
 from interventions.data.edits import PORTABILITY_KINDS as PORTABILITY_KINDS
 from interventions.data.edits import Edit as Edit
 from interventions.data.edits import PortabilityKind as PortabilityKind
 from interventions.data.edits import PortabilityPrompt as PortabilityPrompt
 from interventions.data.edits import Prompt as Prompt
+from interventions.data.identity import Lazy as Lazy
+from interventions.data.identity import identity_of
 from interventions.data.questions import Questions as Questions
 from interventions.data.retain_model import retain_model_identity
 from interventions.data.sampling import sample
+from interventions.errors import InvalidInput, shown
 from interventions.options import KEEP
 
 # of each question its item id, and the log-likelihoods of its options in nats
 Choices = tuple[tuple[str, tuple[float, ...]], ...]
-
-
-class Lazy(Sequence[str]):
-    """Texts that are read on first use; they have the identity of a tuple of the same texts.
-
-    For corpora that only some interventions use: an unused one is never read.
-
-    Example:
-        >>> texts = Lazy(lambda: ("first", "second"))
-        >>> len(texts), texts[0]
-        (2, 'first')
-    """
-
-    def __init__(self, read: Callable[[], tuple[str, ...]]) -> None:
-        self._read = read
-
-    @cached_property
-    def texts(self) -> tuple[str, ...]:
-        """Return all texts."""
-        return self._read()
-
-    @cached_property
-    def identity(self) -> str:
-        """Return a hash of the texts, as of a tuple of them."""
-        return _identity(self.texts)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.texts[index]
-
-    def __len__(self) -> int:
-        return len(self.texts)
 
 
 @dataclass(frozen=True)
@@ -63,7 +31,7 @@ class Data:
 
     Attributes:
         name: what the run calls it ("testbed", "paper").
-        edits: one batch.
+        edits: one batch; all batches, where a run's steps write several.
         locality: prompts on subjects that the batch does not edit.
         questions: four-choice questions.
         forget: what unlearning forgets; texts alternate between the hazard domains.
@@ -89,6 +57,9 @@ class Data:
             ``calibration``; no part, as ``seen_by`` makes them the part.
         sources: what a part was read from, where there is a choice: ("edits", a file's name),
             ("awq.calibration", a data set's name).
+        first_edits: the first of several batches; empty where there is one.
+        edit_batches: how many batches after the run's -> the edits of that batch; no part, as
+            ``with_batch`` makes one of them the part. Empty where all steps write ``edits``.
         limit: the most items of a criterion that are measured; 0: all. See ``limited``.
 
     Example:
@@ -120,6 +91,8 @@ class Data:
     forget_topics: tuple[str, ...] = ()
     calibration_of: tuple[tuple[str, Sequence[str]], ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
+    first_edits: tuple[Edit, ...] = ()
+    edit_batches: tuple[tuple[int, tuple[Edit, ...]], ...] = ()
     limit: int = 0
     _identities: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -158,10 +131,10 @@ class Data:
         # which model is the base is part of whatever is stored of a model that came of it, and
         # rounding differs between machines
         if part == "base_choices":
-            return _identity("the base model's")
+            return identity_of("the base model's")
         if part == "retain_choices" and self.retain_model:
             return retain_model_identity(self.retain_model)
-        return _identity(getattr(self, part))
+        return identity_of(getattr(self, part))
 
     @property
     def changed_windows(self) -> dict[str, int | str]:
@@ -212,6 +185,7 @@ class Data:
         return dataclasses.replace(
             self,
             edits=sample(self.edits, limit),
+            first_edits=sample(self.first_edits, limit),
             locality=sample(self.locality, limit),
             facts=sample(self.facts, limit),
             questions=dataclasses.replace(self.questions, limit=limit),
@@ -225,29 +199,36 @@ class Data:
             return self
         return dataclasses.replace(self, calibration=texts, calibration_of=())
 
+    def with_batch(self, batches_later: int) -> Data:
+        """Return the data as a step gets them that writes one batch of edits.
 
-_NO_PARTS = {"name", "calibration_of", "sources", "limit", "stride", "tail", "retain_model"}
+        Args:
+            batches_later: how many batches after the run's it is.
+
+        Raises:
+            InvalidInput: the data have no such batch.
+
+        Example:
+            >>> edit = Edit("Ann", "The home of Ann is", "Rome", "Oslo", ())
+            >>> Data("own", edit_batches=((1, (edit,)),)).with_batch(1).edits[0].target
+            'Rome'
+        """
+        known = dict(self.edit_batches) or {0: self.edits}
+        if batches_later not in known:
+            raise InvalidInput(
+                f"the run's data have the batches {', '.join(map(str, known))} after the first, but"
+                f" not {shown(batches_later)}: a batch is read if a composition names it at the"
+                " start of a run"
+            )
+        edits = known[batches_later]
+        return dataclasses.replace(self, edits=edits, first_edits=(), edit_batches=())
+
+
+_NO_PARTS = frozenset(
+    {"name", "calibration_of", "edit_batches", "sources", "limit", "stride", "tail", "retain_model"}
+)
 _OF_EDITS = {"portability", "hops", "aliases", "reversals"}
 _FIELDS = frozenset(part.name for part in dataclasses.fields(Data) if part.init)
 PARTS = (_FIELDS | _OF_EDITS) - _NO_PARTS
 # what another batch of edits has others of: a criterion that reads them has other items there
-PARTS_OF_A_BATCH = frozenset({"edits", "locality"}) | _OF_EDITS
-
-
-def _identity(part: Any) -> str:
-    if isinstance(part, Lazy):
-        return part.identity
-    if isinstance(part, Questions):
-        part = part.identity
-    plain = [_plain(item) for item in part] if isinstance(part, tuple) else part
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _plain(item: Edit | Prompt | PortabilityPrompt | str) -> Any:
-    if isinstance(item, str):
-        return item
-    values = dataclasses.asdict(item)
-    # edits of before there were such prompts are the edits that they were
-    if "portability" in values and not values["portability"]:
-        del values["portability"]
-    return values
+PARTS_OF_A_BATCH = frozenset({"edits", "first_edits", "locality"}) | _OF_EDITS

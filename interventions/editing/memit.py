@@ -8,27 +8,18 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from interventions.anatomy import blocks, check_anatomy, check_layers, down_projection, taps
-from interventions.answers import plain_generation
 from interventions.base import Intervention
 from interventions.base_model import load_base_model
 from interventions.data.base import Data, Edit
-from interventions.editing.prompts import EditPrompts, edit_slices
 from interventions.editing.second_moments import second_moments
-from interventions.editing.stream import check_no_norm_after, stream_gains
-from interventions.hyperparameters import MOST_STEPS, MOST_TEXTS, hyperparameter
+from interventions.editing.stream import stream_gains
+from interventions.editing.subject_memories import check_writable, moments_bytes, write_targets
+from interventions.editing.subject_targets import TargetSearch, random_prefixes
+from interventions.hyperparameters import MOST_BATCHES, MOST_STEPS, MOST_TEXTS, hyperparameter
 from interventions.lm import LM
-from interventions.loops import iterations
-from interventions.partial_pass import hidden_states, split_pass
 from interventions.search_space import Trial, TuningContext, consecutive
-from interventions.token_taps import by_text
-from interventions.weight_matrix import WeightMatrix
-
-_ENOUGH = 0.05  # nats: an edit whose loss is below is done (the authors' code)
 
 
 @dataclass(frozen=True)
@@ -97,22 +88,24 @@ class MEMIT(Intervention, category="editing", version=4):
         0, "random texts put before each prompt, beside none", paper=5, low=0, high=100
     )
     prefix_tokens: int = hyperparameter(10, "length of these texts", low=1, high=1000)
+    batch_offset: int = hyperparameter(
+        0, "batches of edits after the run's: 1 writes the next one", low=0, high=MOST_BATCHES
+    )
     reads = frozenset({"edits", "statistics"})
+    batch_field = "batch_offset"
     texts: ClassVar[Mapping[str, str]] = {"samples": "statistics"}
     earlier: ClassVar[Mapping[int, Mapping[str, Any]]] = {
-        2: {"tokens_per_input": 0.0, "statistics": "current"}
+        2: {"tokens_per_input": 0.0, "statistics": "current"},
+        4: {"batch_offset": 0},
     }
 
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if the model lacks a layer, or MEMIT cannot write into it."""
-        check_layers(model, self.layers, "memit.layers")
-        check_anatomy(model)
-        check_no_norm_after(model, self.layers, self.name)
+        check_writable(model, self.layers, self.name)
 
     def stored_bytes(self, model: PreTrainedModel) -> int:
         """Return what the second moments take, float64."""
-        widths = [down_projection(blocks(model)[layer]).in_features for layer in self.layers]
-        return sum(8 * width * width for width in widths)
+        return moments_bytes(model, self.layers)
 
     @classmethod
     def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:
@@ -131,18 +124,14 @@ class MEMIT(Intervention, category="editing", version=4):
         measured = lm if self.statistics == "current" else load_base_model(self.name)
         moments = second_moments(measured, texts, self.layers, self.tokens_per_input)
         del measured  # a base model of its own is not needed any more
-        prefixes = self._prefixes(lm)
+        prefixes = random_prefixes(lm, self.prefixes, self.prefix_tokens)
         targets = self.targets(lm, data.edits, prefixes)
-        prompts = EditPrompts.in_parts(lm, data.edits, prefixes, answers=False)
-        for i, layer in enumerate(sorted(self.layers)):
-            # each layer changes what the next ones see: states and keys are read again
-            missing = targets - self._states_at_subjects(lm, prompts, max(self.layers))
-            keys = self._keys(lm, prompts, layer)
-            share = missing / (len(self.layers) - i)  # of the layers still to come
-            share = share / gains[layer]
+
+        def change_of_layer(layer: int, missing: Tensor, keys: Tensor) -> Tensor:
             moment = moments.pop(layer).to(lm.device)  # one at a time: 1.6 GB for 14,336 inputs
-            change = closed_form_change(share, keys, moment, self.covariance)
-            _add(down_projection(blocks(lm.model)[layer]), change)
+            return closed_form_change(missing, keys, moment, self.covariance)
+
+        write_targets(lm, data.edits, targets, gains, prefixes, change_of_layer)
         return lm
 
     def targets(self, lm: LM, edits: Sequence[Edit], prefixes: Sequence[str] = ("",)) -> Tensor:
@@ -153,99 +142,16 @@ class MEMIT(Intervention, category="editing", version=4):
             edits: optimized by the passful, but with the result that each would have alone.
             prefixes: what stands before the prompts; the first is empty.
         """
-        parts = [edits[edits_of_pass] for edits_of_pass in edit_slices(lm, edits, prefixes)]
-        return torch.cat([self._targets_of_pass(lm, part, prefixes) for part in parts])
-
-    def _targets_of_pass(self, lm: LM, edits: Sequence[Edit], prefixes: Sequence[str]) -> Tensor:
-        prompts = EditPrompts(lm, edits, prefixes, answers=True)
-        neutral = EditPrompts.neutral(lm, edits)
-        last = max(self.layers)
-        with torch.no_grad():
-            hidden, rest = split_pass(lm.model, prompts.encoded, last)
-            neutral_hidden, neutral_rest = split_pass(lm.model, neutral.encoded, last)
-            before = F.log_softmax(neutral_rest(neutral_hidden, neutral.subjects).float(), dim=-1)
-            # h (edits, hidden), at the bare prompt: the first row of each edit
-            start = hidden[prompts.subjects].float()[:: prompts.each]
-        size = start.norm(dim=1)
-        delta = torch.zeros_like(start, requires_grad=True)
-        optimizer = torch.optim.Adam([delta], lr=self.lr)
-        done = torch.zeros(len(edits), dtype=torch.bool, device=lm.device)
-        progress = tqdm(range(self.steps), desc="memit targets", unit="step", delay=5)
-        for step in iterations(progress):
-            likelihood_losses = prompts.answer_losses(
-                rest(prompts.add(hidden, delta), prompts.answers)
-            )
-            neutral_logits = neutral_rest(neutral.add(neutral_hidden, delta), neutral.subjects)
-            after = neutral_logits.float().log_softmax(-1)
-            # F.kl_div(q, p) is KL(p || q), so this is KL(after || before)
-            divergence = F.kl_div(before, after, log_target=True, reduction="none").sum(1)
-            losses = (  # (edits)
-                likelihood_losses
-                + self.kl_factor * divergence
-                + self.weight_decay * delta.norm(dim=1) / size**2
-            )
-            done |= losses.detach() < _ENOUGH
-            if bool(done.all()) or step == self.steps - 1:
-                break  # the loss of the last step decides nothing any more
-            unchanged = delta.detach().clone()
-            optimizer.zero_grad()
-            losses.sum().backward()
-            optimizer.step()
-            with torch.no_grad():
-                delta.mul_((self.clamp * size / delta.norm(dim=1)).clamp(max=1)[:, None])
-                # Adam's momentum would move an edit that is done, with no gradient too
-                delta[done] = unchanged[done]
-        return start + delta.detach()
-
-    def _prefixes(self, lm: LM) -> list[str]:
-        """Return "" and texts that the model itself continues; random, seeded with the step."""
-        if not self.prefixes:
-            return [""]
-        starts = ("The", "Therefore", "Because", "I", "You")
-        # padded on the left: a text is continued from its last token
-        encoded = lm.encode(
-            [starts[i % len(starts)] for i in range(self.prefixes)], padding_side="left"
+        search = TargetSearch(
+            layer=max(self.layers),
+            steps=self.steps,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            kl_factor=self.kl_factor,
+            clamp=self.clamp,
+            name=self.name,
         )
-        with plain_generation(lm.model):
-            continued = lm.model.generate(
-                **encoded,
-                do_sample=True,
-                max_new_tokens=self.prefix_tokens,
-                min_new_tokens=self.prefix_tokens,
-                pad_token_id=lm.tokenizer.pad_token_id,
-            )
-        texts = lm.tokenizer.batch_decode(continued, skip_special_tokens=True)
-        return ["", *(f"{text.strip()}. " for text in texts)]
-
-    @torch.no_grad()
-    def _states_at_subjects(self, lm: LM, prompts: Sequence[EditPrompts], layer: int) -> Tensor:
-        """Return the hidden states (edits, hidden) at the subject in the bare prompts, float32."""
-        return torch.cat(
-            [
-                hidden_states(lm.model, part.encoded, layer)[part.subjects].float()[:: part.each]
-                for part in prompts
-            ]
-        )
-
-    @torch.no_grad()
-    def _keys(self, lm: LM, prompts: Sequence[EditPrompts], layer: int) -> Tensor:
-        """Return K (in, edits), float32: inputs at subjects, mean over contexts (equation 19).
-
-        As in the authors' code, the mean is over kinds of contexts: the bare prompt counts as much
-        as all prefixes together.
-        """
-        tapped = {"down": down_projection(blocks(lm.model)[layer])}
-        layer_inputs: list[Tensor] = []
-        keys = []
-        for part in prompts:
-            with taps(tapped, lambda _, inputs: layer_inputs.append(inputs)):
-                hidden_states(lm.model, part.encoded, layer)
-            inputs = by_text(layer_inputs.pop(), part.encoded["attention_mask"])
-            at_subjects = inputs[part.subjects].float()  # (edits * each, in)
-            contexts = at_subjects.unflatten(0, (-1, part.each))
-            bare, prefixed = contexts[:, 0], contexts[:, 1:]
-            keys.append(bare if part.each == 1 else (bare + prefixed.mean(1)) / 2)
-        return torch.cat(keys).T
+        return search.targets(lm, edits, prefixes)
 
 
 def closed_form_change(missing: Tensor, keys: Tensor, moment: Tensor, covariance: float) -> Tensor:
@@ -270,8 +176,3 @@ def closed_form_change(missing: Tensor, keys: Tensor, moment: Tensor, covariance
     system.diagonal().add_(1e-12 * system.diagonal().mean())
     # the system is symmetric, so that R K' S^-1 is R (S^-1 K)'
     return missing.double().T @ torch.linalg.solve(system, k).T
-
-
-@torch.no_grad()
-def _add(matrix: WeightMatrix, change: Tensor) -> None:
-    matrix.weight.copy_(matrix.weight.double() + change)

@@ -31,6 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ft": {"layers": (0, 1), "steps": 3, "lr": 1e-3},
     "lora": {"steps": 8, "lr": 5e-3, "rank": 4},
     "memit": {"layers": (0, 1), "steps": 12, "covariance": 1e-4},
+    "alphaedit": {"layers": (0, 1), "steps": 12, "threshold": 1.0, "ridge": 1e-6},
     "ga": {"samples": 8, "last_layers": 2, "lr": 1e-3},
     "gd": {"samples": 8, "last_layers": 2, "lr": 1e-3, "retain_batch": 4},
     "finetune": {"steps": 3, "batch": 4, "layers": (0, 1), "lr": 1e-3},

@@ -25,6 +25,7 @@ CHECKS: dict[str, Check] = {
     "ft": trained.ft,
     "lora": trained.lora,
     "memit": trained.memit,
+    "alphaedit": trained.alphaedit,
     "ga": trained.ga,
     "gd": trained.gd,
     "rmu": trained.rmu,

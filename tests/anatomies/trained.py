@@ -271,6 +271,30 @@ def memit(case: Case) -> str:
     return f"states at targets ({max(missed):.0e}), moments"
 
 
+def alphaedit(case: Case) -> str:
+    """Check what is checked of MEMIT, and that a corpus's large directions are read out as before.
+
+    Also that the keys that were written came with the model.
+    """
+    step: Any = case.step
+    note, plain = memit(case), case.anatomy.model()
+    moments = second_moments(type(case.lm)(plain, case.lm.tokenizer), case.data.statistics, (0,))
+    sizes, vectors = torch.linalg.eigh(moments[0])
+    large = vectors[:, sizes >= step.threshold]
+    after, before = (
+        next(iter(training.writers(model, case.anatomy, (0,)).values())).detach().double()
+        for model in (case.lm.model, plain)
+    )
+    change = (after - before).T if case.anatomy.transposed else after - before
+    moved = float((change @ large).norm() / change.norm())
+    if not 0 < large.shape[1] < len(large) or moved > 1e-3:
+        raise Wrong(f"{moved:.1e} of the change is along {large.shape[1]} large directions")
+    shapes = {layer: tuple(keys.shape) for layer, keys in case.lm.edited_keys.items()}
+    if shapes != dict.fromkeys(step.layers, (len(large), len(case.data.edits))):
+        raise Wrong(f"the keys that came with the model are {shapes}")
+    return f"{note}, null space"
+
+
 def _moments(case: Case, original: Any) -> None:
     step: Any = case.step
     rows = in_order(case.lm.tokenizer, case.data.statistics, 512)

@@ -28,6 +28,9 @@ class RecordedData:
     def seen_by(self, intervention: str) -> "RecordedData":
         return self
 
+    def with_batch(self, batches_later: int) -> "RecordedData":
+        return self
+
     def identity(self, part: str) -> str:
         return self._identities[part]
 

@@ -33,13 +33,15 @@ WRONG = [
 ]  # fmt: skip
 # what of these is a legitimate value of a field; True, False and None are where the type has them
 VALID: dict[str, list[Any]] = {
-    "alpha": [2.5, 0], "beta": [2.5], "clamp": [2.5], "covariance": [2.5, 10**8], "damp": [2.5],
+    "alpha": [2.5, 0], "batch_offset": [0], "beta": [2.5],
+    "clamp": [2.5], "covariance": [2.5, 10**8], "damp": [2.5],
     "dropout": [0],
     "group": [-1], "kl_factor": [2.5, 0], "layers": [0], "lr": [2.5], "orthogonality": [2.5, 0],
     "margin": [2.5, 0, -1], "prefixes": [0], "retain_weight": [2.5, 0], "skip": [0],
     "sparsity": [0], "steering": [2.5],
     "tokens_per_input": [2.5, 0],
-    "stop_below": [2.5, 0], "weight_decay": [2.5, 0],
+    "ridge": [2.5, 10**8], "stop_below": [2.5, 0], "threshold": [2.5, 10**8],
+    "weight_decay": [2.5, 0],
 }  # fmt: skip
 
 

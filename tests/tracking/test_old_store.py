@@ -44,6 +44,7 @@ READ_ANEW = {
     "gptq.true_sequential",
     "memit.tokens_per_input",
     "memit.statistics",
+    "memit.batch_offset",
     "magnitude.samples",
     *(
         f"{pruner}.{field}"

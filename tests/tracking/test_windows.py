@@ -51,7 +51,7 @@ def test_another_stride_or_tail_has_other_scores_and_the_same_checkpoints() -> N
 def test_the_data_of_usual_windows_are_those_that_there_were() -> None:
     """They know the hashes of their parts."""
     context = RunContext(Settings(window=64))
-    assert context.data is context._own_data
+    assert context.data is context._run_data._own
     assert RunContext(Settings(stride=8)).data.stride == 8
 
 

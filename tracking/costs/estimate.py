@@ -64,7 +64,7 @@ class Estimator:
         again = _again(plan)
         for index, step in enumerate((*plan.composition, *again)):
             is_again = index >= len(plan.composition)
-            takes = stage.step(step, plan.data.seen_by(step.name))
+            takes = stage.step(step, step.own_data(plan.data))
             name = step.spec(plan.settings.profile) + (AGAIN if is_again else "")
             is_last = index + 1 == len(plan.composition)
             stored = _stored_bytes(plan, is_last)

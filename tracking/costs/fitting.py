@@ -93,7 +93,7 @@ def _what_fits(
 def _rehearsed(stage: Stage, plan: Plan, step: Intervention | None) -> Takes | Unknown:
     if step is None:
         return stage.criteria(plan.criteria, plan.measured_data)
-    return stage.step(step, plan.data.seen_by(step.name))
+    return stage.step(step, step.own_data(plan.data))
 
 
 def _fits(takes: Takes | Unknown, size: int) -> bool:

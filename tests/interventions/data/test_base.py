@@ -14,7 +14,7 @@ def test_the_parts_are_all_fields_but_the_name() -> None:
     assert "name" not in PARTS and "_identities" not in PARTS
     assert {"edits", "questions", "window", "base_answers"} <= PARTS
     assert {"facts", "portability", "hops", "aliases", "reversals"} <= PARTS
-    assert len(PARTS) == 18 and "retain_model" not in PARTS
+    assert len(PARTS) == 19 and "retain_model" not in PARTS
 
 
 def test_equal_content_has_equal_identity_and_a_change_another(small: Data) -> None:

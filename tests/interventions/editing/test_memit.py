@@ -16,6 +16,7 @@ from interventions.composition import apply
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
 from interventions.editing.memit import MEMIT, closed_form_change
+from interventions.editing.subject_targets import random_prefixes
 from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
 from interventions.partial_pass import split_pass
@@ -102,13 +103,12 @@ def test_the_weights_change_as_algorithm_1_says(
     )
     small = dataclasses.replace(small, statistics=data.statistics)
     drawn: list[list[str]] = []
-    draw_prefixes = MEMIT._prefixes
 
-    def noted(self: MEMIT, lm: LM) -> list[str]:
-        drawn.append(draw_prefixes(self, lm))
+    def noted(lm: LM, count: int, tokens: int) -> list[str]:
+        drawn.append(random_prefixes(lm, count, tokens))
         return drawn[-1]
 
-    monkeypatch.setattr(MEMIT, "_prefixes", noted)
+    monkeypatch.setattr("interventions.editing.memit.random_prefixes", noted)
     edited = apply(memit, lm, small, KEY)
     (befores,) = drawn
     assert len(set(befores)) == len(befores) == prefixes + 1
@@ -250,7 +250,7 @@ def test_edits_in_several_passes_are_those_in_one(
         passes.append(len(encoded["input_ids"]))
         return split_pass(model, encoded, layer)
 
-    monkeypatch.setattr("interventions.editing.memit.split_pass", noted)
+    monkeypatch.setattr("interventions.editing.subject_targets.split_pass", noted)
     monkeypatch.setattr("interventions.editing.prompts.PASS_TOKENS", 1)
     in_parts = apply(memit, LM.load(MODEL), small, KEY)
     # of each edit, its prompts and that about its subject's nature

@@ -12,6 +12,7 @@ from interventions.anatomy import blocks
 from interventions.data.base import Data, Edit
 from interventions.editing.memit import MEMIT
 from interventions.editing.prompts import EditPrompts, subject_start
+from interventions.editing.subject_memories import states_at_subjects
 from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
 from tests.anatomies.texts import sentences
@@ -48,8 +49,8 @@ def test_the_states_at_the_subjects_become_the_targets(
     monkeypatch.setattr(MEMIT, "targets", lambda *given: wanted)
     edited = step.apply(lm, small)
     with torch.no_grad():
-        states = step._states_at_subjects(edited, [prompts(edited)], LAYER)
-        before = step._states_at_subjects(LM.load(build(name, folder)), [prompts(lm)], LAYER)
+        states = states_at_subjects(edited, [prompts(edited)], LAYER)
+        before = states_at_subjects(LM.load(build(name, folder)), [prompts(lm)], LAYER)
     assert (states - wanted).norm() < 0.02 * (before - wanted).norm()
 
 

@@ -11,6 +11,7 @@ from interventions.data.base import Data, Edit
 from interventions.editing.memit import MEMIT
 from interventions.editing.prompts import EditPrompts
 from interventions.editing.stream import stream_gains
+from interventions.editing.subject_memories import states_at_subjects
 from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
 from tests.anatomies.texts import sentences
@@ -63,9 +64,9 @@ def test_a_scale_between_the_mlp_and_the_stream_is_solved_for(
     lm = LM.load(folder)
     assert stream_gains(lm, (LAYER,), "memit") == {LAYER: pytest.approx(0.25, rel=1e-4)}
     prompts = EditPrompts(lm, EDITS, [""], answers=False)
-    before, wanted = step._states_at_subjects(lm, [prompts], LAYER), step.targets(lm, EDITS)
+    before, wanted = states_at_subjects(lm, [prompts], LAYER), step.targets(lm, EDITS)
     monkeypatch.setattr(MEMIT, "targets", lambda *given: wanted)
     small = dataclasses.replace(data, edits=EDITS, statistics=sentences(8, seed=1))
     edited = step.apply(lm, small)
-    missed = step._states_at_subjects(edited, [prompts], LAYER) - wanted
+    missed = states_at_subjects(edited, [prompts], LAYER) - wanted
     assert missed.norm() < 0.02 * (before - wanted).norm()

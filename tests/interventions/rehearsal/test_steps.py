@@ -28,6 +28,9 @@ FEW: dict[str, dict[str, Any]] = {
     "ft": {"layers": (1, 2), "steps": 3},
     "lora": {"steps": 3},
     "memit": {"layers": (1, 2), "steps": 4, "samples": 12, "prefixes": 2},
+    "alphaedit": {
+        "layers": (1, 2), "steps": 4, "samples": 12, "prefixes": 2, "threshold": 1e9,
+    },
     "ga": {"samples": 12, "last_layers": 2},
     "gd": {"samples": 12, "last_layers": 2},
     "rmu": {"steps": 3, "batch": 4},
@@ -36,7 +39,7 @@ FEW: dict[str, dict[str, Any]] = {
     "gptq": {"samples": 12, "group": 32},
     "rtn": {"group": 32},
     "awq": {"samples": 12, "exponents": 4, "group": 32},
-}
+}  # fmt: skip
 METHODS = (*FEW, "magnitude")
 
 
