@@ -47,7 +47,7 @@ def equal_sizes(values: CellValues, pairs: Sequence[CompressedPair]) -> np.ndarr
     return equal
 
 
-def losses(values: CellValues, cells: Sequence[str]) -> np.ndarray:
+def loss_columns(values: CellValues, cells: Sequence[str]) -> np.ndarray:
     """Return the loss of every text, shape (texts, cells)."""
     return values.columns([(cell, LOSS) for cell in cells])
 
@@ -72,10 +72,10 @@ class Strengths:
     @classmethod
     def measured(cls, values: CellValues, pairs: Sequence[CompressedPair]) -> Strengths:
         """Return the strengths of some pairs, of which both parts and both orders were run."""
-        pruned = losses(values, [pair.pruning for pair in pairs])
-        quantized = losses(values, [pair.quantization for pair in pairs])
-        pruned_first = losses(values, [pair.prune_first for pair in pairs])
-        quantized_first = losses(values, [pair.quantize_first for pair in pairs])
+        pruned = loss_columns(values, [pair.pruning for pair in pairs])
+        quantized = loss_columns(values, [pair.quantization for pair in pairs])
+        pruned_first = loss_columns(values, [pair.prune_first for pair in pairs])
+        quantized_first = loss_columns(values, [pair.quantize_first for pair in pairs])
         alone = (quantized - pruned).T
         clear = np.array([paired_test(differences).p <= LEVEL for differences in alone])
         equal = equal_sizes(values, pairs)

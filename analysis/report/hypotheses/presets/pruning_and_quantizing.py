@@ -21,7 +21,7 @@ from analysis.report.hypotheses.presets.compressed_pairs import (
     CompressedPair,
     Strengths,
     equal_sizes,
-    losses,
+    loss_columns,
 )
 from analysis.report.hypotheses.presets.names import TITLES
 from analysis.report.hypotheses.presets.preset import Preset
@@ -146,7 +146,7 @@ def _prune_first(pruner: str, quantizer: str, pairs: Sequence[CompressedPair]) -
         equal = equal_sizes(values, pairs)
         if not equal.any():
             raise CannotTest("in no pair do both orders end with equal average bits")
-        gains = losses(values, last) - losses(values, first)
+        gains = loss_columns(values, last) - loss_columns(values, first)
         return [gains[:, equal].mean(1)]
 
     def note(values: CellValues) -> str:
