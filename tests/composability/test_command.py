@@ -88,7 +88,7 @@ def test_help_imports_neither_torch_nor_mlflow(words: list[str]) -> None:
         (["grid"], "give interventions or a preset"),
         (["grid", "--preset", "papr"], "'papr' is not one of"),
         (["tune"], "give an intervention to tune"),
-        (["tune", "rmu", "--sampler", "gp"], "'gp' is not one of"),
+        (["tune", "rmu", "--sampler", "bayes"], "'bayes' is not one of"),
         (["tune", "rmu", "--intervention", "ga"], "not both"),
         (["analyze", "--error", "median"], "'median' is not one of"),
         (["restore", "abc"], "Missing argument 'STEP'"),
