@@ -65,7 +65,9 @@ def documented_categories() -> dict[str, str]:
     """Return the documented table of interventions: name to category."""
     text = "\n".join(page.read_text() for page in PAGES)
     return dict(
-        re.findall(r"^\| `(\w+)` \| (editing|compression|unlearning|training) \|", text, re.M)
+        re.findall(
+            r"^\| `(\w+)` \| (editing|compression|unlearning|training|merging) \|", text, re.M
+        )
     )
 
 
