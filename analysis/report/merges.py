@@ -156,16 +156,20 @@ def _sides(
 ) -> Iterator[pd.DataFrame]:
     """Yield the comparison of one way of merging with each order of its pair."""
     orders = runs[runs.pair == pair]
-    own = [name for name in runs if str(name).partition(".")[0] in set(merges.step1)]
+    of_the_merge = [name for name in runs if str(name).partition(".")[0] in set(merges.step1)]
     extra = ["merged_pair", "branch1", "branch2", "way"]
     for first in sorted(set(orders.step1)):
         of_order = orders[orders.step1 == first]
         second = next(name for name in pair.split(" + ") if name != first)
         # in the place of the opposite order
         stand_in = merges.assign(pair=pair, step1=second, step2=first).drop(columns=extra)
-        stand_in = stand_in.assign(**{str(name): None for name in own})
+        stand_in = stand_in.assign(**{str(name): None for name in of_the_merge})
         together = pd.concat([of_order, stand_in], ignore_index=True).astype(
-            {name: runs[name].dtype for name in runs if name in of_order and name not in own}
+            {
+                name: runs[name].dtype
+                for name in runs
+                if name in of_order and name not in of_the_merge
+            }
         )
         try:
             points = point(together)

@@ -18,13 +18,14 @@ from interventions.data.base import Data
 from interventions.errors import InvalidInput, shown
 from interventions.hyperparameters import hyperparameter
 from interventions.lm import LM
+from interventions.merging.branch_texts import read_branches
+from interventions.merging.carried import carried
 from interventions.merging.mixing import DARE, LINEAR, TIES, Mixer
-from interventions.merging.task_vectors import carried, check_mergeable, tensors_of
+from interventions.merging.task_vectors import check_mergeable, tensors_of
 from interventions.quantization_grid import QuantizationGrid
 from interventions.search_space import Trial, TuningContext
 from interventions.specs import BRANCHES
 
-MOST_BRANCHES = 10  # whose models are in memory together
 _EXAMPLE = ("ft", "rmu")  # where a program asks for a merge and names no branches; no text may
 _FIELD_OF = {"density": TIES, "drop": DARE}  # which way of merging has a field
 
@@ -73,7 +74,7 @@ class Merge(Intervention, category="merging"):
 
     def __post_init__(self) -> None:
         """Check the fields; raises InvalidInput."""
-        object.__setattr__(self, BRANCHES, _read_branches(self.branches, "testbed"))
+        object.__setattr__(self, BRANCHES, read_branches(self.branches, "testbed"))
         super().__post_init__()
         for field, how in _FIELD_OF.items():
             default = type(self).__dataclass_fields__[field].default
@@ -97,7 +98,7 @@ class Merge(Intervention, category="merging"):
     @classmethod
     def read_values(cls, values: Mapping[str, Any], profile: str) -> dict[str, Any]:
         """Return the values with the branches read on a profile; raises InvalidInput."""
-        return {**values, BRANCHES: _read_branches(values[BRANCHES], profile)}
+        return {**values, BRANCHES: read_branches(values[BRANCHES], profile)}
 
     def compositions(self) -> tuple[Composition, ...]:
         """Return the branches."""
@@ -125,8 +126,10 @@ class Merge(Intervention, category="merging"):
         """Return the shortest call that makes this step on a profile, with the branches always."""
         defaults = {name: field.default for name, field in type(self).__dataclass_fields__.items()}
         values = {name: getattr(self, name) for name in defaults if name != BRANCHES}
-        given = [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
-        return f"{self.name}({', '.join([*(b.spec(profile) for b in self.branches), *given])})"
+        arguments = [
+            f"{name}={value!r}" for name, value in values.items() if value != defaults[name]
+        ]
+        return f"{self.name}({', '.join([*(b.spec(profile) for b in self.branches), *arguments])})"
 
     def check(self, model: PreTrainedModel) -> None:
         """Raise InvalidInput if a step of a branch does not fit the model."""
@@ -179,39 +182,3 @@ def _grids(lm: LM, branches: Sequence[LM]) -> dict[str, QuantizationGrid]:
         if held is not None:
             grids[name] = held
     return grids
-
-
-def _read_branches(branches: Any, profile: str) -> tuple[Composition, ...]:
-    """Return branches as compositions.
-
-    Args:
-        branches: texts, or compositions.
-        profile: whose defaults the steps of texts have.
-
-    Raises:
-        InvalidInput: they are something else, too few or too many, or one has no step.
-    """
-    several = isinstance(branches, tuple | list) and not isinstance(branches, Composition)
-    if not several or not all(isinstance(branch, str | Composition) for branch in branches):
-        raise InvalidInput(
-            "merge.branches must be two or more compositions, such as merge(lora | ft, rmu), but"
-            f" got {shown(branches, 100)}"
-        )
-    if not 2 <= len(branches) <= MOST_BRANCHES:
-        raise InvalidInput(
-            f"merge.branches must be 2 to {MOST_BRANCHES} compositions, such as"
-            f" merge(lora | ft, rmu), but got {len(branches)}: {shown(tuple(branches), 100)}"
-        )
-    return tuple(_read_branch(branch, profile) for branch in branches)
-
-
-def _read_branch(branch: Composition | str, profile: str) -> Composition:
-    try:
-        steps = branch if isinstance(branch, Composition) else Composition.parse(branch, profile)
-    except InvalidInput as error:
-        raise InvalidInput(f"merge.branches, in {shown(branch, 60)}: {error}") from error
-    if not steps:
-        raise InvalidInput(
-            f"merge.branches must be compositions of at least one step, but got {shown(branch, 60)}"
-        )
-    return steps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,12 +103,11 @@ class Mixer:
                 scale * (vector != 0).double()
                 for vector, scale in zip(vectors, scales, strict=True)
             ]
+        # 0 x inf and 0 x nan are nan: no election or draw hides that a branch has diverged
         merged = (1 - sum(coefficients)) * start
         for coefficient, end in zip(coefficients, ends, strict=True):
             merged += coefficient * end
-        # an election or a draw would hide that a branch has diverged
-        is_finite = torch.isfinite(start + sum(ends))
-        return torch.where(is_finite, merged, math.nan)
+        return merged
 
     def _survives(self, vector: Tensor) -> Tensor:
         """Return 1 / (1 - drop) for the elements that DARE keeps, 0 for those that it drops."""

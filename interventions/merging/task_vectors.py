@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +10,6 @@ from transformers import PreTrainedModel
 
 from interventions.errors import InvalidInput, shown
 from interventions.lm import LM
-
-# of a model: the rest is what steps leave for later ones
-_MERGED = frozenset({"model", "tokenizer", "grids", "prompt_format"})
 
 
 def tensors_of(lm: LM) -> dict[str, Tensor]:
@@ -56,9 +50,9 @@ def check_mergeable(before: LM, after: LM, spec: str) -> None:
             f" {shown(spec, 60)} ties {_in_words(_tied(after.model))}, and the model before"
             f" {_in_words(_tied(before.model))}"
         )
-    others, changed = _without_gradients(before.model), _without_gradients(after.model)
-    for name in sorted({*others, *changed}):
-        if name not in others or name not in changed or not _equal(others[name], changed[name]):
+    fixed, changed = _without_gradients(before.model), _without_gradients(after.model)
+    for name in sorted({*fixed, *changed}):
+        if name not in fixed or name not in changed or not is_equal(fixed[name], changed[name]):
             raise InvalidInput(
                 f"merge adds up floating-point weights, but {shown(spec, 60)} changed {name},"
                 " which is none: merge it without that branch"
@@ -93,46 +87,8 @@ def _without_gradients(model: PreTrainedModel) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in model.state_dict().items() if name not in floating}
 
 
-def _equal(one: Tensor, two: Tensor) -> bool:
-    if one.shape != two.shape or one.dtype != two.dtype:
+def is_equal(before: Tensor, after: Tensor) -> bool:
+    """Tell whether two tensors are of one shape and dtype, and equal where values are known."""
+    if before.shape != after.shape or before.dtype != after.dtype:
         return False
-    return one.is_meta or torch.equal(one, two)
-
-
-def carried(before: LM, branches: Mapping[str, LM]) -> dict[str, Any]:
-    """Return what a merged model carries beside weights and grids: what any branch has added.
-
-    Args:
-        before: the model that the branches start from.
-        branches: models at the end of the branches that count, by spec.
-
-    Raises:
-        InvalidInput: two branches have left different things, of which there is no sum.
-    """
-    fields = {field.name for field in dataclasses.fields(before)} - _MERGED
-    merged = {}
-    for name in sorted(fields):
-        start = getattr(before, name)
-        added = {
-            spec: value
-            for spec, branch in branches.items()
-            if not _is_same(value := getattr(branch, name), start)
-        }
-        values = list(added.values())
-        if any(not _is_same(value, values[0]) for value in values[1:]):
-            raise InvalidInput(
-                f"merge cannot tell which {name} the merged model has: it is not the same after"
-                f" {' and '.join(shown(spec, 60) for spec in added)}"
-            )
-        merged[name] = values[0] if values else start
-    return merged
-
-
-def _is_same(one: Any, two: Any) -> bool:
-    if isinstance(one, Tensor) and isinstance(two, Tensor):
-        return _equal(one, two)
-    if isinstance(one, Mapping) and isinstance(two, Mapping):
-        return one.keys() == two.keys() and all(_is_same(one[key], two[key]) for key in one)
-    if isinstance(one, tuple | list) and isinstance(two, tuple | list):
-        return len(one) == len(two) and all(map(_is_same, one, two))
-    return type(one) is type(two) and bool(one == two)
+    return before.is_meta or torch.equal(before, after)

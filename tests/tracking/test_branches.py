@@ -84,8 +84,8 @@ def test_the_key_of_a_merge_depends_on_all_of_its_branches_and_on_what_is_before
 def test_a_branch_has_the_keys_of_the_plain_composition() -> None:
     merge = plan_for(f"magnitude | merge({FT} | {GA}, merge({GA}, {FT}))")
     plain = plan_for(f"magnitude | {FT} | {GA}")
-    other, inner = plan_for(f"magnitude | {GA}"), plan_for(f"magnitude | merge({GA}, {FT})")
-    assert set(branch_keys(merge)) == {*plain.keys[2:], other.keys[-1], inner.keys[-1]}
+    second, inner = plan_for(f"magnitude | {GA}"), plan_for(f"magnitude | merge({GA}, {FT})")
+    assert set(branch_keys(merge)) == {*plain.keys[2:], second.keys[-1], inner.keys[-1]}
     assert plain.keys[:2] == merge.keys[:2]
     assert branch_keys(plain) == []
 
@@ -158,15 +158,17 @@ def test_a_run_of_branches_is_recorded_and_restored(
     assert params["ft.steps"] == "1" and params["rtn.bits"] == "3"
     assert '"category":"merging"' in tags[schema.ABOUT_INTERVENTIONS]
     datasets = recorded(run_id).inputs.dataset_inputs
-    learned = [each for each in datasets if any("training" in tag.value for tag in each.tags)]
-    assert [each.dataset.name for each in learned] == ["testbed/edits"]
+    learned = [
+        dataset for dataset in datasets if any("training" in tag.value for tag in dataset.tags)
+    ]
+    assert [dataset.dataset.name for dataset in learned] == ["testbed/edits"]
     applied.keys.clear()
     for place in (cache, Checkpoints(tmp_path / "empty")):
         folder = load_checkpoint(run_id, 2, tmp_path / f"of-{place.folder.name}", place)
         assert LM.load(folder).fingerprint() == tags[schema.WEIGHTS]
     # not logged whole: computed again, its branches too
-    other = run(text, device="cpu", cache=cache, recompress="never", checkpoints="none")
-    again = load_checkpoint(other, 2, tmp_path / "again", Checkpoints(tmp_path / "third"))
+    unlogged = run(text, device="cpu", cache=cache, recompress="never", checkpoints="none")
+    again = load_checkpoint(unlogged, 2, tmp_path / "again", Checkpoints(tmp_path / "third"))
     assert LM.load(again).fingerprint() == tags[schema.WEIGHTS]
 
 

@@ -61,20 +61,22 @@ def flat(vectors: Vectors) -> np.ndarray:
     return np.concatenate([vector.ravel() for vector in vectors.values()])
 
 
-def ties(before: Vectors, after: Sequence[Vectors], scale: float, density: float) -> np.ndarray:
-    """Algorithm 1 of Yadav et al. 2023 over the flattened model."""
+def ties(
+    before: Vectors, after: Sequence[Vectors], scales: Sequence[float], density: float
+) -> np.ndarray:
+    """Algorithm 1 of Yadav et al. 2023 over the flattened model; with one scale it is theirs."""
     start = flat(before)
     trimmed = []
-    for end in after:
+    for end, scale in zip(after, scales, strict=True):
         vector = flat(end) - start
         keep = np.argsort(-np.abs(vector), kind="stable")[: round(density * len(vector))]
-        kept = np.zeros_like(vector)
-        kept[keep] = vector[keep]
-        trimmed.append(kept)
+        trimmed_vector = np.zeros_like(vector)
+        trimmed_vector[keep] = scale * vector[keep]
+        trimmed.append(trimmed_vector)
     signs = np.sign(sum(trimmed))
     total, count = np.zeros_like(start), np.zeros_like(start)
-    for kept in trimmed:
-        agrees = (np.sign(kept) == signs) & (signs != 0)
-        total += np.where(agrees, kept, 0)
+    for trimmed_vector in trimmed:
+        agrees = (np.sign(trimmed_vector) == signs) & (signs != 0)
+        total += np.where(agrees, trimmed_vector, 0)
         count += agrees
-    return start + scale * np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+    return start + np.divide(total, count, out=np.zeros_like(total), where=count > 0)

@@ -59,20 +59,29 @@ def test_linear_is_the_sum_of_task_vectors(
     np.testing.assert_allclose(flat(arrays(result)), expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("scale", "density"), [(1.0, 0.2), (0.5, 0.3), (1.0, 1.0)])
+@pytest.mark.parametrize(
+    ("scales", "density"),
+    [
+        ((1.0, 1.0), 0.2),
+        ((0.5, 0.5), 0.3),
+        ((1.0, 1.0), 1.0),
+        ((1.0, 0.3), 0.5),
+        ((1.0, -0.6), 0.5),
+    ],
+)
 def test_ties_trims_elects_and_takes_the_disjoint_mean(
-    start: LM, branches: list[LM], scale: float, density: float
+    start: LM, branches: list[LM], scales: tuple[float, ...], density: float
 ) -> None:
-    step = Merge(how="ties", weights=(scale, scale), density=density)
+    step = Merge(how="ties", weights=scales, density=density)
     result = merged(step, start, branches)
-    expected = ties(arrays(start), [arrays(branch) for branch in branches], scale, density)
+    expected = ties(arrays(start), [arrays(branch) for branch in branches], scales, density)
     np.testing.assert_allclose(flat(arrays(result)), expected, rtol=0, atol=1e-6)
 
 
 def test_ties_of_three_branches_leaves_a_minority_out(start: LM) -> None:
     three = [moved(start, seed) for seed in (1, 2, 3)]
     step = merge_of("ft", "ga", "rmu", how="ties", density=0.5)
-    expected = ties(arrays(start), [arrays(branch) for branch in three], 1.0, 0.5)
+    expected = ties(arrays(start), [arrays(branch) for branch in three], (1.0,) * 3, 0.5)
     np.testing.assert_allclose(
         flat(arrays(merged(step, start, three))), expected, rtol=0, atol=1e-6
     )
@@ -95,8 +104,8 @@ def test_dare_draws_by_the_steps_key_and_anew_for_every_branch(start: LM) -> Non
     step = Merge(how="dare")
     first, again = (merged(step, start, [branch, branch]).fingerprint() for _ in range(2))
     models = [branch, branch]
-    other = apply(step, copy.deepcopy(start), Data("none"), "ab" * 16, models.__getitem__)
-    assert first == again != other.fingerprint()
+    drawn_again = apply(step, copy.deepcopy(start), Data("none"), "ab" * 16, models.__getitem__)
+    assert first == again != drawn_again.fingerprint()
     # the same draw for both would double what is left: each element is 0, 2 or 4 vectors then
     before, after = flat(arrays(start)), flat(arrays(branch))
     vector, change = after - before, flat(arrays(merged(step, start, [branch] * 2))) - before
@@ -165,10 +174,13 @@ def test_a_branch_that_unties_reshapes_or_retypes_weights_is_refused() -> None:
         (_resize, r"lm_head\.weight is \(\d+, 64\) of float32, and before \(\d+, 64\)"),
         (_retype, r"is \(64,\) of bfloat16, and before \(64,\) of float32"),
         (_count, "changed counter, which is none"),
+        (_count_in_parameter, "changed table, which is none"),
     ):
         start, end = copy.deepcopy(before), copy.deepcopy(before)
-        start.model.register_buffer("counter", torch.tensor([1, 2]))
-        end.model.register_buffer("counter", torch.tensor([1, 2]))
+        for model in (start.model, end.model):
+            model.register_buffer("counter", torch.tensor([1, 2]))
+            table = torch.nn.Parameter(torch.tensor([1, 2]), requires_grad=False)
+            model.register_parameter("table", table)
         change(end.model)
         with pytest.raises(InvalidInput, match=words) as error:
             merged(Merge(), start, [start, end])
@@ -189,6 +201,10 @@ def _retype(model: Any) -> None:
 
 def _count(model: Any) -> None:
     model.counter += 1
+
+
+def _count_in_parameter(model: Any) -> None:
+    model.table += 1
 
 
 def test_integers_that_no_branch_changed_stay(start: LM, branches: list[LM]) -> None:
@@ -248,8 +264,8 @@ def test_what_a_branch_leaves_for_later_steps_goes_on_or_is_refused() -> None:
     )
     assert cast(Any, merged(Merge(), start, [first, second])).notes == {}
     first.notes["keys"] = torch.tensor([1.0, 2.0])
-    kept = cast(Any, merged(Merge(), start, [first, second])).notes
-    assert kept["keys"].tolist() == [1, 2]
+    notes = cast(Any, merged(Merge(), start, [first, second])).notes
+    assert notes["keys"].tolist() == [1, 2]
     second.notes["keys"] = torch.tensor([1.0, 2.0])
     assert cast(Any, merged(Merge(), start, [first, second])).notes["keys"].tolist() == [1, 2]
     second.notes["keys"] = torch.tensor([1.0, 3.0])
@@ -262,22 +278,22 @@ def test_what_a_branch_leaves_for_later_steps_goes_on_or_is_refused() -> None:
 def test_branches_start_from_copies_of_the_model_before(lm: LM, small: Data) -> None:
     """Applied by themselves, without a run: nothing of one branch is in another."""
     before = lm.fingerprint()
-    seen: list[str] = []
+    fingerprints: list[str] = []
     step = merge_of("magnitude(sparsity=0.9)", "rtn(bits=2) | magnitude(sparsity=0.5)")
-    models = [apply(step, copy.deepcopy(lm), small, KEY, _recorded(step, lm, small, seen))]
-    assert lm.fingerprint() == before and len(seen) == 2
+    models = [apply(step, copy.deepcopy(lm), small, KEY, _recorded(step, lm, small, fingerprints))]
+    assert lm.fingerprint() == before and len(fingerprints) == 2
     plain = apply(make("magnitude", sparsity=0.9), copy.deepcopy(lm), small, KEY)
-    assert seen[0] == plain.fingerprint() != models[0].fingerprint()
+    assert fingerprints[0] == plain.fingerprint() != models[0].fingerprint()
 
 
-def _recorded(step: Merge, lm: LM, data: Data, seen: list[str]) -> Any:
+def _recorded(step: Merge, lm: LM, data: Data, fingerprints: list[str]) -> Any:
     from interventions.composition import computed_branches
 
     compute = computed_branches(step, lm, data, KEY)
 
     def record(index: int) -> LM:
         model = compute(index)
-        seen.append(model.fingerprint())
+        fingerprints.append(model.fingerprint())
         return model
 
     return record
@@ -289,13 +305,13 @@ def test_a_merge_outside_of_apply_says_how_to_call_it(lm: LM, small: Data) -> No
 
 
 def test_the_same_merge_has_one_spelling_and_one_key() -> None:
-    same = [
+    spellings = [
         merge_of("ft", "rmu"),
         Merge((Composition.parse("ft"), Composition.parse("rmu")), weights=(1.0, 1.0)),
         Composition.parse("merge( ft , rmu, weights=1)")[0],
         make("merge", branches=("ft", "rmu"), weights=(1, 1)),
     ]
-    assert len(set(same)) == 1 and {str(step) for step in same} == {"merge(ft, rmu)"}
+    assert len(set(spellings)) == 1 and {str(step) for step in spellings} == {"merge(ft, rmu)"}
     half = Composition.parse("merge(ft, rmu, weights=0.5)")
     assert str(half) == "merge(ft, rmu, weights=(0.5, 0.5))"
     assert dataclasses.replace(Merge(), weights=(0.5,)) == half[0]

@@ -27,9 +27,9 @@ ALL_RUNS = 1 + 4 + 4 + 2 + 4
 def test_every_prefix_and_branch_is_counted_and_applied_once(
     grid: MakeGrid, cache: Checkpoints, applied: Applied
 ) -> None:
-    made = grid(MERGES, lengths=SINGLE)
-    shared, alone = count_applications(made.jobs)
-    result = run_grid(made, cache)
+    planned = grid(MERGES, lengths=SINGLE)
+    shared, alone = count_applications(planned.jobs)
+    result = run_grid(planned, cache)
     assert len(applied.keys) == len(set(applied.keys)) == result.applications
     # ft and ga, and each of two merges; alone, ft, and twice ft, ga and a merge
     assert (result.applications, shared, alone) == (4, 4, 7)
@@ -71,12 +71,12 @@ def interrupted(grid: CompositionGrid, cache: Checkpoints, applied: Applied, ste
 def test_an_interrupted_grid_of_merges_goes_on_and_computes_nothing_twice(
     grid: MakeGrid, cache: Checkpoints, applied: Applied, step: int
 ) -> None:
-    made = grid(MERGES, lengths=SINGLE)
-    interrupted(made, cache, applied, step)
+    planned = grid(MERGES, lengths=SINGLE)
+    interrupted(planned, cache, applied, step)
     weights = {
         run.data.tags[schema.KEY]: run.data.tags[schema.WEIGHTS] for run in composition_runs()
     }
-    for job in made.jobs:
+    for job in planned.jobs:
         chain = Chain(job.plan, Checkpoints(cache.folder / "undisturbed"))
         assert chain.model_after(1).fingerprint() == weights[job.plan.keys[-1]]
 
@@ -86,11 +86,11 @@ def test_an_interrupted_grid_of_merges_goes_on_and_computes_nothing_twice(
 def test_pairs_with_merges_end_as_undisturbed_ones(
     grid: MakeGrid, tmp_path: Path, applied: Applied, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    made = grid(WITH_PAIRS)
-    assert len(made.jobs) == ALL_RUNS
-    run_grid(made, Checkpoints(tmp_path / "undisturbed"))
+    planned = grid(WITH_PAIRS)
+    assert len(planned.jobs) == ALL_RUNS
+    run_grid(planned, Checkpoints(tmp_path / "undisturbed"))
     expected = results()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/second.db")
     store.ensure_experiment()
-    interrupted(made, Checkpoints(tmp_path / "cache"), applied, step)
+    interrupted(planned, Checkpoints(tmp_path / "cache"), applied, step)
     pd.testing.assert_frame_equal(results(), expected)
