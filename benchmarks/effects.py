@@ -62,6 +62,8 @@ SPECS = (
     "simnpo",
     "rmu",
     "finetune",
+    "merge(ft, rmu)",
+    "merge(lora, rmu)",
 )
 
 

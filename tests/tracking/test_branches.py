@@ -234,5 +234,5 @@ def test_bars_within_brackets_and_quotes_end_no_step() -> None:
     text = """merge(lora | ft, rmu) | finetune(file='a | b') | merge(ft, ga(batch=2) | rmu)"""
     steps = ["merge(lora | ft, rmu)", "finetune(file='a | b')", "merge(ft, ga(batch=2) | rmu)"]
     assert schema.split_steps(text) == steps
-    assert schema.split_steps(r"finetune(file='it\\'s | ) so') | ft")[1:] == ["ft"]
+    assert schema.split_steps(r"finetune(file='it\'s | ) so') | ft")[1:] == ["ft"]
     assert schema.split_steps("none") == ["none"]

@@ -116,7 +116,7 @@ def test_where_the_base_model_does_not_answer_the_other_criteria_are_measured(
     names = ("edit_preservation", "sparsity")
     monkeypatch.setattr(CRITERIA, "_entries", {name: CRITERIA.get(name) for name in names})
     with (
-        pytest.warns(UserWarning, match="the base model's answers failed: MemoryError"),
+        pytest.warns(UserWarning, match="the answers of the base model failed: MemoryError"),
         pytest.warns(UserWarning, match="edit_preservation failed after step 0"),
     ):
         run_id = run("none", checkpoints="none", cache=Checkpoints(tmp_path / "cache"))
