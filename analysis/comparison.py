@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from analysis import labels
+from analysis.compared_merges import ComparedMerge, compared_merges
 from analysis.inference.confidence import CONFIDENCE
 from analysis.inference.intervals import intervals
 from analysis.inference.recommend import MOST_ITEM_RUNS, advise
@@ -20,6 +21,7 @@ from analysis.metrics.composability import point
 from analysis.metrics.measures import complete
 from analysis.pair_links import level_views, pair_links
 from analysis.report.claims import with_claims
+from analysis.report.merges import merges_of_pairs
 from interventions.errors import InvalidInput, shown
 from tracking import query, schema, store
 from tracking.catalogue import Catalogue
@@ -91,6 +93,7 @@ class Comparison:
         advice: what the tests say of the two orders, a text per setting.
         links: by what they lead to: "both orders in charts", "lora → wanda".
         experiment_id: where the newest run is.
+        merges: of the same steps, beside both orders, where any has run with their settings.
         views: of MLflow's runs page, with charts of a level's runs, by what a link to them is
             called; nobody has saved them yet.
     """
@@ -100,6 +103,7 @@ class Comparison:
     advice: tuple[str, ...]
     links: Mapping[str, str]
     experiment_id: str = ""
+    merges: tuple[ComparedMerge, ...] = ()
     views: Mapping[str, SavedView] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -116,6 +120,7 @@ class Comparison:
                 }
                 for level in self.levels
             ],
+            "merges": [merge.as_json() for merge in self.merges],
             "advice": list(self.advice),
             "links": dict(self.links),
         }
@@ -141,7 +146,9 @@ def compare_pair(pair: str, experiment: str, ui: str) -> Comparison:
             f"no finished run of {shown(experiment, 60)} is of the pair {shown(name, 60)}; there"
             f" are: {', '.join(pairs)[:_MOST_KNOWN] or 'none'}"
         )
-    return _compare(of_pair.reset_index(drop=True), name, ui)
+    merges = merges_of_pairs(runs)
+    of_merges = runs.loc[merges[merges.merged_pair == name].index]
+    return _compare(of_pair.reset_index(drop=True), name, ui, of_merges)
 
 
 def compare_runs(first: str, second: str, ui: str) -> Comparison:
@@ -192,7 +199,7 @@ def _run(run_id: str) -> pd.DataFrame:
 
 def _check_same_steps(runs: pd.DataFrame) -> None:
     """Check that two runs are two orders of the same steps."""
-    steps = [str(text).split(" | ") for text in runs.composition]
+    steps = [schema.split_steps(str(text)) for text in runs.composition]
     if steps[0] == steps[1]:
         raise InvalidInput(f"both runs are of {shown(runs.composition[0], 100)}: the same order")
     if sorted(steps[0]) != sorted(steps[1]):
@@ -213,12 +220,15 @@ def _differing_settings(runs: pd.DataFrame) -> list[str]:
     return differing
 
 
-def _compare(runs: pd.DataFrame, pair: str, ui: str) -> Comparison:
+def _compare(
+    runs: pd.DataFrame, pair: str, ui: str, merges: pd.DataFrame | None = None
+) -> Comparison:
     runs = runs.sort_values("start_time", ascending=False, kind="stable", ignore_index=True)
     points = point(runs)
     whole = points[complete(points)].reset_index(drop=True)
     catalogue = Catalogue.from_runs(runs)
-    items = query.items(runs, missing="skip") if len(runs) <= MOST_ITEM_RUNS else None
+    with_merges = pd.concat([runs, merges], ignore_index=True) if merges is not None else runs
+    items = query.items(with_merges, missing="skip") if len(with_merges) <= MOST_ITEM_RUNS else None
     compared = with_claims(intervals(runs, whole, items), catalogue, CONFIDENCE)
     several = compared.groupby([*VARIANT, "settings"], sort=False).ngroups > 1
     titles = Labels(catalogue)
@@ -227,12 +237,19 @@ def _compare(runs: pd.DataFrame, pair: str, ui: str) -> Comparison:
         for _, of_point in compared.groupby("point", sort=False)
     ]
     advice = [pair_advice.words for _, pair_advice in advise(runs, points, titles, items)]
+    third_answers = compared_merges(with_merges, items, list(catalogue.criteria))
+    if len(with_merges) > len(runs) and not third_answers:
+        advice.append(
+            f"{labels.counted(len(with_merges) - len(runs), 'merge')} of this pair ran with other"
+            " settings or hyperparameters than its orders, and cannot be compared with them."
+        )
     return Comparison(
         pair,
         tuple(levels),
         tuple(advice),
         pair_links(runs, pair, levels, ui),
         str(runs.experiment_id.iloc[0]),
+        third_answers,
         level_views(runs, pair, levels),
     )
 

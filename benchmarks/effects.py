@@ -26,7 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from tqdm import tqdm
 
 from benchmarks.effect_tables import COLUMNS, Effect, effects_table, neighbours_table
-from interventions.composition import apply, digest
+from interventions.composition import apply, computed_branches, digest
 from interventions.criteria.base import Scores, applicable, measure
 from interventions.criteria.editing import locality_answers
 from interventions.data.base import Data
@@ -62,6 +62,8 @@ SPECS = (
     "simnpo",
     "rmu",
     "finetune",
+    "merge(ft, rmu)",
+    "merge(lora, rmu)",
 )
 
 
@@ -114,8 +116,8 @@ def _plan(spec: str, batch: int) -> Plan:
 
 def _applied(plan: Plan, data: Data) -> LM:
     lm = LM.load(plan.source)
-    for step, key in zip(plan.composition, plan.keys[1:], strict=True):
-        lm = apply(step, lm, data, key)
+    for step, before, key in zip(plan.composition, plan.keys, plan.keys[1:], strict=False):
+        lm = apply(step, lm, data, key, computed_branches(step, lm, data, before))
     return lm
 
 

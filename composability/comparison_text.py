@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tracking.text_table import text_table
 
 if TYPE_CHECKING:
+    from analysis.compared_merges import ComparedMerge, OverOrder
     from analysis.comparison import ComparedCriterion, ComparedLevel, Comparison
 
 _NARROWEST = 60  # characters
@@ -27,6 +28,7 @@ def comparison_text(comparison: Comparison, hint: str = "", width: int | None = 
     """
     width = max(_NARROWEST, width or shutil.get_terminal_size((100, 24)).columns)
     blocks = [_level_text(level) for level in comparison.levels]
+    blocks += [_merge_text(merge) for merge in comparison.merges]
     sentences = [_legend(comparison), *comparison.advice]
     blocks.append(
         "\n".join(textwrap.fill(text, width, subsequent_indent="  ") for text in sentences)
@@ -45,17 +47,39 @@ def _level_text(level: ComparedLevel) -> str:
 
 
 def _row(criterion: ComparedCriterion) -> list[str]:
-    interval = _NO_NUMBER
-    if math.isfinite(criterion.low) and math.isfinite(criterion.high):
-        interval = f"{_signed(criterion.low)} to {_signed(criterion.high)}"
     return [
         criterion.name,
         _number(criterion.forward),
         _number(criterion.backward),
         _signed(criterion.gain),
-        interval,
+        _interval(criterion.low, criterion.high),
         f"{_scope(criterion.basis)}{_MARK if criterion.differs else ''}",
     ]
+
+
+def _merge_text(merge: ComparedMerge) -> str:
+    """Return a merge beside both orders: how much better it is than the one and the other."""
+    head = ["", merge.way]
+    for order in (merge.forward, merge.backward):
+        head += [f"better than {order} by", "95 % interval", ""]
+    rows = [head]
+    for row in merge.criteria:
+        rows.append([row.name, _number(row.merged), *_over(row.forward), *_over(row.backward)])
+    title = f"{merge.title}: " if merge.title else ""
+    return f"{title}merged\n{text_table(rows)}"
+
+
+def _over(over: OverOrder | None) -> list[str]:
+    if over is None:
+        return [_NO_NUMBER, _NO_NUMBER, "not run"]
+    mark = f"{_scope(over.basis)}{_MARK if over.differs else ''}"
+    return [_signed(over.gain), _interval(over.low, over.high), mark]
+
+
+def _interval(low: float, high: float) -> str:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return _NO_NUMBER
+    return f"{_signed(low)} to {_signed(high)}"
 
 
 def _scope(basis: str) -> str:
@@ -85,7 +109,23 @@ def _legend(comparison: Comparison) -> str:
             "An interval without 0 that is not marked is no claim: it is one of many, of this batch"
             " alone, or of a criterion that does not judge this pair."
         )
+    if comparison.merges:
+        sentences.append(_merge_legend(comparison))
     return " ".join(sentences)
+
+
+def _merge_legend(comparison: Comparison) -> str:
+    """Return what the tests say of merges, which are corrected apart from the orders."""
+    rows = [row for merge in comparison.merges for row in merge.criteria]
+    overs = [over for row in rows for over in (row.forward, row.backward) if over is not None]
+    if any(over.differs for over in overs):
+        return (
+            "In a table of a merge * says that it differs from that order (5 %, corrected over the"
+            " criteria that judge this pair, all merges and both orders)."
+        )
+    if any(not math.isnan(over.p_holm) for over in overs):
+        return "No test says that a merge differs from an order."
+    return "Of the merges nothing could be tested, for the same reason."
 
 
 def _is_apart_from_zero(criterion: ComparedCriterion) -> bool:

@@ -16,11 +16,13 @@ from interventions.registry import Registry
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from interventions.composition import Composition
     from interventions.data.base import Data
     from interventions.lm import LM
     from interventions.search_space import Trial, TuningContext
 
-Category = Literal["editing", "compression", "unlearning", "training"]
+_FOLDERS = ("editing", "compression", "unlearning", "adapters", "finetuning", "merging")
+Category = Literal["editing", "compression", "unlearning", "training", "merging"]
 
 
 class Intervention(ABC):
@@ -28,8 +30,8 @@ class Intervention(ABC):
 
     Attributes:
         name: how it is called everywhere: the class's name in lower case.
-        category: editing, compression or unlearning; training of what was learned elsewhere, whose
-            methods are compared with none.
+        category: editing, compression or unlearning; training of what was learned elsewhere, or
+            merging of models, whose methods are compared with none.
         version: raise it when ``apply`` leads to other weights; checkpoints of other versions are
             not reused.
         title: how tables print it; the class's name where it sets none.
@@ -46,6 +48,7 @@ class Intervention(ABC):
         batch_field: the field that says how many batches after the run's the edits are that the
             step writes, if there is one: so that steps of one run write several batches.
         reports: whether ``apply`` reports intermediate models (``callbacks.report``).
+        takes_branches: whether its positional arguments are compositions, for its field "branches".
         earlier: what versions up to one did that had not got a hyperparameter yet: version ->
             values by field, as literals. A recorded run that lacks the hyperparameter is read so.
 
@@ -68,6 +71,7 @@ class Intervention(ABC):
     texts: ClassVar[Mapping[str, str]] = {}
     batch_field: ClassVar[str | None] = None
     reports: ClassVar[bool] = False
+    takes_branches: ClassVar[bool] = False
     earlier: ClassVar[Mapping[int, Mapping[str, Any]]] = {}
 
     def __init_subclass__(cls, *, category: Category, version: int = 1) -> None:
@@ -193,6 +197,18 @@ class Intervention(ABC):
         except InvalidInput as error:
             raise InvalidInput(f"{self.name}.{self.batch_field or 'edits'}: {error}") from error
 
+    def compositions(self) -> tuple[Composition, ...]:
+        """Return the branches that the step merges, which start from the model before it; or none.
+
+        Their checkpoints enter the step's key, and ``branches.branch_model`` gives their models.
+        """
+        return ()
+
+    @classmethod
+    def read_values(cls, values: Mapping[str, Any], profile: str) -> dict[str, Any]:
+        """Return the values of a text as the class takes them, such as compositions of texts."""
+        return dict(values)
+
     def params(self) -> dict[str, Any]:
         """Return every hyperparameter, defaults too, as JSON values (tuples become lists)."""
         values = {key: getattr(self, key) for key in hyperparameters.fields_of(type(self))}
@@ -223,13 +239,7 @@ class Intervention(ABC):
 
 INTERVENTIONS: Registry[type[Intervention]] = Registry(
     "intervention",
-    packages=(
-        "interventions.editing",
-        "interventions.compression",
-        "interventions.unlearning",
-        "interventions.adapters",
-        "interventions.finetuning",
-    ),
+    packages=tuple(f"interventions.{folder}" for folder in _FOLDERS),
     group="composable_interventions.interventions",
 )
 
@@ -255,7 +265,8 @@ def make(name: str, profile: str = "testbed", /, **values: Any) -> Intervention:
             f"no profile is named {shown(profile)}.{hint} Known: {', '.join(PROFILES)}"
         )
     cls = INTERVENTIONS.get(name)
-    return cls(**hyperparameters.with_defaults(cls, name, values, profile))
+    all_values = hyperparameters.with_defaults(cls, name, values, profile)
+    return cls(**cls.read_values(all_values, profile))
 
 
 def _check_names(cls: type[Intervention]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Self
@@ -14,6 +15,7 @@ import torch
 
 from interventions.arguments import checked
 from interventions.base import Intervention, make
+from interventions.branches import branch_models
 from interventions.data.base import Data
 from interventions.errors import InvalidInput, shown
 from interventions.lm import LM
@@ -92,12 +94,56 @@ class Composition(tuple[Intervention, ...]):
             origin: identity of the base model, its dtype and the run's seed.
             data: what the steps are applied with.
         """
-        keys = [digest("origin", origin)]
+        start = digest("origin", origin)
+        return [start, *self.keys_after(start, data)]
+
+    def keys_after(self, key: str, data: Data) -> list[str]:
+        """Return one key per step, from a checkpoint on.
+
+        A branch has the keys of a plain composition of the same steps, and its last one enters the
+        key of the step that merges it.
+
+        Args:
+            key: of the checkpoint that the steps start from.
+            data: what the steps are applied with.
+        """
+        keys = []
         for step in self:
             own_data = step.own_data(data)
             parts = {part: own_data.identity(part) for part in sorted(step.reads)}
-            keys.append(digest(keys[-1], step.name, step.version, step.identity(), parts))
+            branches = [branch.keys_after(key, data)[-1] for branch in step.compositions()]
+            # steps without branches have the keys of before there were any
+            merged = [branches] if branches else []
+            key = digest(key, step.name, step.version, step.identity(), parts, *merged)
+            keys.append(key)
         return keys
+
+    def applications(self, keys: Sequence[str], data: Data) -> list[tuple[str, Intervention]]:
+        """Return what is applied, branches' steps before the step that merges them, with its key.
+
+        Args:
+            keys: of the composition, the one that it starts from first.
+            data: what the steps are applied with.
+        """
+        applied: list[tuple[str, Intervention]] = []
+        for step, before, key in zip(self, keys, keys[1:], strict=False):
+            for branch in step.compositions():
+                inner_keys = [before, *branch.keys_after(before, data)]
+                applied += branch.applications(inner_keys, data)
+            applied.append((key, step))
+        return applied
+
+    def with_branches(self) -> Iterator[Intervention]:
+        """Yield all steps in order, those of a step's branches before it.
+
+        Example:
+            >>> [step.name for step in Composition.parse("merge(ft | ga, rmu)").with_branches()]
+            ['ft', 'ga', 'rmu', 'merge']
+        """
+        for step in self:
+            for branch in step.compositions():
+                yield from branch.with_branches()
+            yield step
 
     def recompression(self, lm: LM, mode: Recompress) -> Composition:
         """Return the compressions to apply again, after the last step.
@@ -133,7 +179,13 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def apply(step: Intervention, lm: LM, data: Data, key: str) -> LM:
+def apply(
+    step: Intervention,
+    lm: LM,
+    data: Data,
+    key: str,
+    models: Callable[[int], LM] | None = None,
+) -> LM:
     """Apply one step, seeded from its own key.
 
     So a cached prefix and a recomputed one lead to the same weights.
@@ -143,16 +195,44 @@ def apply(step: Intervention, lm: LM, data: Data, key: str) -> LM:
         lm: the model so far; must not be used again.
         data: what the step may read.
         key: of the checkpoint that the step makes (``Composition.keys``).
+        models: gives the model of a branch of the step, by its number from 0. By default branches
+            are computed here, seeded as if they started from ``key``; a run seeds them as the
+            plain compositions that they are.
 
     Returns:
         The changed model, in evaluation mode, without gradients.
     """
-    with seeded(key):
+    with seeded(key), branch_models(models or computed_branches(step, lm, data, key)):
         changed = step.apply(lm, step.own_data(data))
     changed.model.eval()
     changed.model.requires_grad_(False)
     changed.model.zero_grad()
     return changed
+
+
+def computed_branches(step: Intervention, lm: LM, data: Data, key: str) -> Callable[[int], LM]:
+    """Return what computes the model of a branch of a step, by its number from 0.
+
+    Args:
+        step: the intervention.
+        lm: the model before it, of which copies are changed.
+        data: what steps may read.
+        key: of the checkpoint before it.
+    """
+
+    def compute(index: int) -> LM:
+        branch = step.compositions()[index]
+        changed = copied(lm)
+        for inner, inner_key in zip(branch, branch.keys_after(key, data), strict=True):
+            changed = apply(inner, changed, data, inner_key)
+        return changed
+
+    return compute
+
+
+def copied(lm: LM) -> LM:
+    """Return a copy of a model and all that it carries; the tokenizer, which stays, is shared."""
+    return copy.deepcopy(lm, {id(lm.tokenizer): lm.tokenizer})
 
 
 @contextmanager

@@ -12,11 +12,12 @@ import re
 import warnings
 from typing import Any, Literal
 
-from interventions.base import Intervention, make
+from interventions.base import INTERVENTIONS, Intervention, make
 from interventions.errors import InvalidInput, shown
 from interventions.options import EMPTY
 
 MOST_STEPS = 100  # of a composition: far more than anybody would compare
+BRANCHES = "branches"  # the field that positional arguments are of
 MOST_TEXT = 100_000  # characters: a list of 10,000 levels fits
 MOST_VARIANTS = 100_000  # interventions of a sweep; a composition of one step is made of each
 _MOST_DEPTH = 10  # of brackets: a call, a list in it, a tuple in that
@@ -29,6 +30,7 @@ def calls(text: str) -> list[tuple[str, dict[str, Any]]]:
 
     Args:
         text: such as ``"lora | wanda(sparsity=0.25)"``; ``"none"`` is the empty composition.
+            Positional arguments are branches: compositions, which are left as texts.
 
     Raises:
         InvalidInput: unreadable text, or a list for a value.
@@ -36,12 +38,15 @@ def calls(text: str) -> list[tuple[str, dict[str, Any]]]:
     Example:
         >>> calls("lora | wanda(sparsity=0.25)")
         [('lora', {}), ('wanda', {'sparsity': 0.25})]
+        >>> calls("merge(lora | ft, rmu)")
+        [('merge', {'branches': ('lora | ft', 'rmu')})]
         >>> calls("none")
         []
     """
     tree = _parse(text, "eval", "a spec such as 'lora | wanda(sparsity=0.25)'").body
     steps = [_read_call(node, text) for node in _read_pipe(tree)]
     for name, values in steps:
+        _check_branches(name, values)
         for key, value in values.items():
             if isinstance(value, list):
                 raise InvalidInput(
@@ -76,6 +81,7 @@ def sweep(text: str, profile: str = "testbed") -> list[Intervention]:
                 f"cannot read {_source(statement)} in {whole}: write name or name(key=value)"
             )
         name, values = _read_call(statement.value, text)
+        _check_branches(name, values)
         named_calls.append((name, values))
         if [] in values.values():
             raise InvalidInput(
@@ -172,11 +178,13 @@ def _read_call(node: ast.expr, text: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         raise InvalidInput(f"cannot read {_source(node)} in {whole}: write name or name(key=value)")
     name = node.func.id
-    if node.args:
+    if node.args and not _takes_branches(name):
         raise InvalidInput(
             f"{_cut(name)} takes key=value only, but got {_source(node.args[0])} in {whole}"
         )
     values: dict[str, Any] = {}
+    if node.args:
+        values[BRANCHES] = tuple(_branch_text(argument, whole) for argument in node.args)
     for keyword in node.keywords:
         key, value = _read_value(name, keyword, whole)
         if key in values:
@@ -185,6 +193,27 @@ def _read_call(node: ast.expr, text: str) -> tuple[str, dict[str, Any]]:
     if name == EMPTY and values:
         raise InvalidInput(f"{EMPTY} is the empty composition and takes no values, but got {whole}")
     return name, values
+
+
+def _takes_branches(name: str) -> bool:
+    cls = INTERVENTIONS.all().get(name)
+    return cls is not None and cls.takes_branches
+
+
+def _check_branches(name: str, values: dict[str, Any]) -> None:
+    """Refuse a call without the branches that its step takes."""
+    if BRANCHES not in values and _takes_branches(name):
+        raise InvalidInput(
+            f"{name} takes two or more branches, compositions that start from the model before it,"
+            f" such as {name}(lora | ft, rmu), but got none"
+        )
+
+
+def _branch_text(node: ast.expr, whole: str) -> str:
+    try:
+        return ast.unparse(node)
+    except RecursionError as error:
+        raise InvalidInput(f"cannot read a branch that is nested too deeply in {whole}") from error
 
 
 def _read_value(name: str, keyword: ast.keyword, whole: str) -> tuple[str, Any]:

@@ -1,11 +1,12 @@
 """What every registered intervention and criterion keeps, ours and plug-ins' alike."""
 
+import dataclasses
 import json
 import math
 import re
 from dataclasses import FrozenInstanceError, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -36,6 +37,7 @@ HOUSE = {
     "magnitude": "compression", "rtn": "compression",
     "ga": "unlearning", "gd": "unlearning", "rmu": "unlearning",
     "npo": "unlearning", "simnpo": "unlearning", "alphaedit": "editing",
+    "merge": "merging",
 }  # fmt: skip
 HOUSE_CRITERIA = (
     "edit_success", "edit_success_first", "edit_generalization",
@@ -49,7 +51,17 @@ CHEAP: dict[str, Any] = {"steps": 3, "samples": 8, "exponents": 2}  # enough for
 
 def quick(name: str) -> Intervention:
     """The intervention with few of everything."""
-    return make(name, **{key: value for key, value in CHEAP.items() if key in make(name).params()})
+    return cheaper(make(name))
+
+
+def cheaper(step: Intervention) -> Intervention:
+    """The step with few of everything, in its branches too."""
+    values = {key: value for key, value in CHEAP.items() if key in step.params()}
+    if step.takes_branches:
+        values["branches"] = tuple(
+            Composition(map(cheaper, branch)) for branch in step.compositions()
+        )
+    return dataclasses.replace(cast(Any, step), **values)
 
 
 def test_the_houses_interventions_and_criteria_are_found() -> None:

@@ -65,7 +65,9 @@ def documented_categories() -> dict[str, str]:
     """Return the documented table of interventions: name to category."""
     text = "\n".join(page.read_text() for page in PAGES)
     return dict(
-        re.findall(r"^\| `(\w+)` \| (editing|compression|unlearning|training) \|", text, re.M)
+        re.findall(
+            r"^\| `(\w+)` \| (editing|compression|unlearning|training|merging) \|", text, re.M
+        )
     )
 
 
@@ -139,8 +141,11 @@ def test_the_list_has_every_intervention_with_all_its_hyperparameters() -> None:
     lines = list_interventions()
     for name, cls in INTERVENTIONS.all().items():
         assert f"{name} ({cls.category}): " in lines
-        for key in fields_of(cls):
-            shown = re.escape(repr(getattr(make(name), key)))
+        for key, field in fields_of(cls).items():
+            # branches are listed as they are written
+            is_text = key == "branches" and cls.takes_branches
+            default = field.default if is_text else getattr(make(name), key)
+            shown = re.escape(repr(default))
             assert re.search(rf"^    {key} = {shown}[ :]", lines, re.MULTILINE), (name, key)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from interventions.base import Intervention
 from interventions.base_model import base_model
-from interventions.composition import Composition, apply
+from interventions.composition import Composition, apply, copied
 from interventions.criteria.base import Scores, measure
 from interventions.criteria.cost import Cost, cost
 from interventions.data.base import Data
@@ -19,6 +19,7 @@ from interventions.lm import LM
 from interventions.options import Recompress
 from interventions.step_metrics import recorded_metrics
 from tracking import failures
+from tracking.branches import branch_plan, warn_of_idle_steps
 from tracking.model_answers import load_model, with_answers
 from tracking.plan import Plan
 from tracking.step_facts import IDENTITY, StepFacts
@@ -65,6 +66,9 @@ class Chain:
         self.scores: dict[int, dict[str, Scores]] = {}
         self.failures: failures.Failures = {}
         self.position, self.run_id = -1, ""
+        # what a branch starts from is at hand
+        self._first: int = 0
+        self._load_first: Callable[[], LM] = lambda: load_model(self.plan)
         self._costs: dict[str, Cost] = {}
         self._facts: dict[str, StepFacts] = {}
         self._weights = ""  # the fingerprint of ``lm``, where it is known
@@ -216,8 +220,11 @@ class Chain:
         lm, before = self.lm, self._weights or self._fingerprint(self.lm)
         # before the first step it is the base model itself
         known = base_model((lambda: load_model(self.plan)) if j > 1 else lambda: lm)
+        step, data = self.steps[j - 1], self.plan.data
+        # before the cost is measured: the steps of a branch have costs of their own
+        models = [self._branch_model(j, branch) for branch in step.compositions()]
         with known, cost(lm.device) as applying, recorded_metrics() as metrics:
-            self.lm = apply(self.steps[j - 1], lm, self.plan.data, key)
+            self.lm = apply(step, lm, data, key, *([models.__getitem__] if models else []))
         self._weights = self._fingerprint(self.lm)
         self._facts[key] = StepFacts(self._weights != before, metrics, self._weights)
         self.checkpoints.values.save(key, IDENTITY, self._facts[key].as_json())
@@ -228,6 +235,20 @@ class Chain:
             with self._timed("save"):
                 self.checkpoints.save(key, self.lm, applying)
 
+    def _branch_model(self, j: int, branch: Composition) -> LM:
+        """Return the model at the end of a branch of step j: as of the plain composition."""
+        assert self.lm is not None
+        start = self.lm
+        plan = branch_plan(self.plan, self.steps[: j - 1], self.keys[:j], branch)
+        chain = Chain(plan, self.checkpoints, self._keep)
+        chain._first, chain._load_first = j - 1, lambda: copied(start)
+        model = chain.model_after(len(chain.steps))
+        warn_of_idle_steps(chain, j)
+        self.steps_applied += chain.steps_applied
+        for activity, seconds in chain.seconds.items():
+            self.seconds[activity] += seconds
+        return model
+
     def _fingerprint(self, lm: LM) -> str:
         with self._timed("save"):
             return lm.fingerprint()
@@ -237,9 +258,9 @@ class Chain:
         return self._keep(self.keys[min(j, len(self.plan.composition))])
 
     def _load_nearest(self, k: int) -> None:
-        if not any(self._load(j) for j in range(k, 0, -1)):
+        if not any(self._load(j) for j in range(k, self._first, -1)):
             with self._timed("load"):
-                self._go_on_from(load_model(self.plan), 0)
+                self._go_on_from(self._load_first(), self._first)
 
     def _go_on_from(self, lm: LM, position: int) -> None:
         lm.prompt_format = self.plan.prompt_format

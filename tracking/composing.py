@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from interventions.base import Intervention
 from interventions.base_model import base_model
-from interventions.composition import Composition, apply, digest
+from interventions.composition import Composition, apply, computed_branches, digest
 from interventions.criteria.base import Scores, measure
 from interventions.criteria.cost import Cost, cost
 from interventions.data.base import Data
@@ -69,7 +69,8 @@ class TrackedComposition:
             step: ``"lora"`` or ``"lora | wanda(sparsity=0.25)"``; an Intervention; or a function of
                 the transformers model, which changes it in place or returns another one.
             name: of a function's step; the function's own by default.
-            category: of a function's step: "editing", "compression", "unlearning" or "training".
+            category: of a function's step: "editing", "compression", "unlearning", "training" or
+                "merging".
             params: of a function's step, to be logged with it.
 
         Returns:
@@ -95,7 +96,7 @@ class TrackedComposition:
             steps = Composition([step])
         for intervention in steps:
             intervention.check(self.model)
-            check_parts(intervention, intervention.own_data(self._plan.data))
+            check_parts(intervention, self._plan.data)
             intervention.check_texts(intervention.own_data(self._plan.data))
         for intervention in steps:
             self._intervention(intervention)
@@ -118,10 +119,8 @@ class TrackedComposition:
     def _intervention(self, step: Intervention) -> None:
         self._check_length(step)
         before, first = self._weights, not self._steps
-        parts = step.own_data(self._plan.data)
-        identities = {part: parts.identity(part) for part in sorted(step.reads)}
-        key = digest(self._keys[-1], step.name, step.version, step.identity(), identities)
-        lm = self._lm
+        lm, data, key_before = self._lm, self._plan.data, self._keys[-1]
+        key = Composition([step]).keys_after(key_before, data)[-1]
 
         def base() -> LM:
             if first:
@@ -129,7 +128,8 @@ class TrackedComposition:
             raise InvalidInput(f"{step.name} asks for the base model, which is changed already")
 
         with base_model(base), cost(lm.device) as applying, recorded_metrics() as metrics:
-            self._lm = apply(step, lm, self._plan.data, key)
+            models = computed_branches(step, lm, data, key_before)
+            self._lm = apply(step, lm, data, key, models)
         self._log_step(step, applying, metrics, before, key)
 
     def _function_step(self, step: Intervention, function: Function) -> None:

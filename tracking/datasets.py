@@ -128,7 +128,7 @@ def dataset_inputs(plan: Plan) -> list[DatasetInput]:
 
 
 def _read_by_plan(plan: Plan) -> Iterable[RunDataset]:
-    for step in plan.composition:
+    for step in plan.composition.with_branches():
         data = step.own_data(plan.data)
         is_own = data is not plan.data
         for part in _content(step.reads):

@@ -11,7 +11,7 @@ class InterventionFacts:
 
     Attributes:
         title: its name as tables print it.
-        category: editing, compression or unlearning.
+        category: editing, compression, unlearning, training or merging.
         strength: the field that a sweep turns, if there is one.
         group: within which "# wins" are counted, such as "pruning"; "" stands for the category.
         level: the strength at which the paper's Tables 2-4 compare, if they do.

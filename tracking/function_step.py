@@ -57,7 +57,8 @@ def function_step(
 
     Args:
         name: letters, digits and _, and no name of a registered intervention.
-        category: "editing", "compression", "unlearning" or "training": which criteria judge it.
+        category: "editing", "compression", "unlearning", "training" or "merging": which criteria
+            judge it.
         params: of the step: numbers, texts, booleans.
 
     Raises:

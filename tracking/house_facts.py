@@ -18,7 +18,7 @@ from interventions.data.base import PARTS_OF_A_BATCH
 from tracking.facts import CriterionFacts, InterventionFacts
 
 SOURCES = Path(interventions.__file__).parent
-_FOLDERS = ("editing", "compression", "unlearning", "adapters", "finetuning")
+_FOLDERS = ("editing", "compression", "unlearning", "adapters", "finetuning", "merging")
 _CLASS_FACTS = ("title", "strength", "family", "paper_level")
 _CRITERION_FACTS = ("better", "unit", "chance", "title", "group", "judges", "category", "items")
 _POSITIONAL = ("better", "unit", "reads", "version")  # the order of `criterion`'s arguments

@@ -105,11 +105,11 @@ class Log:
             schema.COMPOSITION: plan.spec(),
             schema.PAIR: schema.pair_name(names),
             **schema.step_params(names),
-            **schema.hyperparameter_params(plan.composition),
+            **schema.hyperparameter_params(plan.composition.with_branches()),
             **settings_params(plan.requested, plan.settings, self._launched_params),
             **plan.sources(),
         }
-        interventions = catalogue.facts_of_steps(plan.composition)
+        interventions = catalogue.facts_of_steps(plan.composition.with_branches())
         criteria = catalogue.facts_of_criteria(plan.criteria)
         tags = {
             schema.KEY: plan.keys[-1],

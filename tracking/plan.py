@@ -99,7 +99,7 @@ class Plan:
 
     def sources(self) -> dict[str, str]:
         """Return the params that say what was read where there is a choice of files."""
-        names = {"", *(step.name for step in self.composition)}
+        names = {"", *(step.name for step in self.composition.with_branches())}
         return {
             f"{part}{schema.FROM}": source
             for part, source in self.data.sources
@@ -251,7 +251,7 @@ class RunContext:
         self._check_own_data(data)
         for step in steps:
             step.check(self.anatomy)
-            check_parts(step, step.own_data(data))
+            check_parts(step, data)
             if not recorded:
                 step.check_texts(step.own_data(data))
         return Plan(

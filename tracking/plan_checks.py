@@ -6,6 +6,7 @@ import torch
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
 from interventions.base import Intervention
+from interventions.composition import Composition
 from interventions.data.base import Data
 from interventions.data.own.data_set import DataSet
 from interventions.device_memory import device_bytes
@@ -62,13 +63,15 @@ def leakage_of(data: str | DataSet) -> str:
 
 
 def check_parts(step: Intervention, data: Data) -> None:
-    """Refuse a step whose part of the data is empty."""
-    missing = [part for part in sorted(step.reads - MAY_BE_EMPTY) if not data.has(part)]
-    if missing:
-        raise InvalidInput(
-            f"{step.name} learns from {' and '.join(missing)}, of which the data"
-            f" {shown(data.name, 60)} have none"
-        )
+    """Refuse a step, or one of its branches' steps, whose part of the data is empty."""
+    for reader in Composition([step]).with_branches():
+        parts, seen = sorted(reader.reads - MAY_BE_EMPTY), reader.own_data(data)
+        missing = [part for part in parts if not seen.has(part)]
+        if missing:
+            raise InvalidInput(
+                f"{reader.name} learns from {' and '.join(missing)}, of which the data"
+                f" {shown(data.name, 60)} have none"
+            )
 
 
 def check_length(spec: str) -> None:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import cast
 
 from interventions.base import Intervention
+from interventions.composition import Composition
 from interventions.data.base import Data
 from interventions.data.edit_sequence import edit_sequence
 from interventions.data.own.data_set import DataSet
@@ -50,7 +51,7 @@ class RunData:
             InvalidInput: the data have no such batch, or two batches contradict one another.
         """
         batches: dict[int, Data] = {}
-        for step in steps:
+        for step in Composition(steps).with_branches():
             later = step.batches_later
             if "edits" not in step.reads or later in batches:
                 continue
@@ -84,4 +85,6 @@ class RunData:
 
 def writes_later_batches(steps: Iterable[Intervention]) -> bool:
     """Tell whether a step writes another batch of edits than the run's own."""
-    return any("edits" in step.reads and step.batches_later for step in steps)
+    return any(
+        "edits" in step.reads and step.batches_later for step in Composition(steps).with_branches()
+    )

@@ -22,7 +22,6 @@ from tracking.facts import CriterionFacts
 from tracking.house_facts import in_house_order
 
 BASE = "base model"
-_PLANNED = " | "  # between the steps of a composition
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,9 @@ class RunSummary:
     @property
     def reversed_composition(self) -> str:
         """The other order of a pair; "" where there are not two steps, or they are alike."""
-        steps = self.composition.split(_PLANNED)
+        steps = schema.split_steps(self.composition)
         is_pair = len(steps) == 2 and steps[0] != steps[1]
-        return _PLANNED.join(reversed(steps)) if is_pair else ""
+        return schema.BAR.join(reversed(steps)) if is_pair else ""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values; what is not finite as text, as in criteria.json."""
@@ -168,13 +167,13 @@ def _steps(run: Run, criteria: Iterable[str]) -> tuple[StepScores, ...]:
 def _other_orders(client: MlflowClient, run: Run, criteria: Iterable[str]) -> list[OtherOrder]:
     """Return the newest run of each other order of the same steps, with the same settings."""
     composition = run.data.params[schema.COMPOSITION]
-    steps, settings = sorted(composition.split(_PLANNED)), _settings(run)
+    steps, settings = sorted(schema.split_steps(composition)), _settings(run)
     same_pair = f"params.{schema.PAIR} = '{run.data.params.get(schema.PAIR, '')}'"
     finished = f"{same_pair} and attributes.status = 'FINISHED'"
     others: dict[str, OtherOrder] = {}
     for other in query.all_runs(client, [run.info.experiment_id], finished):
         order = other.data.params.get(schema.COMPOSITION, "")
-        is_another = order != composition and sorted(order.split(_PLANNED)) == steps
+        is_another = order != composition and sorted(schema.split_steps(order)) == steps
         if is_another and order not in others and _settings(other) == settings:
             metrics = failures.final_metrics(other)
             values = {name: metrics[name] for name in criteria if name in metrics}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -111,6 +112,8 @@ CHECKPOINT_INDEX = f"{CHECKPOINTS}/index.json"  # which LoggedModel has a checkp
 _EXTERNAL = "mlflow.model.isExternal"  # a LoggedModel without files, as versions before 0.2 made
 
 ARROW = " → "
+BAR = " | "  # between the steps of a composition
+_QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 AGAIN = "again: "
 
 
@@ -142,6 +145,24 @@ def pair_name(names: Iterable[str]) -> str:
         'lora + wanda'
     """
     return " + ".join(sorted(names)) or "none"
+
+
+def split_steps(composition: str) -> list[str]:
+    """Return the steps of a composition's text: bars within brackets and quotes are no ends.
+
+    Example:
+        >>> split_steps("wanda | merge(lora | ft, rmu)")
+        ['wanda', 'merge(lora | ft, rmu)']
+    """
+    # of the same length, so that places stay what they are
+    plain = _QUOTED.sub(lambda quoted: "_" * len(quoted[0]), composition)
+    steps, start, depth = [], 0, 0
+    for place, character in enumerate(plain):
+        depth += (character in "([{") - (character in ")]}")
+        if depth == 0 and plain.startswith(BAR, place):
+            steps.append(composition[start:place])
+            start = place + len(BAR)
+    return [*steps, composition[start:]]
 
 
 def step_params(names: Sequence[str]) -> dict[str, str]:

@@ -9,10 +9,11 @@ from tracking.catalogue import Catalogue
 # the paper writes edits and unlearning before compression
 CATEGORIES = ("editing", "unlearning", "compression")
 # which of a pair is written first; what was trained elsewhere stands where an edit would
-_PAIR_ORDER = ("editing", "unlearning", "training", "compression")
+_PAIR_ORDER = ("editing", "unlearning", "training", "merging", "compression")
 # the order in which the paper's tables and figures show groups
 GROUP_ORDER = ("editing", "unlearning", "pruning", "quantization", "compression")
-WITHOUT_WINS = ("training",)  # what was learned elsewhere: its methods are not compared
+# what was learned elsewhere, and models that were merged: their methods are not compared
+WITHOUT_WINS = ("training", "merging")
 UNKNOWN = "other"  # of interventions that no run describes
 
 

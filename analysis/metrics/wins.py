@@ -72,7 +72,7 @@ def duels(cells: pd.DataFrame) -> pd.DataFrame:
 def wins(cells: pd.DataFrame, tied: pd.Series | None = None) -> pd.DataFrame:
     """Count how often each method has the lowest error of its group; a tie is a loss for all.
 
-    Methods of category "training" are in no such group.
+    Methods of the categories "training" and "merging" are in no such group.
 
     A method ties where it is best together with another one, or best by less than the noise.
 

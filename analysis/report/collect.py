@@ -27,6 +27,7 @@ from analysis.report.findings.all import findings
 from analysis.report.findings.evidence import Finding, gather_evidence, runs_of
 from analysis.report.findings.losses import measured_losses
 from analysis.report.item_changes import count_changes, item_changes, read_step_scores
+from analysis.report.merges import requested_merges
 from analysis.report.prepare import PreparedAnalysis
 from analysis.report.sequences import SequenceTest, sequence_tests
 from analysis.tables.appendix import appendix_tables
@@ -58,6 +59,7 @@ class Collected:
         findings: context to sentences.
         items_read: of how many runs the scores of items were read.
         restored: what later steps bring back of what was unlearned; None where no run tells.
+        merges: of a pair's interventions, beside both orders; None where none has run.
     """
 
     points: pd.DataFrame
@@ -75,6 +77,7 @@ class Collected:
     findings: dict[str, list[Finding]]
     items_read: int
     restored: pd.DataFrame | None
+    merges: pd.DataFrame | None = None
 
 
 def read_items(prepared: PreparedAnalysis) -> pd.DataFrame | None:
@@ -134,6 +137,7 @@ def collect(prepared: PreparedAnalysis, items: pd.DataFrame | None) -> Collected
         findings=findings(inside, orders, titles, prepared.runs),
         items_read=0 if items is None else items.run_id.nunique(),
         restored=_restored(prepared),
+        merges=requested_merges(prepared, items),
     )
 
 

@@ -16,7 +16,12 @@ from analysis.plots.interactive_fronts import draw_front_panels
 from analysis.plots.interactive_heat import draw_heat_map
 from analysis.report.blocks import area_block, comparison_block, level_block
 from analysis.report.collect import MOST_ITEM_RUNS, Collected, ItemChanges, runs_with_items
-from analysis.report.extra_blocks import changes_block, restored_block, sequences_block
+from analysis.report.extra_blocks import (
+    changes_block,
+    merges_block,
+    restored_block,
+    sequences_block,
+)
 from analysis.report.page import Content
 from analysis.report.prepare import PreparedAnalysis
 from analysis.report.side_by_side import side_by_side_block
@@ -65,6 +70,7 @@ def content(
         changes_note=_changes_in_words(prepared, changes),
         sequences=sequences_block(collected.sequences, titles),
         restored=restored_block(collected.restored, titles),
+        merges=merges_block(collected.merges, titles),
         missing=[_gap_in_words(gap, titles) for gap in gaps],
         left_out=[*orders.left_out, *prepared.left_out],
         notes=[*NOTES, *_items_in_words(prepared, collected), *_dropped_in_words(collected)],

@@ -116,6 +116,50 @@ def restored_block(frame: pd.DataFrame | None, titles: Labels) -> Block | None:
     return _unlinked(pd.DataFrame(rows, index, [*columns, "Replicates"]))
 
 
+def merges_block(frame: pd.DataFrame | None, titles: Labels) -> Block | None:
+    """Return how merges compare with both orders as a block; None where there is nothing.
+
+    Args:
+        frame: rows of ``merged_points``; of criteria that judge the pair's work are shown.
+        titles: for rows and cells.
+    """
+    if frame is None or not frame.about.any():
+        return None
+    several = frame.context.nunique() > 1
+    rows, index, run_ids = [], [], []
+    for row in frame[frame.about].to_dict("records"):
+        level = labels.level_text(row["strength"], row["level"])
+        names = (row["intervention"], row["partner"])
+        for order, steps in (("forward", names), ("backward", names[::-1])):
+            if np.isnan(row[order]):
+                continue
+            index.append(
+                f"{row['way']} of {' + '.join(map(titles.method, names))}"
+                + (f" at {level}" if level else "")
+                + (f"; {row['context']}" if several else "")
+            )
+            says = "cannot be told"
+            if row[f"{order}_differs"]:
+                says = "merge better" if row[f"{order}_gain"] > 0 else "order better"
+            rows.append(
+                (
+                    titles.criterion(row["criterion"]),
+                    titles.order(*steps),
+                    labels.number(row[order], 3),
+                    labels.number(row["merged"], 3),
+                    labels.number(row[f"{order}_gain"], 3),
+                    interval_text(row[f"{order}_gain_low"], row[f"{order}_gain_high"]),
+                    p_number(row[f"{order}_p_holm"]),
+                    says,
+                )
+            )
+            run_ids.append(row[f"{order}_runs"])
+    columns = ["Criterion", "Order", "After the order", "Merged", "Merge better by", "95% interval"]
+    block = _unlinked(pd.DataFrame(rows, index, [*columns, "p (Holm)", "A test says"]))
+    runs = pd.DataFrame({name: pd.Series(run_ids, dtype=object) for name in block.values})
+    return Block(block.values, block.best, runs.set_axis(block.values.index, axis=0))
+
+
 def _verdict(entry: SequenceTest) -> str:
     """Return what a test allows to say; that it cannot be told, where it allows nothing."""
     if not entry.p_holm <= LEVEL:

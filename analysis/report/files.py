@@ -46,6 +46,8 @@ def write_files(prepared: PreparedAnalysis, folder: Path) -> Collected:
         _write_csv(collected.lost, folder / "losses.csv")
         if collected.restored is not None:
             _write_csv(collected.restored, folder / "restored.csv")
+        if collected.merges is not None:
+            _write_csv(collected.merges, folder / "merges.csv")
         if changes is not None:
             _write_csv(changes.items, folder / "items.csv")
         table.save_tables(collected.tables, folder / "tables")

@@ -52,6 +52,7 @@ class Content:
         changes_note: of whose runs items were read.
         sequences: tests of three and more interventions; None where there are none.
         restored: what comes back of what was unlearned; None where no run tells.
+        merges: merges beside both orders; None where none has run with an order's settings.
         missing: sentences on the orders and levels that were not run.
         left_out: sentences on the runs that are not used.
         notes: sentences on how to read the page.
@@ -77,6 +78,7 @@ class Content:
     changes_note: str
     sequences: Block | None
     restored: Block | None
+    merges: Block | None
     missing: Sequence[str]
     left_out: Sequence[str]
     notes: Sequence[str]
@@ -129,6 +131,7 @@ def render(content: Content) -> str:
         + ("" if content.changes is None else cut_note(content.changes)),
         sequences=_parts_or_none(content.sequences, numbers),
         restored=_parts_or_none(content.restored, numbers),
+        merges=_parts_or_none(content.merges, numbers),
         missing=content.missing[:MOST_ROWS],
         left_out=content.left_out,
         notes=content.notes,

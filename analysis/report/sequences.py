@@ -22,11 +22,11 @@ from analysis.metrics.columns import REPLICATE
 from analysis.metrics.settings import settings_of
 from analysis.metrics.usable import as_numbers, usable
 from analysis.report.paired import PairedTest, paired_test
+from tracking import schema
 from tracking.catalogue import Catalogue
 
 LEVEL = 0.05
 _FEWEST_STEPS = 3
-_BAR = " | "
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def sequence_tests(
     ended = finished(as_numbers(readable, catalogue))
     if not len(ended) or "composition" not in ended:
         return []
-    specs = ended.composition.map(lambda text: str(text).split(_BAR))
+    specs = ended.composition.map(lambda text: schema.split_steps(str(text)))
     is_long = specs.map(lambda steps: len(steps) >= _FEWEST_STEPS and len(set(steps)) == len(steps))
     long = ended[is_long.astype(bool)]
     if not len(long):
@@ -102,7 +102,7 @@ def _tests_of_set(
     ).dropna()
     # replicates that are equal in every order have equal weights: they are one
     wide = wide.round(12).drop_duplicates()
-    orders = [str(name).split(_BAR) for name in wide.columns]
+    orders = [schema.split_steps(str(name)) for name in wide.columns]
     values = sign * wide.to_numpy(float)  # (replicates, orders)
     if len(orders) < 2 or not len(values):
         return

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from interventions.base import Intervention
 from interventions.base_model import base_model
-from interventions.composition import apply
+from interventions.composition import Composition, apply
 from interventions.criteria.base import Criterion, measure
 from interventions.criteria.engine.batching import budget
 from interventions.criteria.engine.evaluation import evaluate
@@ -92,10 +92,12 @@ class Stage:
             step: the intervention.
             data: what it is applied with.
         """
-        if getattr(step, "backend", "own") != "own":
-            return Unknown(f"{step.name}.backend is somebody else's code")
+        applied = list(Composition([step]).with_branches())
+        for inner in applied:
+            if getattr(inner, "backend", "own") != "own":
+                return Unknown(f"{inner.name}.backend is somebody else's code")
         takes = self._rehearsed(lambda lm: apply(step, lm, data, _KEY))
-        if isinstance(takes, Takes) and takes.made_up and not _is_ours(step):
+        if isinstance(takes, Takes) and takes.made_up and not all(map(_is_ours, applied)):
             return Unknown("what it does depends on numbers that only a run gives")
         if isinstance(takes, Takes):
             self.kept_bytes = max(self.kept_bytes, takes.kept_bytes - self.weight_bytes)

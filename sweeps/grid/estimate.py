@@ -65,7 +65,7 @@ def estimate_time(jobs: Sequence[Job], experiment_id: str) -> Estimate:
     applied_steps = {
         key: step.name
         for job in jobs
-        for key, step in zip(job.plan.keys[1:], job.plan.composition, strict=True)
+        for key, step in job.plan.composition.applications(job.plan.keys, job.plan.data)
     }
     medians = {name: median(seconds) for name, seconds in durations.apply.items()}
     apply_seconds = sum(medians.get(name, 0.0) for name in applied_steps.values())

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from interventions.composition import Composition, digest
 from tracking import schema
+from tracking.branches import branch_keys
 from tracking.plan import Plan, RunContext
 
 
@@ -34,8 +36,20 @@ class Job:
 
     @property
     def prefixes(self) -> list[str]:
-        """Keys of the checkpoints that the job passes before its last, the base model's first."""
-        return self.plan.keys[:-1]
+        """Keys of the checkpoints that the job passes before its last, the base model's first.
+
+        Those of branches come last.
+        """
+        return [*self.plan.keys[:-1], *self._branch_keys]
+
+    @cached_property
+    def _branch_keys(self) -> list[str]:
+        return branch_keys(self.plan)
+
+    @property
+    def keys(self) -> list[str]:
+        """Keys of all checkpoints that the job makes or passes, its last one last."""
+        return [*self.prefixes, self.plan.keys[-1]]
 
 
 def make_jobs(compositions: Sequence[Composition], contexts: Iterable[RunContext]) -> list[Job]:
@@ -104,7 +118,7 @@ class PrefixUse:
         """Count a job as done, and return the keys of its checkpoints that no job needs now."""
         self._passing.subtract(job.prefixes)
         self._ending.subtract(job.plan.keys[-1:])
-        return [key for key in job.plan.keys if not self._passing[key] and not self._ending[key]]
+        return [key for key in job.keys if not self._passing[key] and not self._ending[key]]
 
 
 def count_applications(jobs: Sequence[Job]) -> tuple[int, int]:
@@ -115,5 +129,5 @@ def count_applications(jobs: Sequence[Job]) -> tuple[int, int]:
     Returns:
         The number if prefixes are shared, and the number if each job does all of its own steps.
     """
-    shared_keys = {key for job in jobs for key in job.plan.keys[1:]}
-    return len(shared_keys), sum(len(job.plan.composition) for job in jobs)
+    shared_keys = {key for job in jobs for key in job.keys[1:]}
+    return len(shared_keys), sum(len(job.keys) - 1 for job in jobs)

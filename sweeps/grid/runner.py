@@ -135,7 +135,7 @@ def _run_jobs(jobs: Sequence[Job], progress: Progress, checkpoints: Checkpoints)
     """Run jobs in this process, one after another."""
     prefix_use = PrefixUse(jobs)
     for job in jobs:
-        checkpoints.pin(filter(prefix_use, job.plan.keys))
+        checkpoints.pin(filter(prefix_use, job.keys))
         _run_job(job, progress, checkpoints, prefix_use)
         checkpoints.unpin(prefix_use.done(job))
 

@@ -14,6 +14,7 @@ from sweeps.study.conclusion import Conclusion
 from sweeps.study.final_test import final_split
 from sweeps.study.objectives import objectives_in_words
 from sweeps.study.spec import StudySpec
+from tracking import schema
 from tracking.markup import plain_markdown
 from tracking.settings import Settings, setting_text
 
@@ -129,7 +130,7 @@ def _values_in_words(values: Mapping[str, float]) -> str:
 
 def _main_parameters(spec: StudySpec, composition: str) -> str:
     """Return a composition as parameters of the main command."""
-    first, *later = composition.split(" | ")
+    first, *later = schema.split_steps(composition)
     parameters = [f'-P first="{first}"']
     if later:
         parameters.append(f'-P second="{later[0]}"')

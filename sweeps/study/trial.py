@@ -157,7 +157,8 @@ def _check_judged(run: _TrialRun, spec: StudySpec) -> None:
 def _shared_checkpoints(plan: Plan, is_tuned: Sequence[bool], space: str) -> Callable[[str], bool]:
     """Return which checkpoints, by key, are worth keeping for other trials.
 
-    On a grid all prefixes repeat; elsewhere only those before the first tuned step.
+    On a grid all prefixes repeat; elsewhere only those before the first tuned step, whose branches
+    are not tuned.
     """
     if space == "paper":
         depth = len(is_tuned) - 1
@@ -165,7 +166,9 @@ def _shared_checkpoints(plan: Plan, is_tuned: Sequence[bool], space: str) -> Cal
         depth = is_tuned.index(True)
     else:
         depth = len(is_tuned)
-    return frozenset(plan.keys[: depth + 1]).__contains__
+    applied = Composition(plan.composition[: depth + 1]).applications(plan.keys, plan.data)
+    branch_keys = {key for key, _ in applied if key not in plan.keys}
+    return frozenset({*plan.keys[: depth + 1], *branch_keys}).__contains__
 
 
 def _tag_pruned(study_runs: StudyRuns, trial_number: int, error: Pruned) -> None:

@@ -41,7 +41,7 @@ def grid_uri(tmp_path_factory: pytest.TempPathFactory, small: Data, kept_folder:
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
-        patch.setattr("tracking.plan.testbed", lambda edit_batch, split: fewer)
+        patch.setattr("tracking.run_data.testbed", lambda edit_batch, split: fewer)
         for spec in specs:
             run(spec, checkpoints="none", cache=checkpoints)
     return uri

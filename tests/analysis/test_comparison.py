@@ -11,8 +11,11 @@ from mlflow import MlflowClient
 from analysis.comparison import Comparison, compare_pair, compare_runs
 from analysis.inference.intervals import intervals
 from analysis.metrics.composability import point
+from analysis.report.merges import merged_points
+from composability.comparison_text import comparison_text
 from interventions.errors import InvalidInput
 from tests.analysis.report.findings.sentences import replicated
+from tests.analysis.report.test_merges import merges, only
 from tests.analysis.synthetic import curve, frame
 from tests.tracking.logged_runs import log_run
 from tests.tracking.test_saved_views import saved_state
@@ -191,3 +194,47 @@ def test_each_level_has_a_view_of_its_own_runs(
         filter = saved_state(view.text())["searchFilter"]
         assert all(run_id in filter for run_id in (*level.forward_runs, *level.backward_runs))
         assert filter.count(", ") == 1
+
+
+def test_merges_stand_beside_both_orders(compare: Callable[[Rows, str], Comparison]) -> None:
+    compared = compare([*DIFFERS, *merges(0.7)], "ft + wanda")
+    (merge,) = compared.merges
+    (row,) = merge.criteria
+    expected = only(merged_points(frame([*DIFFERS, *merges(0.7)])))
+    assert (merge.way, merge.title, row.merged) == ("merge", "sparsity 0.5", expected.merged)
+    assert row.forward is not None and row.backward is not None
+    assert (row.forward.gain, row.forward.low) == (expected.forward_gain, expected.forward_gain_low)
+    assert row.backward.gain == expected.backward_gain > 0 > row.forward.gain
+    assert row.forward.differs and row.backward.differs
+    text = comparison_text(compared, width=120)
+    assert "sparsity 0.5: merged\n" in text and "better than wanda → ft by" in text
+    assert "a merge * says that it differs from that order" in " ".join(text.split())
+    said = compared.as_json()["merges"][0]["criteria"]["edit_success"]
+    assert said["wanda → ft"]["gain"] == expected.backward_gain
+    # the orders' own table is as it is without
+    assert compared.levels[0].criteria == compare(DIFFERS, "ft + wanda").levels[0].criteria
+
+
+def test_merges_of_other_settings_are_said_not_to_be_compared(
+    compare: Callable[[Rows, str], Comparison],
+) -> None:
+    compared = compare([*DIFFERS, *merges(0.7, model="another")], "ft + wanda")
+    assert compared.merges == ()
+    assert "5 merges of this pair ran with other settings" in compared.advice[-1]
+    assert "other settings" not in " ".join(compare(DIFFERS, "ft + wanda").advice)
+
+
+def test_a_merge_that_an_order_has_no_run_of_is_not_run(
+    compare: Callable[[Rows, str], Comparison],
+) -> None:
+    """The second order ran at another learning rate: only the first is compared."""
+    orders = [
+        {**row, "ft.lr": 0.1 if row["step1"] == "ft" else 0.2}
+        for row in replicated("ft", "wanda", {0.5: 0.9}, {0.5: 0.5})
+    ]
+    rate: dict[str, Any] = {"ft.lr": 0.1}
+    paired = replicated("ft", "wanda", {0.25: 0.9}, {0.25: 0.5}, **rate)
+    compared = compare([*orders, *paired, *merges(0.7, **rate)], "ft + wanda")
+    (merge,) = compared.merges
+    assert merge.criteria[0].forward is not None and merge.criteria[0].backward is None
+    assert "not run" in comparison_text(compared, width=120)

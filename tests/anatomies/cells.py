@@ -12,6 +12,8 @@ from typing import Any, Literal
 import torch
 
 from interventions.base import Intervention, make
+from interventions.branches import branch_models
+from interventions.composition import computed_branches
 from interventions.data.base import Data
 from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
@@ -19,6 +21,7 @@ from tests.anatomies.references import Count, count_saved
 from tests.anatomies.zoo import ANATOMIES, Anatomy
 
 Verdict = Literal["right", "refused", "LATE", "WRONG", "ERROR"]
+_KEY = "0" * 32  # of no checkpoint; where branches are drawn from
 GROUP = 32  # divides the inputs of every small matrix
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -41,6 +44,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "simnpo": {
         "steps": 3, "batch": 4, "last_layers": 2, "lr": 1e-3, "retain_batch": 4, "margin": 0.1,
     },
+    "merge": {"branches": ("magnitude(sparsity=0.5)", "rtn(bits=3, group=32)"), "how": "ties"},
     "rmu": {"layer": 2, "steps": 3, "batch": 4, "lr": 1e-3, "steering": 20.0},
 }  # fmt: skip
 
@@ -111,7 +115,8 @@ def cell(name: str, method: str, folder: Path, data: Data, check: Check) -> Cell
     try:
         lm = LM.load(folder)
         torch.manual_seed(0)
-        changed = step.apply(lm, data)
+        with branch_models(computed_branches(step, lm, data, _KEY)):
+            changed = step.apply(lm, data)
     except InvalidInput as error:
         return Cell("LATE", _line(error))
     except Exception as error:

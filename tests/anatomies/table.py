@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from interventions.lm import LM
-from tests.anatomies import compressed, trained
+from tests.anatomies import compressed, merging, trained
 from tests.anatomies.cells import Cell, Check, cell, judged
 from tests.anatomies.facts import FACTS, TOKENIZER_FACTS
 from tests.anatomies.texts import tiny_data
@@ -32,6 +32,7 @@ CHECKS: dict[str, Check] = {
     "finetune": trained.finetune,
     "npo": trained.npo,
     "simnpo": trained.simnpo,
+    "merge": merging.merge,
 }
 METHODS = (*CHECKS, *FACTS)
 

@@ -41,7 +41,7 @@ VALID: dict[str, list[Any]] = {
     "sparsity": [0], "steering": [2.5],
     "tokens_per_input": [2.5, 0],
     "ridge": [2.5, 10**8], "stop_below": [2.5, 0], "threshold": [2.5, 10**8],
-    "weight_decay": [2.5, 0],
+    "weight_decay": [2.5, 0], "weights": [2.5, 0, -1, (1, 1)],
 }  # fmt: skip
 
 

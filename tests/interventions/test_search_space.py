@@ -146,6 +146,7 @@ RANGES: dict[str, dict[str, Range]] = {
         "steps": (50, 400, False),
         "lr": (5e-4, 2e-2, True),
     },
+    "merge": {"weights": (0.1, 2.0, False)},
     "rtn": BITS,
     "sparsegpt": {**SPARSITY, "damp": (0.001, 0.1, True)},
     "wanda": SPARSITY,
@@ -155,6 +156,7 @@ SWITCHES = {
     "gptq": ("symmetric", "act_order"),
     "rtn": ("symmetric",),
 }
+CHOICES = {"merge": {"how": ("linear", "ties", "dare")}}
 
 
 def test_every_method_is_tunable() -> None:
@@ -171,7 +173,8 @@ def test_every_hyperparameter_is_drawn_from_its_range(name: str, model: PreTrain
         for field, (low, high, is_logarithmic) in RANGES[name].items():
             assert trial.ranges[field][:2] == pytest.approx((low, high)), field
             assert trial.ranges[field][2] is is_logarithmic, field
-        assert trial.choices == dict.fromkeys(SWITCHES.get(name, ()), (False, True))
+        switches = dict.fromkeys(SWITCHES.get(name, ()), (False, True))
+        assert trial.choices == {**switches, **CHOICES.get(name, {})}
         drawn = {field.partition(".")[0] for field in (*trial.ranges, *trial.choices)}
         assert set(values) == drawn
 

@@ -13,7 +13,12 @@ from interventions.specs import calls, sweep
 
 
 @pytest.mark.parametrize(
-    "text", ["none", "lora", "lora | wanda(sparsity=0.25)", "ft(layers=(1, 2)) | ga | lora"]
+    "text",
+    [
+        *("none", "lora", "lora | wanda(sparsity=0.25)", "ft(layers=(1, 2)) | ga | lora"),
+        "merge(lora | ft(layers=(1, 2)), rmu)",
+        "wanda | merge(lora, merge(ft, ga | rmu, how='ties'), weights=(1, -0.5)) | rtn",
+    ],
 )
 def test_text_and_composition_are_one(text: str) -> None:
     assert Composition.parse(Composition.parse(text).spec()) == Composition.parse(text)
@@ -28,6 +33,24 @@ def test_text_and_composition_are_one(text: str) -> None:
         ("wanda(sparsity=25)", "wanda.sparsity must be at least 0 and less than 1, but got 25"),
         ("wanda(sparsity=[0.25, 0.5])", "which means a sweep"),
         ("wanda(0.5)", "wanda takes key=value only, but got '0.5'"),
+        ("wanda(lora, 0.5)", "wanda takes key=value only, but got 'lora'"),
+        ("merge", "before it, such as merge(lora | ft, rmu), but got none"),
+        ("merge(how='ties')", "takes two or more branches"),
+        ("merge(ft)", "merge.branches must be 2 to 10 compositions, such as"),
+        (f"merge({', '.join(['ft'] * 11)})", "such as merge(lora | ft, rmu), but got 11: ('ft'"),
+        ("merge(ft, none)", "merge.branches must be compositions of at least one step, but got"),
+        ("merge(ft, wnda)", "merge.branches, in 'wnda': no intervention is named 'wnda'. Did you"),
+        ("merge(ft, wanda(sparsity=25))", "wanda.sparsity must be at least 0 and less than 1"),
+        ("merge(ft, wanda(sparsity=[0.1, 0.2]))", "which means a sweep"),
+        ("merge(ft, 5)", "cannot read '5'"),
+        ("merge(*ft, rmu)", "merge.branches, in '*ft': cannot read"),
+        ("merge(ft, rmu, branches=('ft', 'rmu'))", "merge.branches is given twice"),
+        ("merge(branches='ft')", "must be two or more compositions, such as"),
+        ("merge(ft, rmu, weights=(1, 2, 3))", "must be one number, or 2, one for each branch"),
+        ("merge(ft, rmu, how='tie')", "merge.how must be one of 'linear', 'ties', 'dare'"),
+        ("merge(ft, rmu, density=0.3)", "merge.density is of how='ties', but how is 'linear'"),
+        ("merge(ft, rmu, how='ties', drop=0.3)", "merge.drop is of how='dare', but how is 'ties'"),
+        ("merge(ft, rmu, how='dare', drop=1)", "merge.drop must be at least 0 and less than 1"),
         ("wanda(samples=1.5)", "wanda.samples must be an integer, but got 1.5"),
         ("lora(adaptive=1)", "lora.adaptive must be True or False, but got 1"),
         ("wanda(sparsity=__import__('os'))", "must be a plain value"),

@@ -41,7 +41,7 @@ def use_small_testbed(patch: pytest.MonkeyPatch) -> None:
     """Leave only criteria and data that take milliseconds."""
     cheap = {name: CRITERIA.get(name) for name in CHEAP_CRITERIA}
     patch.setattr(CRITERIA, "_entries", cheap)
-    patch.setattr("tracking.plan.testbed", small_testbed)
+    patch.setattr("tracking.run_data.testbed", small_testbed)
 
 
 def grid_jobs(

@@ -1,18 +1,20 @@
 """A criterion that fails loses no other: the run goes on, says it, and is not taken for whole."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from composability.command import main
+from interventions.criteria import references
 from interventions.criteria.base import CRITERIA, Criterion, Scores
 from interventions.data.base import Data
 from interventions.lm import LM
 from interventions.quantization_grid import share_of_zeros
 from sweeps.failures import Incomplete
 from sweeps.grid.run import grid
-from tracking import chain, failures, query, schema
+from tracking import failures, query, schema
 from tracking.checkpoints.store import Checkpoints
 from tracking.run import run
 
@@ -107,11 +109,14 @@ def test_where_the_base_model_does_not_answer_the_other_criteria_are_measured(
     def broken(lm: LM, data: Data) -> tuple[str, ...]:
         raise MemoryError
 
-    monkeypatch.setattr(chain, "locality_answers", broken)
+    answering = [
+        dataclasses.replace(reference, answers=broken) for reference in references.REFERENCES
+    ]
+    monkeypatch.setattr(references, "REFERENCES", answering)
     names = ("edit_preservation", "sparsity")
     monkeypatch.setattr(CRITERIA, "_entries", {name: CRITERIA.get(name) for name in names})
     with (
-        pytest.warns(UserWarning, match="the base model's answers failed: MemoryError"),
+        pytest.warns(UserWarning, match="the answers of the base model failed: MemoryError"),
         pytest.warns(UserWarning, match="edit_preservation failed after step 0"),
     ):
         run_id = run("none", checkpoints="none", cache=Checkpoints(tmp_path / "cache"))

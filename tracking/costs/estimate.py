@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interventions.base import Intervention
+from interventions.composition import Composition
 from interventions.criteria.base import selected
 from interventions.lm import DTYPES
 from interventions.rehearsal.meta import Takes
@@ -67,7 +68,9 @@ class Estimator:
             takes = stage.step(step, step.own_data(plan.data))
             name = step.spec(plan.settings.profile) + (AGAIN if is_again else "")
             is_last = index + 1 == len(plan.composition)
-            stored = _stored_bytes(plan, is_last)
+            # branches' checkpoints are cached, and no run logs them
+            inside = sum(1 for _ in Composition([step]).with_branches()) - 1
+            stored = _stored_bytes(plan, is_last) + inside * plan.checkpoint_bytes
             held = step.stored_bytes(self.context.anatomy)  # in host memory, and then on disk
             planned.append(self._planned(plan, stage, name, takes, measuring, stored + held, held))
         return planned

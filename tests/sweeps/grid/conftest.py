@@ -51,10 +51,10 @@ class Applied:
         self.keys: list[str] = []
         self.before: Callable[[str, int], None] = lambda name, count: None
 
-        def recording_apply(step: object, lm: LM, data: object, key: str) -> LM:
+        def recording_apply(step: object, lm: LM, data: object, key: str, *models: object) -> LM:
             self.keys.append(key)
             self.before(str(step), len(self.keys))
-            return apply(step, lm, data, key)  # type: ignore[arg-type]
+            return apply(step, lm, data, key, *models)  # type: ignore[arg-type]
 
         monkeypatch.setattr("tracking.chain.apply", recording_apply)
 

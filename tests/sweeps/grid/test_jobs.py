@@ -130,7 +130,7 @@ def test_a_criterion_that_is_not_measured_on_the_data_makes_no_other_job(
     def make_data(edit_batch: int, split: Split) -> Data:
         return dataclasses.replace(small_testbed(edit_batch, split), facts=facts)
 
-    monkeypatch.setattr("tracking.plan.testbed", make_data)
+    monkeypatch.setattr("tracking.run_data.testbed", make_data)
     before = [job.id for job in grid_jobs()]
     monkeypatch.setattr(CRITERIA, "_entries", {**CRITERIA.all(), "facts_exact": facts_exact})
     assert ([job.id for job in grid_jobs()] == before) == (not facts)

@@ -115,7 +115,7 @@ def test_what_the_data_do_not_have_cannot_judge(
 
     entries = {**CRITERIA.all(), "edit_portability_hop": edit_portability_hop}
     monkeypatch.setattr(CRITERIA, "_entries", entries)
-    monkeypatch.setattr("tracking.plan.testbed", without_portability)
+    monkeypatch.setattr("tracking.run_data.testbed", without_portability)
     message = "edit_portability_hop is measured on hops, of which the data 'testbed' have none"
     with pytest.raises(InvalidInput, match=message):
         ft_spec(**options)

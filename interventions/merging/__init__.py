@@ -1,0 +1,1 @@
+"""Merging the models of branches into one."""
