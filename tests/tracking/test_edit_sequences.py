@@ -43,7 +43,7 @@ def test_a_run_is_judged_by_every_batch_that_its_steps_write() -> None:
     mixed = plan_of("ft | memit(batch_offset=1)", edit_batch=3)
     ft, memit = mixed.composition
     assert ft.own_data(mixed.data).edits == first and memit.own_data(mixed.data).edits == second
-    only_second = plan_of("memit(batch_offset=1)", edit_batch=3).data
+    only_second = plan_of("wanda | memit(batch_offset=1)", edit_batch=3).data
     assert only_second.edits == second and not only_second.first_edits
     names = {each.name for each in both.criteria} - {
         each.name for each in plan_of("memit").criteria

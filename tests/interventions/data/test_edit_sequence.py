@@ -45,6 +45,8 @@ def test_batches_that_contradict_one_another_are_refused_and_repetition_is_not()
     same = dataclasses.replace(first, edits=(edit,))
     assert len(edit_sequence({0: first, 1: same}).edits) == len(rest) + 2
     other = dataclasses.replace(edit, target="Atlantis")
+    # within a batch both are written at once, which is the batch's own affair
+    assert edit_sequence({0: dataclasses.replace(first, edits=(edit, other)), 1: bed.testbed(1)})
     with pytest.raises(InvalidInput, match=r"^batches 0 and 1 after the run's give .*'Atlantis'"):
         edit_sequence({0: first, 1: dataclasses.replace(first, edits=(other,))})
 
