@@ -14,7 +14,9 @@ from analysis.report.hypotheses.presets.names import TITLES
 from analysis.report.hypotheses.presets.preset import Preset
 
 EDIT, UNLEARN, COMPRESS = "ft", "rmu", "wanda(sparsity=0.65)"
-SEQUENCES = tuple(f"{first} | {second}" for first, second in permutations((EDIT, UNLEARN)))
+# it changes matrices that RMU changes too, so that signs can conflict: FT's and RMU's are others
+MERGED_EDIT = "lora"
+SEQUENCES = tuple(f"{first} | {second}" for first, second in permutations((MERGED_EDIT, UNLEARN)))
 ORDERS = tuple(" | ".join(steps) for steps in permutations((EDIT, UNLEARN, COMPRESS)))
 _EDITS, _FORGOTTEN, _GENERAL = "edit_success", "wmdp", "mmlu"
 _NAMES = {_EDITS: "edit success", _FORGOTTEN: "WMDP", _GENERAL: "MMLU"}
@@ -31,7 +33,7 @@ def _overall(values: CellValues, cell: str) -> np.ndarray:
 
 def merging_or_sequence() -> Preset:
     """Return the preset on merging two branches instead of applying one after the other."""
-    merged = [f"merge({EDIT}, {UNLEARN})", f"merge({EDIT}, {UNLEARN}, how='ties')"]
+    merged = [f"merge({MERGED_EDIT}, {UNLEARN}{how})" for how in ("", ", how='ties'")]
     return Preset(
         name="merging-or-sequence",
         heading=TITLES["merging-or-sequence"],
@@ -39,8 +41,8 @@ def merging_or_sequence() -> Preset:
         claim="What several fine-tunings changed can be added up, with signs that do not conflict"
         " (TIES), and a merge of unlearned models came second in a shared task. That merging beats"
         " both orders of an edit and an unlearning is this project's question, not theirs.",
-        design=f"`{EDIT}` and `{UNLEARN}` merged, by plain sums or by TIES with the defaults,"
-        f" against both sequences; judged by the {_UNIT}, in each batch of edits.",
+        design=f"`{MERGED_EDIT}` and `{UNLEARN}` merged, by plain sums or by TIES with the"
+        f" defaults, against both sequences; judged by the {_UNIT}, in each batch of edits.",
         titles={1: TITLES["merging-or-sequence"]},
         cells=tuple(Cell(text, BATCHES) for text in (*SEQUENCES, *merged)),
         parts=tuple(_beats(text) for text in merged),
