@@ -154,7 +154,17 @@ def add_gradients(lm: LM, texts: Sequence[str], max_tokens: int, factor: float) 
         max_tokens: tokens of a text that are used, of those that the model reads at once.
         factor: such as -1, to ascend.
     """
-    encoded = lm.encode(texts, readable(lm.model, max_tokens))
+    add_text_gradients(lm, lm.encode(texts, readable(lm.model, max_tokens)), factor)
+
+
+def add_text_gradients(lm: LM, encoded: BatchEncoding, factor: float) -> None:
+    """Add gradients as ``add_gradients`` does, of texts that are token ids already.
+
+    Args:
+        lm: the model.
+        encoded: token ids and attention mask (n, tokens), padded on the right.
+        factor: as of ``add_gradients``.
+    """
     labels = lm.text_labels(encoded)
     # texts of one token have nothing to count
     count = (labels[:, 1:] != -100).sum().clamp(min=1)

@@ -20,6 +20,8 @@ from interventions.criteria.question_answering import (
 from interventions.data.base import Choices, Data
 from interventions.lm import LM
 
+_FEWEST = 10  # questions: of them p can be 1e-5, of three no less than .1
+
 
 @criterion(
     better="higher",
@@ -45,12 +47,18 @@ def forget_quality(lm: LM, data: Data) -> Scores:
     on answers that are written out; the geometric mean over wrong answers is that of their code.
 
     Raises:
-        ValueError: there is no such model, or a question has not exactly one right option.
+        ValueError: there is no such model, there are under ten questions, or one has not exactly
+            one right option.
     """
     if data.retain_choices is None:
         raise ValueError(
             "forget_quality needs data.retain_choices: use replace(data, retain_choices="
             "forget_choices(retain_model, data))"
+        )
+    if len(data.retain_choices) < _FEWEST:
+        raise ValueError(
+            f"forget_quality needs {_FEWEST} questions, of which p can be small, but there are"
+            f" {len(data.retain_choices)}"
         )
     ratios = [
         [log_truth_ratio(values) for _, values in choices]

@@ -207,8 +207,15 @@ def on_sets(role: Criterion, questions: Questions, better: Better) -> Criterion:
         better: direction of the sets.
     """
     names = sets_by_direction(questions, better)
+    if not names:
+        return role
     needs = tuple(f"questions.{name}" for name in names)
-    return dataclasses.replace(role, needs=needs) if needs else role
+    chances = {name: criterion.chance for name, criterion in CRITERIA.all().items()}
+    chances |= {question_set.name: question_set.chance for question_set in questions.sets}
+    # guessing gets what it gets in every set, if that is the same
+    of_sets = {chances[name] for name in names}
+    chance = of_sets.pop() if role.chance is not None and len(of_sets) == 1 else None
+    return dataclasses.replace(role, needs=needs, chance=chance)
 
 
 def choices_of_sets(lm: LM, questions: Questions, better: Better) -> Choices:

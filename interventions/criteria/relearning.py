@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from interventions.criteria.base import Criterion, Scores, criterion, makes_criteria, mean_scores
 from interventions.criteria.engine.evaluation import Answered
+from interventions.criteria.engine.stored_requests import encoded_requests
 from interventions.criteria.question_answering import (
     answered_questions,
     on_sets,
@@ -21,12 +22,13 @@ from interventions.lm import LM
 from interventions.loops import iterations
 from interventions.lora_targets import MLP, find_targets
 from interventions.low_rank import adapt, low_rank_config, taken_out, trainable
-from interventions.training import add_gradients, characters
+from interventions.training import add_text_gradients, readable
 
+Ids = Sequence[int]
 STEPS, BATCH = 30, 8
 LEARNING_RATES = (1e-4, 1e-3, 1e-2)
 _RANK, _ALPHA = 8, 16.0
-_MOST_TOKENS = 512  # of a question with its answer
+_MOST_TOKENS = 512  # of a question with its answer: the last ones
 
 
 @criterion(
@@ -47,7 +49,8 @@ def relearned(lm: LM, data: Data) -> Scores:
     low-rank adapters on the MLPs (rank 8, alpha 16, Adam, 30 steps of 8 questions); the others are
     asked then. That is done at three learning rates, 1e-4, 1e-3 and 1e-2: half of the asked
     questions take the rate that is best for the other half, and the other way round, so that the
-    choice raises no score. The model is as before then. It does not come back where knowledge was
+    choice raises no score. Questions are learned as they are asked, of long ones the last 512
+    tokens. The model is as before then. It does not come back where knowledge was
     taken out, and does where it was hidden; a model that was never taught it is what to compare
     with. An item is a question that was asked. Not in the paper.
 
@@ -56,14 +59,15 @@ def relearned(lm: LM, data: Data) -> Scores:
     Evaluate Robust Unlearning in LLMs".
 
     Raises:
-        ValueError: there are under four questions, or one has not exactly one right option.
+        ValueError: there are under four questions, one has not exactly one right option, or the
+            model has adapters.
     """
     before = _numbered(lm, data.questions)
     names = list(before)
     learned, asked = names[::2], names[1::2]
     if len(asked) < 2:
         raise ValueError(f"relearned needs four questions, but there are {len(names)}")
-    texts = [_text(name, before[name]) for name in learned]
+    texts = _answered_rightly(lm, [(name, before[name]) for name in learned])
     questions = data.questions.only(sets_by_direction(data.questions, "lower"))
     scores = [_after_learning(lm, texts, rate, questions, asked) for rate in LEARNING_RATES]
     return mean_scores(cross_chosen(scores, asked))
@@ -94,9 +98,18 @@ def cross_chosen(scores: Sequence[Mapping[str, float]], items: Sequence[str]) ->
 
 
 def _after_learning(
-    lm: LM, texts: Sequence[str], rate: float, questions: Questions, items: Sequence[str]
+    lm: LM, texts: Sequence[Ids], rate: float, questions: Questions, items: Sequence[str]
 ) -> dict[str, float]:
-    """Return the accuracy of items after training on texts; the model is as before then."""
+    """Return the accuracy of items after training on texts; the model is as before then.
+
+    Raises:
+        ValueError: the model has adapters already.
+    """
+    if getattr(lm.model, "peft_config", None):
+        raise ValueError(
+            "relearned puts adapters into a model, and this one has some: it cannot be measured"
+            " while lora trains"
+        )
     needing_gradients = [weight for weight in lm.model.parameters() if weight.requires_grad]
     with torch.inference_mode(False), torch.random.fork_rng():
         torch.manual_seed(0)  # adapters begin at random
@@ -116,22 +129,40 @@ def _after_learning(
 
 
 def _learn(
-    lm: LM, texts: Sequence[str], rate: float, weights: Sequence[torch.nn.Parameter]
+    lm: LM, texts: Sequence[Ids], rate: float, weights: Sequence[torch.nn.Parameter]
 ) -> None:
     optimizer = torch.optim.Adam(weights, lr=rate, foreach=False)
     round_and_round = cycle(texts)
     steps = [list(islice(round_and_round, BATCH)) for _ in range(STEPS)]
     progress = tqdm(steps, desc=f"relearning at {rate:g}", unit="step", delay=5)
-    for batch in iterations(progress, characters):
+    for batch in iterations(progress, _count_tokens):
         optimizer.zero_grad()
-        add_gradients(lm, batch, _MOST_TOKENS, 1.0)
+        rows = {"input_ids": [list(ids) for ids in batch]}
+        encoded = lm.tokenizer.pad(rows, padding_side="right", return_tensors="pt")
+        add_text_gradients(lm, encoded.to(lm.device), 1.0)
         optimizer.step()
 
 
-def _text(name: str, question: Answered) -> str:
-    if question.right is None:
-        raise ValueError(f"question {name} has not exactly one right option")
-    return "".join(question.options[question.right])
+def _count_tokens(batch: Sequence[Ids]) -> int:
+    return sum(map(len, batch))
+
+
+def _answered_rightly(lm: LM, questions: Sequence[tuple[str, Answered]]) -> list[Ids]:
+    """Return the tokens of questions with their right answers, as they are read to be asked.
+
+    What is too long is cut on the left, so that the answer stays.
+
+    Raises:
+        ValueError: a question has not exactly one right option.
+    """
+    pairs = []
+    for name, question in questions:
+        if question.right is None:
+            raise ValueError(f"question {name} has not exactly one right option")
+        pairs.append(question.options[question.right])
+    most = readable(lm.model, _MOST_TOKENS)
+    encoded = encoded_requests(lm.tokenizer, pairs)
+    return [(*request.context, *request.continuation)[-most:] for request in encoded]
 
 
 def _numbered(lm: LM, questions: Questions) -> dict[str, Answered]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import warnings
 from collections.abc import Mapping
 
 from interventions.data.base import Data, Edit, Prompt
@@ -62,7 +64,14 @@ def _check_targets(batches: Mapping[int, Data]) -> None:
 def _untouched(batches: Mapping[int, Data]) -> tuple[Prompt, ...]:
     """Return the locality prompts of all batches, each once, that name no edited subject."""
     subjects = {edit.subject for data in batches.values() for edit in data.edits}
+    # a name within a longer one is another name
+    named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(subjects)))})(?!\w)")
     prompts = dict.fromkeys(prompt for data in batches.values() for prompt in data.locality)
-    return tuple(
-        prompt for prompt in prompts if not any(subject in prompt.prompt for subject in subjects)
-    )
+    untouched = tuple(prompt for prompt in prompts if not named.search(prompt.prompt))
+    if prompts and not untouched:
+        warnings.warn(
+            f"all {len(prompts)} locality prompts of the batches name a subject that is edited:"
+            " locality is not measured",
+            stacklevel=3,
+        )
+    return untouched

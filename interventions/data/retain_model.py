@@ -9,7 +9,8 @@ from interventions.errors import InvalidInput, shown
 from interventions.files import file_digest
 
 _CONFIG = "config.json"
-_SUFFIXES = (".safetensors", ".json", ".model", ".txt")  # of weights, settings and tokenizer
+# of weights, settings and tokenizer
+_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt", ".tiktoken")
 
 
 def check_retain_model(folder: Path) -> str:
@@ -36,7 +37,8 @@ def retain_model_identity(folder: str) -> str:
         >>> len(retain_model_identity(str(RETAIN_MODEL)))
         32
     """
-    paths = [path for path in Path(folder).iterdir() if path.suffix in _SUFFIXES]
+    files = (path for path in Path(folder).iterdir() if path.is_file())
+    paths = [path for path in files if path.suffix in _SUFFIXES]
     stats = [(str(path), path.stat()) for path in sorted(paths)]
     return _digest(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
 

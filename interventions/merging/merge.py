@@ -41,7 +41,8 @@ class Merge(Intervention, category="merging"):
         linear:  theta_0 + sum_i w_i t_i
         ties:    theta_0 + mean of w_i t^_i over the branches whose w_i t^_i has the sign of
                  sum_j w_j t^_j, by weight of the model; t^_i keeps the ``density`` of t_i that is
-                 largest in size, counted over all of the model, and is 0 elsewhere
+                 largest in size, counted over all of the model, and is 0 elsewhere; of equal
+                 sizes at the cut all stay
         dare:    theta_0 + sum_i w_i t~_i; t~_i drops a share ``drop`` of t_i at random, and
                  divides the rest by 1 - drop
 
@@ -141,7 +142,8 @@ class Merge(Intervention, category="merging"):
         """Raise InvalidInput if a step of a branch asks for more texts than there are."""
         for branch in self.branches:
             for step in branch:
-                step.check_texts(step.own_data(data))
+                # which batch of edits a step writes is no matter: edits are no texts
+                step.check_texts(data.seen_by(step.name))
 
     @classmethod
     def suggest(cls, trial: Trial, tuning_context: TuningContext) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from interventions.base import Intervention
 from interventions.composition import Composition
@@ -122,3 +123,38 @@ def _ordered_choices(
     for step, mark in marked_steps:
         for rest in _ordered_choices(differing[mark], length - 1):
             yield (step, *rest)
+
+
+def check_apart(compositions: Iterable[Composition], edit_batches: Sequence[int]) -> None:
+    """Check that no two runs of a composition write a common batch of edits.
+
+    The analysis takes batches of edits for replicates, which such runs are not.
+
+    Args:
+        compositions: of a grid.
+        edit_batches: with each of which all of them are run.
+
+    Raises:
+        InvalidInput: a composition writes batches after its own, into another run's.
+
+    Example:
+        >>> check_apart([Composition.parse("memit | memit(batch_offset=1)")], [0, 1])
+        Traceback (most recent call last):
+        ...
+        interventions.errors.InvalidInput: edit_batches 0 and 1 are too near: ...
+    """
+    later = [
+        step.batches_later
+        for composition in compositions
+        for step in composition.with_branches()
+        if "edits" in step.reads
+    ]
+    span = max(later, default=0) + 1
+    for first, second in pairwise(sorted(set(edit_batches))):
+        if second - first < span:
+            apart = ",".join(str(index * span) for index in range(len(set(edit_batches))))
+            raise InvalidInput(
+                f"edit_batches {first} and {second} are too near: a composition writes {span}"
+                " batches from its own on, so that runs would share edits and be no replicates;"
+                f" give edit_batches={shown(apart, 100)}"
+            )

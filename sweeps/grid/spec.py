@@ -12,6 +12,7 @@ from interventions.options import PRESET
 from interventions.specs import sweep
 from sweeps.cluster import Resources
 from sweeps.grid.enumerate import (
+    check_apart,
     check_job_count,
     count_compositions,
     enumerate_compositions,
@@ -122,6 +123,7 @@ class GridRequest:
         count = count_compositions(steps, lengths, pairs)
         check_job_count(count, len(seeds), len(edit_batches))
         compositions = enumerate_compositions(steps, lengths, pairs)
+        check_apart(compositions, edit_batches)
         address = "" if self.ray_address == _NONE else self.ray_address
         resources = Resources.read(number_text(self.workers), address, number_text(self.gpus))
         jobs = self._make_jobs(compositions, seeds, edit_batches, resources)

@@ -216,6 +216,11 @@ def _read_objective(text: str, whole: str, find: Find) -> Objective:
         )
     criterion = find(parts[0])
     direction = "min" if measure else _BETTER.get(criterion.better)
+    if measure == RESTORED and criterion.category != _UNLEARNING:
+        raise InvalidInput(
+            f"objective {shown(text, 80)} asks what comes back of what unlearning took, and"
+            f" {shown(criterion.name, 60)} does not measure that; wmdp does"
+        )
     if len(parts) == 2:
         direction = parts[1]
     name = criterion.name

@@ -36,7 +36,9 @@ class SlotHyperband(HyperbandPruner):
     """Hyperband whose brackets go by a trial's slot.
 
     Optuna's go by its number, which is another one where a trial was lost with its process and run
-    again: a study that was killed would give up other trials.
+    again. Within a bracket the lost trial's reports still compete, and how many training steps the
+    longest trial has is read from those that were complete when a process first looked; so a study
+    that was killed may give up other trials, of the same values.
     """
 
     def _get_bracket_id(self, study: Study, trial: FrozenTrial) -> int:

@@ -113,3 +113,10 @@ def test_stored_scores_are_of_one_retain_model() -> None:
     known = criterion_of(world.testbed(), "forget_quality")
     other = replace(world.testbed(), retain_model=str(RETAIN_MODEL.with_name("model")))
     assert known.identity(other) != known.identity(world.testbed())
+
+
+def test_so_few_questions_that_no_p_is_small_are_refused(lm: LM) -> None:
+    data = world.testbed().limited(4)
+    asked = replace(data, retain_choices=forget_choices(lm, data))
+    with pytest.raises(ValueError, match="needs 10 questions, of which p can be small, but there"):
+        forget_quality(lm, asked)

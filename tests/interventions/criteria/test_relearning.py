@@ -17,6 +17,7 @@ from interventions.data.testbed import RETAIN_MODEL
 from interventions.errors import InvalidInput
 from interventions.lm import LM
 from interventions.low_rank import taken_out
+from interventions.prompt_format import read_prompt_format
 from tests.interventions.criteria.engine.stock import small_model
 from tests.interventions.data.own.parts import question, question_set
 
@@ -70,9 +71,9 @@ def test_the_model_is_as_before_to_the_bit_also_where_learning_fails(
 def test_every_second_question_is_learned_with_its_right_answer_and_the_others_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    learned: list[list[str]] = []
+    learned: list[list[Any]] = []
 
-    def noted(lm: LM, texts: list[str], rate: float, weights: Any) -> None:
+    def noted(lm: LM, texts: list[Any], rate: float, weights: Any) -> None:
         learned.append(texts)
 
     monkeypatch.setattr(relearning, "_learn", noted)
@@ -80,9 +81,10 @@ def test_every_second_question_is_learned_with_its_right_answer_and_the_others_a
     assert list(scores.items) == ["poisons/1", "poisons/3", "venoms/0", "venoms/2"]
     assert learned == [learned[0]] * len(LEARNING_RATES)
     poisons, venoms = POISONS.questions.sets[:2]
+    tokenizer = small_model("qwen2").tokenizer
     expected = [f"{poisons.prompt(q)} {'ABCD'[q.answer]}" for q in poisons.questions[::2]]
     expected += [f"{venoms.prompt(q)} {q.right_choice}" for q in venoms.questions[1::2]]
-    assert learned[0] == expected
+    assert [tokenizer.decode(ids) for ids in learned[0]] == expected
 
 
 def test_no_score_is_raised_by_the_choice_of_a_rate() -> None:
@@ -123,7 +125,8 @@ def test_answers_are_those_of_a_model_trained_by_hand(
         return taken_out(adapted)
 
     monkeypatch.setattr(relearning, "taken_out", noted)
-    ours = relearning._after_learning(lm, texts, rate, questions, items)
+    rows_of_text = [lm.tokenizer(text)["input_ids"] for text in texts]
+    ours = relearning._after_learning(lm, rows_of_text, rate, questions, items)
     layers = ["c_fc", "c_proj"] if family == "gpt2" else ["gate_proj", "up_proj", "down_proj"]
     blocks = [
         name
@@ -171,3 +174,65 @@ def test_a_model_never_taught_learns_nothing_of_the_rest_and_one_that_was_keeps_
     always = measure(lm, world.testbed(), ["relearned"])["relearned"]
     assert never.value < 0.25 + 0.15 and always.value > 0.75
     assert len(never.items) == 150
+
+
+def noted_texts(patch: pytest.MonkeyPatch) -> list[list[Any]]:
+    """Learn nothing; return what is given to learn, by learning rate."""
+    learned: list[list[Any]] = []
+    patch.setattr(relearning, "_learn", lambda lm, texts, *rest: learned.append(texts))
+    return learned
+
+
+def long_question(words: int) -> dict[str, Any]:
+    text = " ".join(f"river {number} crosses the stone" for number in range(words))
+    return question(2, question=f"{text} What is it?")
+
+
+def test_of_a_long_question_the_end_with_the_answer_is_learned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """gpt2 of the zoo reads 128 tokens; a cut on the right would leave no answer to learn."""
+    learned: list[list[Any]] = []
+    monkeypatch.setattr(
+        relearning, "_learn", lambda lm, texts, rate, weights: learned.append(texts)
+    )
+    lm = small_model("gpt2")
+    rows = [long_question(80), *ROWS[:3]]
+    with pytest.warns(UserWarning, match="contexts are cut on the left"):
+        relearned(lm, own(poisons=question_set(*rows, better="lower")))
+    longest = learned[0][0]
+    assert len(longest) == 128
+    assert lm.tokenizer.decode(longest).endswith("Answer: C")
+
+
+def test_questions_of_a_chat_are_learned_with_the_tokens_that_are_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learned: list[list[Any]] = []
+    monkeypatch.setattr(
+        relearning, "_learn", lambda lm, texts, rate, weights: learned.append(texts)
+    )
+    lm = small_model("llama")
+    template = "{{ bos_token }}[{{ messages[0]['content'] }}] "
+    lm.tokenizer.chat_template = template
+    lm = replace(lm, prompt_format=read_prompt_format("chat", lm.tokenizer))
+    relearned(lm, own(poisons=question_set(*ROWS, better="lower")))
+    beginning = lm.tokenizer.bos_token_id
+    assert all(ids[0] == beginning != ids[1] for ids in learned[0])
+
+
+def test_a_model_with_adapters_is_refused() -> None:
+    lm = small_model("qwen2")
+    config = peft.LoraConfig(r=2, target_modules=["down_proj"])
+    peft.get_peft_model(lm.model, config)
+    with pytest.raises(ValueError, match="puts adapters into a model, and this one has some"):
+        relearned(lm, POISONS)
+
+
+def test_guessing_gets_what_the_sets_say() -> None:
+    even = question_set(*ROWS, better="lower", chance=0.5)
+    other = question_set(*ROWS, better="lower")
+    assert criterion_of(own(poisons=even), "relearned").chance == 0.5
+    assert criterion_of(own(poisons=even, venoms=other), "relearned").chance is None
+    assert criterion_of(POISONS, "relearned").chance == 0.25
+    assert criterion_of(world.testbed(), "relearned").chance == 0.25

@@ -6,7 +6,7 @@ import pytest
 
 from interventions.criteria.base import applicable, criterion_of, measure
 from interventions.data import testbed as bed
-from interventions.data.base import Data
+from interventions.data.base import Data, Edit, Prompt
 from interventions.data.edit_sequence import edit_sequence
 from interventions.errors import InvalidInput
 from interventions.lm import LM
@@ -68,3 +68,15 @@ def test_the_first_batchs_success_is_a_criterion_where_there_are_several(lm: LM)
 def _as_known(data: Data) -> Data:
     edits = tuple(dataclasses.replace(edit, target=edit.original) for edit in data.edits)
     return dataclasses.replace(data, edits=edits)
+
+
+def test_a_name_within_a_longer_one_is_another_name_and_no_prompt_left_is_said() -> None:
+    def data_of(subject: str, near: str) -> Data:
+        edit = Edit(subject, f"The home of {subject} is", "Rome", "Oslo", ())
+        return Data("own", (edit,), (Prompt(f"The friend of {near} is", "Bea"),))
+
+    kept = edit_sequence({0: data_of("Ann", "Annika"), 1: data_of("Cid", "Ann")})
+    assert [prompt.prompt for prompt in kept.locality] == ["The friend of Annika is"]
+    with pytest.warns(UserWarning, match="all 2 locality prompts of the batches name a subject"):
+        none = edit_sequence({0: data_of("Ann", "Cid"), 1: data_of("Cid", "Ann")})
+    assert none.locality == ()

@@ -175,3 +175,33 @@ def test_a_value_of_the_wrong_type_is_one_line(values: dict[str, Any], message: 
     with pytest.raises(InvalidInput) as raised:
         GridRequest(**values).checked()
     assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("interventions", "edit_batches", "refused"),
+    [
+        (
+            "alphaedit; memit(batch_offset=1)",
+            2,
+            "edit_batches 0 and 1 are too near: .* give .*'0,2'",
+        ),
+        (
+            "wanda; merge(memit | memit(batch_offset=2), rmu)",
+            "0,2",
+            "edit_batches 0 and 2 are too near",
+        ),
+        ("alphaedit; memit(batch_offset=1)", "0,2", ""),
+        ("memit; wanda", 3, ""),
+    ],
+)
+def test_runs_that_would_share_edits_are_no_replicates(
+    interventions: str, edit_batches: int | str, refused: str
+) -> None:
+    request = GridRequest(
+        interventions=interventions, edit_batches=edit_batches, pairs="all", length="1..2"
+    )
+    if refused:
+        with pytest.raises(InvalidInput, match=refused):
+            request.checked()
+    else:
+        assert request.checked().jobs

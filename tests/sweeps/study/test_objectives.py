@@ -190,7 +190,9 @@ def test_the_restored_share_is_of_what_unlearning_took_wherever_it_stands() -> N
         ("restored:wmdp", (GPTQ, RMU), "such as rmu | gptq, but got gptq | rmu"),
         ("restored:wmdp", (FT, Wanda), "but got ft | wanda"),
         ("restored:wmdp", (RMU, FT, RMU, GPTQ), "but got rmu | ft | rmu | gptq"),
-        ("restored:mmlu", (RMU, GPTQ), "of mmlu the better direction is higher"),
+        ("restored:mmlu", (RMU, GPTQ), "and 'mmlu' does not measure that; wmdp does"),
+        ("restored:flips", (RMU, GPTQ), "and 'flips' does not measure that; wmdp does"),
+        ("restored:forget_quality", (RMU, GPTQ), "of forget_quality the better direction is"),
     ],
 )
 def test_what_has_no_restored_share_is_refused(

@@ -29,8 +29,9 @@ from analysis.report.hypotheses.presets.unlearned import (
 QUANTIZERS = ("rtn", "gptq")
 MOST_AT_8_BITS = 0.1  # of what was taken: what counts as "not back"
 BENIGN = "finetune(steps=20)"
-# 40 texts are about at most 40 of the testbed's 300 facts: more than that share cannot come from
-# the texts that are learned
+# 40 texts are about 39 of the testbed's 400 facts to forget, of which 300 are asked about: 29
+# questions, which are less than that share of what is taken where the base model answers most and
+# unlearning leaves chance
 SOME_FORGOTTEN = "finetune(part='forget', samples=40, steps=20)"
 LEAST_RELEARNED = 0.15
 
@@ -114,9 +115,9 @@ def relearning() -> Preset:
         " unlearned; training on some of the facts brings back 88 % of the accuracy on others.",
         design=f"Each unlearner, and then `{BENIGN}` on texts to retain, or `{SOME_FORGOTTEN}`. The"
         " benign texts must bring back something, and more than they add to a model that nothing"
-        " was taken from. The forgotten ones are 40 texts, of at most 40 of the testbed's 300"
-        f" facts: they must bring back more than {LEAST_RELEARNED:g} of what was taken, which is"
-        " more than these facts are." + REPLICATES,
+        " was taken from. The forgotten ones are 40 texts, about what 29 of the 300"
+        f" questions ask: they must bring back more than {LEAST_RELEARNED:g} of what was taken,"
+        " more than these questions are where unlearning leaves chance." + REPLICATES,
         titles={
             1: "A few steps on benign texts bring back what was unlearned",
             2: "A few steps on some of the forgotten texts bring back the others",

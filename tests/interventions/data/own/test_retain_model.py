@@ -48,3 +48,14 @@ def test_data_with_another_such_model_are_other_data(folder: Path) -> None:
     moved = shutil.copytree(folder / "never", folder / "moved")
     assert retain_model_identity(str(moved)) == retain_model_identity(str(folder / "never"))
     assert first != second and first != without
+
+
+def test_pickled_weights_are_a_part_of_it(folder: Path) -> None:
+    weights = folder / "never" / "pytorch_model.bin"
+    weights.write_bytes(b"zeros")
+    before = retain_model_identity(str(folder / "never"))
+    weights.write_bytes(b"some")
+    assert retain_model_identity(str(folder / "never")) != before
+    (folder / "never" / "notes.txt.d").mkdir()
+    (folder / "never" / "folder.json").mkdir()  # no file
+    assert retain_model_identity(str(folder / "never"))
