@@ -62,6 +62,7 @@ run; `used.…`: what one came to |
 | `edits_from`, `awq.calibration_from` | what was read, where there is a choice of files |
 | `edit_success`, `edit_generalization`, `edit_locality`, `edit_preservation` | editing, F1 or \
 share; ↑ better |
+| `edit_success_first` | of the first batch of edits, where a run writes several; ↑ better |
 | `edit_portability`, and its parts `edit_portability_hop`, `edit_portability_alias`, \
 `edit_portability_reverse` | F1 on questions that follow from the edits; ↑ better |
 | `facts_exact` | share of known facts that are recalled word for word; ↑ better |

@@ -6,6 +6,7 @@ import click
 
 from analysis.report.hypotheses.presets.names import PAPER, PUBLISHED, TITLES
 from composability.commands.options import (
+    Number,
     choice,
     device_option,
     integer,
@@ -41,7 +42,7 @@ RECOMPRESS = ("preset", "both", "auto", "paper")
     "--hours",
     default=3.0,
     show_default=True,
-    type=click.FloatRange(0, 10_000),
+    type=Number(0, 10_000),
     help="That the missing runs may take at most.",
 )
 @text("--output", "none", "File for the page of verdicts (Markdown); none: it is printed.")

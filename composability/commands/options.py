@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -34,6 +35,17 @@ class Integer(click.IntRange):
         if isinstance(value, str) and not value.isascii():
             self.fail(f"{value!r} is not a valid integer.", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A finite number of a range; NaN, which is neither below nor above, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number, or fail in click's words."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a valid number.", param, ctx)
+        return number
 
 
 def stack(*options: Decorator[Any]) -> Decorator[Any]:
@@ -214,7 +226,7 @@ def ray_resources() -> Decorator[Any]:
             "--gpus",
             default=0.0,
             show_default=True,
-            type=click.FloatRange(0),
+            type=Number(0),
             help="GPUs per worker, such as 1 or 0.5.",
         ),
     )

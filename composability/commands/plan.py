@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from composability.commands.options import NONE, choice, run_settings
+from composability.commands.options import NONE, Number, choice, run_settings
 from composability.commands.steps import composition_options, print_plan, specs_of
 from sweeps.grid.presets import PRESETS
 
@@ -20,7 +20,7 @@ _MOST_GIB = 10_000
     "--device-gib",
     default=0.0,
     show_default=True,
-    type=click.FloatRange(0, _MOST_GIB),
+    type=Number(0, _MOST_GIB),
     help="Memory of the device, where it is another machine's; 0: of the one here.",
 )
 @run_settings()

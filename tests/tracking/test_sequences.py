@@ -78,6 +78,7 @@ def test_sequences_of_three_run(spec: str, local_store: str, checkpoints: Checkp
     check_run(spec, checkpoints)
 
 
+@pytest.mark.slow
 def test_sparsegpt_after_gptq_is_quantized_again(
     local_store: str, checkpoints: Checkpoints
 ) -> None:

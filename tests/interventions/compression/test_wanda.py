@@ -139,6 +139,7 @@ def test_wanda_keeps_the_outputs_of_a_block_better_than_magnitude(lm: LM, data: 
         assert wanda_error < magnitude_error
 
 
+@pytest.mark.slow
 def test_facts_fall_with_sparsity_mild_at_first_and_by_a_quarter_at_the_end(data: Data) -> None:
     levels = [0.25, 0.35, 0.45, 0.55, 0.65, 0.75]
     localities = [

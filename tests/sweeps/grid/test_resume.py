@@ -64,7 +64,10 @@ def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(
     assert parent_runs()[0].info.status == "FINISHED"
 
 
-@pytest.mark.parametrize("interrupted_step", [1, 6, pytest.param(13, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "interrupted_step",
+    [1, pytest.param(6, marks=pytest.mark.slow), pytest.param(13, marks=pytest.mark.slow)],
+)
 def test_an_interrupted_grid_goes_on_and_ends_as_an_undisturbed_one(
     grid: MakeGrid,
     tmp_path: Path,

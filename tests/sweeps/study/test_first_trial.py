@@ -56,7 +56,8 @@ def test_what_is_tried_first_is_every_default_that_is_in_its_range(
     name: str, lm: LM, data: Data
 ) -> None:
     cls = INTERVENTIONS.get(name)
-    space = Space(name, "default", TuningContext(lm.model, data, "testbed"))
+    text = f"{name}(ft, rmu)" if cls.takes_branches else name
+    space = Space(text, "default", TuningContext(lm.model, data, "testbed"))
     defaults = space.defaults()
     assert set(defaults) <= set(space.tuned)
     for parameter, value in defaults.items():

@@ -36,6 +36,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.slow
 def test_what_is_worse_than_half_of_the_rest_is_given_up_and_no_query_for_finished_runs_sees_it(
     cache: Checkpoints,
 ) -> None:

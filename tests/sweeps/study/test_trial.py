@@ -40,6 +40,7 @@ def test_trials_share_prefixes_and_values_with_grids(cache: Checkpoints, applied
     assert {step.name for step in applied.steps} == {"ga"}  # the checkpoint after Wanda was there
 
 
+@pytest.mark.slow
 def test_both_orders_are_run_where_they_are_compared(cache: Checkpoints) -> None:
     spec = study_spec(
         "wanda(samples=4) | ft(steps=2, layers=(1,))",
@@ -66,6 +67,7 @@ def test_both_orders_are_run_where_they_are_compared(cache: Checkpoints) -> None
     assert len(conclusion.test_runs) == 2 == len(final_runs())
 
 
+@pytest.mark.slow
 def test_a_trial_that_breaks_a_constraint_is_not_chosen_though_it_dominates(
     cache: Checkpoints,
 ) -> None:

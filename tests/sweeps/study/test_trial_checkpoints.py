@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 
+from interventions.composition import Composition
 from sweeps.study.trial import _shared_checkpoints
 
 
@@ -25,5 +26,6 @@ def test_what_is_before_the_first_tuned_step_is_shared(
     is_tuned: list[bool], space: str, shared: str
 ) -> None:
     keys = "abcd"[: len(is_tuned) + 1]
-    keep = _shared_checkpoints(cast(Any, SimpleNamespace(keys=tuple(keys))), is_tuned, space)
+    plan = SimpleNamespace(keys=tuple(keys), composition=Composition([]), data=None)
+    keep = _shared_checkpoints(cast(Any, plan), is_tuned, space)
     assert "".join(filter(keep, keys)) == shared
