@@ -226,7 +226,7 @@ def ray_resources() -> Decorator[Any]:
             "--gpus",
             default=0.0,
             show_default=True,
-            type=Number(0),
+            type=click.FloatRange(0),
             help="GPUs per worker, such as 1 or 0.5.",
         ),
     )

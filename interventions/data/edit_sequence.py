@@ -27,10 +27,10 @@ def edit_sequence(batches: Mapping[int, Data]) -> Data:
     Example:
         >>> def data_of(subject: str) -> Data:
         ...     edit = Edit(subject, f"The home of {subject} is", "Rome", "Oslo", ())
-        ...     return Data("own", (edit,), (Prompt(f"The friend of {subject} is", "Bea"),))
+        ...     return Data("own", (edit,), (Prompt("The friend of Annika is", "Bea"),))
         >>> data = edit_sequence({0: data_of("Ann"), 1: data_of("Cid")})
         >>> [edit.subject for edit in data.edits], len(data.locality)
-        (['Ann', 'Cid'], 0)
+        (['Ann', 'Cid'], 1)
         >>> data.with_batch(1).edits == data_of("Cid").edits
         True
     """
