@@ -83,6 +83,7 @@ def test_the_value_is_the_p_of_a_test_that_models_have_the_same_ratios(
     assert with_ratios(monkeypatch, np.ones(200), theirs) < 1e-6
     broken = [math.nan] * 200
     assert with_ratios(monkeypatch, broken, theirs) < 1e-6
+    assert with_ratios(monkeypatch, broken, np.ones(200)) < 1e-6
 
 
 def test_the_testbeds_retain_model_is_its_own_best_and_the_base_model_is_told_apart(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from interventions.criteria.engine.evaluation import evaluate
+from interventions.criteria.engine.evaluation import Answered, evaluate
 from interventions.data.base import Questions
 from interventions.data.lm_eval_tasks import tasks
 from interventions.errors import InvalidInput
@@ -127,3 +128,17 @@ def test_a_task_that_is_not_answered_by_a_choice_is_refused(
     monkeypatch.setattr(task.instances[1], "request_type", "generate_until")
     with pytest.raises(InvalidInput, match="task own_texts asks for generate_until"):
         evaluate(lm, objects, None)
+
+
+@pytest.mark.parametrize(
+    ("target", "right"),
+    [(1, 1), ("blue", 1), ("grey", None), (2, None), (-1, None), ([0, 1], None)],
+)
+def test_the_right_option_is_an_index_or_the_text_of_one(target: Any, right: int | None) -> None:
+    task = SimpleNamespace(
+        doc_to_choice=lambda doc: ["red", "blue"], doc_to_target=lambda doc: target
+    )
+    answered = Answered({}, (("a", "b"),) * 4, (-1.0, -2.0, -3.0, -4.0), task, None)
+    assert answered.right == right
+    # what is scored without its context comes after the options
+    assert answered.log_likelihoods == (-1.0, -2.0) and len(answered.options) == 2
