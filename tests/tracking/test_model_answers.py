@@ -1,5 +1,6 @@
 """Answers of other models: asked once, stored, loaded as the run says, and lost without loss."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,12 @@ def test_other_questions_are_asked_anew(plan: Plan, tmp_path: Path) -> None:
         Chain(each, checkpoints).data.base_choices or () for each in (fewer, plan)
     )
     assert (len(of_fewer), len(of_plan)) == (5, 12)
+
+
+def test_another_model_is_asked_anew(plan: Plan, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    settings = Settings(criteria="forget_quality", limit=12, checkpoints="none")
+    known = RunContext(settings).plan(Composition.parse("none"))
+    other = replace(known, data=replace(known.data, retain_model=str(MODEL)))
+    choices = [Chain(each, checkpoints).data.retain_choices for each in (known, other)]
+    assert choices[0] != choices[1] and None not in choices

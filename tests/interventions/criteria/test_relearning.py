@@ -9,6 +9,7 @@ import torch
 
 from interventions.criteria import relearning
 from interventions.criteria.base import criterion_of, measure
+from interventions.criteria.engine.evaluation import answered
 from interventions.criteria.relearning import LEARNING_RATES, cross_chosen, relearned
 from interventions.data import testbed as world
 from interventions.data.base import Data
@@ -236,3 +237,19 @@ def test_guessing_gets_what_the_sets_say() -> None:
     assert criterion_of(own(poisons=even, venoms=other), "relearned").chance is None
     assert criterion_of(POISONS, "relearned").chance == 0.25
     assert criterion_of(world.testbed(), "relearned").chance == 0.25
+
+
+@pytest.mark.usefixtures("fast")
+def test_every_rate_has_answers_of_its_own_among_what_criteria_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes: list[int] = []
+
+    def counted(*arguments: Any) -> Any:
+        passes.append(1)
+        return answered(*arguments)
+
+    monkeypatch.setattr("interventions.criteria.question_answering.answered", counted)
+    poisons = own(poisons=question_set(*ROWS, better="lower"))
+    measure(small_model("qwen2"), poisons, ["relearned", "poisons"])
+    assert len(passes) == 1 + len(LEARNING_RATES)
