@@ -64,13 +64,13 @@ def relearned(lm: LM, data: Data) -> Scores:
     """
     before = _numbered(lm, data.questions)
     names = list(before)
-    learned, asked = names[::2], names[1::2]
-    if len(asked) < 2:
+    learned, measured = names[::2], names[1::2]
+    if len(measured) < 2:
         raise ValueError(f"relearned needs four questions, but there are {len(names)}")
     texts = _answered_rightly(lm, [(name, before[name]) for name in learned])
     questions = data.questions.only(sets_by_direction(data.questions, "lower"))
-    scores = [_after_learning(lm, texts, rate, questions, asked) for rate in LEARNING_RATES]
-    return mean_scores(cross_chosen(scores, asked))
+    scores = [_after_learning(lm, texts, rate, questions, measured) for rate in LEARNING_RATES]
+    return mean_scores(cross_chosen(scores, measured))
 
 
 @makes_criteria
@@ -91,8 +91,8 @@ def cross_chosen(scores: Sequence[Mapping[str, float]], items: Sequence[str]) ->
         {'a': 0.0, 'b': 0.0}
     """
     chosen = {}
-    for half, others in ((items[::2], items[1::2]), (items[1::2], items[::2])):
-        best = max(scores, key=lambda of_item: sum(of_item[item] for item in others))
+    for half, choosing in ((items[::2], items[1::2]), (items[1::2], items[::2])):
+        best = max(scores, key=lambda of_item: sum(of_item[item] for item in choosing))
         chosen.update({item: best[item] for item in half})
     return {item: chosen[item] for item in items}
 
