@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from benchmarks.made_up import SHAPES, draw_weights, made_up_data, random_lm, shape_config
 from interventions.anatomy import blocks
 from interventions.base import INTERVENTIONS, Intervention, make
+from interventions.base_model import base_model
 from interventions.composition import apply
 from interventions.criteria.base import measure
 from interventions.data.base import Data
@@ -35,10 +36,12 @@ from interventions.lm import DTYPES, LM
 _GIB = 2**30
 _KEY = "0123456789abcdef"
 _QUESTIONS, _PERPLEXITY, _EDITS = "mmlu + wmdp", "wikitext_ppl", "editing criteria"
+_RELEARNED = "relearned"
 CRITERIA = {
     _QUESTIONS: ["mmlu", "wmdp"],
     _PERPLEXITY: ["wikitext_ppl"],
     _EDITS: ["edit_success", "edit_generalization", "edit_locality"],
+    _RELEARNED: ["relearned"],
 }
 HASH = "fingerprint"
 OWN_FILES = ("adapter",)  # which somebody must bring
@@ -96,7 +99,8 @@ def jobs(lm: LM, data: Data, names: list[str]) -> dict[str, Callable[[], object]
     """Return what is measured, by name."""
 
     def applied(name: str) -> object:
-        return apply(fitting(name, lm), lm, data, _KEY)
+        with base_model(lambda: lm):  # of the first step the model is the base model
+            return apply(fitting(name, lm), lm, data, _KEY)
 
     work: dict[str, Callable[[], object]] = {
         name: partial(applied, name) for name in INTERVENTIONS.all() if name not in OWN_FILES

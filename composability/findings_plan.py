@@ -120,9 +120,10 @@ def finished_runs(experiment: str) -> dict[str, Run]:
     Args:
         experiment: its name; made if it is missing.
     """
+    experiment_id = store.ensure_experiment(experiment)  # first: it makes the store, one at a time
     client = MlflowClient(tracking_uri=store.uri())
     condition = "attributes.status = 'FINISHED'"
-    runs = query.all_runs(client, [store.ensure_experiment(experiment)], condition)
+    runs = query.all_runs(client, [experiment_id], condition)
     tagged = [run for run in runs if schema.JOB in run.data.tags]
     # newest first: of runs of one job the first that was made counts, as in a grid
     return {run.data.tags[schema.JOB]: run for run in tagged}

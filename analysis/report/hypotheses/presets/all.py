@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from analysis.report.hypotheses.cells import Levels, needed_cells
-from analysis.report.hypotheses.paper import TITLES, parts
+from analysis.report.hypotheses.paper import CRITERIA, TITLES, parts
 from analysis.report.hypotheses.presets.coming_back import quantization_restores, relearning
 from analysis.report.hypotheses.presets.edits_and_training import finetuning_erases
 from analysis.report.hypotheses.presets.names import PAPER, PUBLISHED
@@ -70,5 +70,6 @@ def paper_preset(levels: Levels) -> Preset:
         titles=TITLES,
         cells=tuple(needed_cells(levels)),
         parts=tuple(parts(levels)),
+        criteria=CRITERIA,
         policies=("auto", "paper"),
     )
