@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from analysis import labels
@@ -179,7 +178,7 @@ def compare_runs(first: str, second: str, ui: str) -> Comparison:
 def _run(run_id: str) -> pd.DataFrame:
     """Return a run as a row of ``compositions``."""
     store.check_reachable(writing=False)
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     try:
         run = client.get_run(run_id)
         experiment = client.get_experiment(run.info.experiment_id).name

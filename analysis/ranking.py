@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 
 from analysis import labels
@@ -123,7 +122,7 @@ def log_ranking(experiment: str, sweep: str, ranked: Sequence[RankedPair]) -> No
         sweep: the grid's name.
         ranked: the best first, one at least.
     """
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     name = sweep.replace("'", "")
     filter = f"tags.`{schema.SWEEP_ROOT}` = '{name}'"
     for parent in query.all_runs(client, [store.ensure_experiment(experiment)], filter):

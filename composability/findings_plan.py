@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from analysis.report.hypotheses.cells import BATCHES, ITEM_CRITERIA, SEEDS, SIZE, TEXTS, Cell
@@ -88,20 +87,23 @@ def _planned(
     cell: Cell, number: int, plan: Plan, policy: str, criteria: Sequence[str]
 ) -> PlannedRun:
     """Return a planned run, with the other jobs whose run serves too."""
-    all_measured = _with_settings(plan, recompress=policy)
-    planned, auto = all_measured, _with_settings(plan, recompress=AUTO)
+    all_criteria = plan.requested.criteria
+    chosen = ",".join(criteria) or all_criteria
+    planned = _with_settings(plan, recompress=policy, criteria=chosen)
     last_key_of = {}
-    if criteria:
-        planned = _with_settings(all_measured, criteria=",".join(criteria))
-        last_key_of[make_job(all_measured).id] = ""
-    if policy == PAPER:
-        # with the paper's policy what is applied again does not depend on the weights, so that the
-        # key of the last checkpoint is known; a run under another policy may have ended with it
-        again = plan.composition.recompression(None, PAPER)  # type: ignore[arg-type] # reads no model
-        steps = Composition([*plan.composition, *again])
-        last_key_of[make_job(auto).id] = steps.keys(plan.origin, plan.data)[-1]
-    if policy == NEVER:
-        last_key_of[make_job(auto).id] = plan.keys[-1]
+    if chosen != all_criteria:
+        last_key_of[make_job(_with_settings(planned, criteria=all_criteria)).id] = ""
+    if policy != AUTO:
+        steps = plan.composition
+        if policy == PAPER:
+            # with the paper's policy what is applied again does not depend on the weights, so that
+            # the key of the last checkpoint is known; a run under another policy may end with it
+            again = steps.recompression(None, PAPER)  # type: ignore[arg-type] # reads no model
+            steps = Composition([*steps, *again])
+        last_key = steps.keys(plan.origin, plan.data)[-1]
+        for measured in {chosen, all_criteria}:
+            auto = _with_settings(plan, recompress=AUTO, criteria=measured)
+            last_key_of[make_job(auto).id] = last_key
     return PlannedRun(cell, number, make_job(planned), last_key_of)
 
 
@@ -121,7 +123,7 @@ def finished_runs(experiment: str) -> dict[str, Run]:
         experiment: its name; made if it is missing.
     """
     experiment_id = store.ensure_experiment(experiment)  # first: it makes the store, one at a time
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     condition = "attributes.status = 'FINISHED'"
     runs = query.all_runs(client, [experiment_id], condition)
     tagged = [run for run in runs if schema.JOB in run.data.tags]

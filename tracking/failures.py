@@ -7,8 +7,6 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mlflow import MlflowClient
-
 from interventions.errors import printable_line
 from tracking import schema, store
 
@@ -112,5 +110,5 @@ def final_metrics(run: Run) -> dict[str, float]:
 
 def of_run(run_id: str) -> list[str]:
     """Return a line on each criterion that a run of the store could not measure."""
-    tags = MlflowClient(tracking_uri=store.uri()).get_run(run_id).data.tags
+    tags = store.client().get_run(run_id).data.tags
     return failure_lines(from_tag(tags))

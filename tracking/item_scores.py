@@ -12,7 +12,6 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts, list_artifacts
 from mlflow.exceptions import MlflowException
 from tqdm import tqdm
@@ -94,7 +93,7 @@ def _artifact_uris(runs: pd.DataFrame | Iterable[str]) -> dict[str, str]:
     for run_id in run_ids:
         check_type("each of runs", run_id, str)
     store.check_reachable(writing=False)
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
 
     def artifact_uri(run_id: str) -> tuple[str, str]:
         try:

@@ -185,7 +185,7 @@ def _kill_launched_run() -> None:
     run_id = launched_run_id()
     if run_id:
         with suppress(Exception):  # a signal ends the process also where the store is away
-            client = MlflowClient(tracking_uri=store.uri())
+            client = store.client()
             if client.get_run(run_id).info.status == "RUNNING":
                 client.set_terminated(run_id, "KILLED")
 
@@ -226,7 +226,7 @@ def reject_launched_run(reason: str, kind: str = "rejected") -> str:
     run_id = launched_run_id()
     if not run_id:
         return ""
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     run = client.get_run(run_id)
     if run.info.status == "RUNNING":
         name = errors.printable_line(f"{kind}: {reason}", _LONGEST_NAME)

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 
 import mlflow
-from mlflow import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -148,7 +147,7 @@ def _tracked(
     lm: LM, plan: Plan, experiment: str, checkpoints: Checkpoints
 ) -> Iterator[TrackedComposition]:
     mlflow.set_tracking_uri(store.uri())
-    client = MlflowClient()
+    client = store.client()
     start = time.perf_counter()
     experiment_id, nesting = place_of_run(client, experiment)
     lifecycle.end_dead_runs(client, experiment_id)

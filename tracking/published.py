@@ -55,7 +55,7 @@ def publish() -> int:
         How many runs that were.
     """
     experiment_id = store.ensure_experiment(EXPERIMENT, DESCRIPTION)
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     runs = query.compositions(EXPERIMENT)
     finished = set(runs.composition[runs.status == "FINISHED"]) if len(runs) else set()
     unfinished = _unfinished(client, experiment_id)
@@ -159,7 +159,7 @@ def _launcher_run() -> Iterator[None]:
     if run_id is None:
         yield
         return
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     client.update_run(run_id, name="import of the paper's rows")
     with lifecycle.closing_run(client, run_id):
         yield

@@ -98,7 +98,7 @@ def compositions(
         True
     """
     store.check_reachable(writing=False)
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     if experiment is None:
         experiment = store.EXPERIMENT
     experiment_names = [experiment] if isinstance(experiment, str) else experiment

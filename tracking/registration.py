@@ -121,7 +121,7 @@ def register(
     step = len(names) if step is None else step
     if run.info.status != "FINISHED":
         raise InvalidInput(f"run {run_id} is {run.info.status}; a run that FINISHED is registered")
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     permissions = (trust_remote_code, allow_pickle)
     if export == UNPACKED:
         model = model_of_step(client, run, step)

@@ -20,7 +20,6 @@ if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import mlflow
-from mlflow import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 from tqdm import tqdm
 
@@ -170,7 +169,7 @@ def carry_out(plan: Plan, experiment: str, cache: Checkpoints | None = None) -> 
     # before a run is made: the cache's folder may not be writable
     chain = _chain(plan, cache or Checkpoints())
     mlflow.set_tracking_uri(store.uri())
-    client, launched_run_id = MlflowClient(), lifecycle.launched_run_id()
+    client, launched_run_id = store.client(), lifecycle.launched_run_id()
     start = time.perf_counter()
     if launched_run_id:
         launched = client.get_run(launched_run_id)
@@ -196,7 +195,7 @@ def track_member(plan: Plan, member: SweepMember, cache: Checkpoints) -> Chain:
         The chain that it went through, with scores and seconds.
     """
     chain = _chain(plan, cache, member.keep)
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     start = time.perf_counter()
     tags = {**resolve_tags(), **lifecycle.process_tags(), **member.tags}
     run = client.create_run(member.experiment_id, tags=tags, run_name=_name(plan))

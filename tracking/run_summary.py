@@ -116,7 +116,7 @@ def run_summary(run_id: str) -> RunSummary:
     Raises:
         InvalidInput: there is no such run, or it is no composition's.
     """
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     try:
         run = client.get_run(run_id)
     except MlflowException as error:

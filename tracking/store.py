@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from interventions.errors import InvalidInput
 from interventions.files import whole_file
@@ -12,6 +13,9 @@ from tracking.address import local_uri, shown_address, sqlite_file, uri
 from tracking.house_facts import house_criteria
 from tracking.reachable import OldSchema, StoreUnreachable, check_reachable, damaged_store
 from tracking.saved_views import SavedView, criteria_view
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 __all__ = [
     "DESCRIPTION",
@@ -23,6 +27,7 @@ __all__ = [
     "OldSchema",
     "StoreUnreachable",
     "check_reachable",
+    "client",
     "damaged_store",
     "ensure_experiment",
     "local_uri",
@@ -110,6 +115,17 @@ def prepare_database() -> None:
             engine.dispose()
 
 
+def client() -> MlflowClient:
+    """Return a client of the store; one that is missing is made first, by one process at a time.
+
+    MLflow's own client makes the tables too, but two that do so at one instant fail.
+    """
+    from mlflow import MlflowClient
+
+    prepare_database()
+    return MlflowClient(tracking_uri=uri())
+
+
 def ensure_experiment(name: str = EXPERIMENT, description: str | None = None) -> str:
     """Return the id of an experiment; make it, with a description, if it is missing.
 
@@ -123,19 +139,17 @@ def ensure_experiment(name: str = EXPERIMENT, description: str | None = None) ->
         InvalidInput: it was deleted (the line says how to restore it), or cannot be made.
         StoreUnreachable: the store is away, or is none.
     """
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     check_reachable()
-    prepare_database()
-    client = MlflowClient(tracking_uri=uri())
-    experiment = client.get_experiment_by_name(name)
+    mlflow_client = client()
+    experiment = mlflow_client.get_experiment_by_name(name)
     if experiment is None:
         usual = REPORTS_DESCRIPTION if name == REPORTS else DESCRIPTION
         tags = {schema.NOTE: description or usual, _view().tag: _view().text()}
         with suppress(MlflowException):  # another process made it meanwhile
-            client.create_experiment(name, artifact_location=_artifacts(name), tags=tags)
-        experiment = client.get_experiment_by_name(name)
+            mlflow_client.create_experiment(name, artifact_location=_artifacts(name), tags=tags)
+        experiment = mlflow_client.get_experiment_by_name(name)
     if experiment is None:
         raise InvalidInput(f"experiment {name!r} could not be made in {shown_address()}")
     if experiment.lifecycle_stage == "deleted":

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
-from mlflow import MlflowClient
 
 from analysis import labels
 from analysis.labels import Labels
@@ -78,7 +77,7 @@ def prepare_analysis(request: AnalysisRequest) -> PreparedAnalysis:
 
 def _study_runs(runs: pd.DataFrame) -> set[str]:
     """Return the ids of the runs that studies made; the store is asked for these alone."""
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     experiment_ids = sorted(set(runs.experiment_id))
     made_by_studies = query.all_runs(client, experiment_ids, f"tags.`{schema.TRIAL}` LIKE '%'")
     return {run.info.run_id for run in made_by_studies}

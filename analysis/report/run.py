@@ -97,7 +97,7 @@ def run_analysis(
     """
     store.check_reachable()
     prepared = prepare_analysis(request)
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     names = ", ".join(request.experiments)
     title = f"analysis of {names}"
     run_id = lifecycle.launched_run_id()

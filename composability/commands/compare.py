@@ -63,13 +63,11 @@ def with_saved_views(comparison: Comparison, ui: str) -> Comparison:
         comparison: of a pair.
         ui: address of MLflow's UI.
     """
-    from mlflow import MlflowClient
-
     from analysis.pair_links import CHARTS
     from tracking import saved_views, store
     from tracking.links import charts_link
 
-    client, experiment_id = MlflowClient(tracking_uri=store.uri()), comparison.experiment_id
+    client, experiment_id = store.client(), comparison.experiment_id
     saved = {
         name: charts_link(ui, experiment_id, view=view.key)
         for name, view in comparison.views.items()

@@ -85,13 +85,11 @@ def _run(
 
 def _print_place(run_id: str) -> None:
     """Print where a run is, and the link to its page."""
-    from mlflow import MlflowClient
-
     from tracking import store
     from tracking.links import run_link, start_hint, ui_address
 
     ui = ui_address()
-    experiment_id = MlflowClient(tracking_uri=store.uri()).get_run(run_id).info.experiment_id
+    experiment_id = store.client().get_run(run_id).info.experiment_id
     hint = start_hint(ui)
     print(f"run {run_id} in {store.shown_address()}{f' ({hint})' if hint else ''}")
     print(run_link(ui, experiment_id, run_id))

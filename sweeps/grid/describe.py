@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from mlflow import MlflowClient
-
 from sweeps.grid.estimate import estimate_time
 from sweeps.grid.jobs import count_applications
 from sweeps.grid.runner import GridResult
@@ -16,7 +14,7 @@ _PARTS = ("apply", "measure", "load", "save", "log")
 
 def describe_plan(grid: CompositionGrid) -> str:
     """Return what would run, how many applications that takes, and how long; runs nothing."""
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     parent = ParentRun(client, store.ensure_experiment(grid.experiment), grid.name)
     parent.check_version(grid.params)
     finished_jobs = parent.settle_runs()

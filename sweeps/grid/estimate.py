@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from sweeps.grid.jobs import Job
@@ -76,7 +75,7 @@ def estimate_time(jobs: Sequence[Job], experiment_id: str) -> Estimate:
 
 
 def _finished_runs(experiment_id: str, settings: Settings) -> list[Run]:
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     runs: list[Run] = []
     # `mlflow run` logs the testbed's name without its version, and the run what was used
     for prefix in ("", schema.USED):

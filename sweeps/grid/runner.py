@@ -10,7 +10,6 @@ from pathlib import Path
 
 import mlflow
 from filelock import Timeout
-from mlflow import MlflowClient
 from tqdm import tqdm
 
 from interventions.aside import scratch_folder
@@ -88,7 +87,7 @@ def run_grid(grid: CompositionGrid, cache: Checkpoints | None = None) -> GridRes
             ) from error
         except (OSError, NotImplementedError):
             pass  # a cache that is only read has no locks; the store tells as well
-        parent = ParentRun(MlflowClient(), store.ensure_experiment(grid.experiment), grid.name)
+        parent = ParentRun(store.client(), store.ensure_experiment(grid.experiment), grid.name)
         run_id = parent.open_run(grid.params)
         with lifecycle.closing_run(parent.client, run_id):
             return _run_missing(grid, parent, run_id, checkpoints)

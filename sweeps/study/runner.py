@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlflow
-from mlflow import MlflowClient
 from tqdm import tqdm
 
 from sweeps.failures import Incomplete
@@ -85,7 +84,7 @@ def run_study(spec: StudySpec, checkpoints: Checkpoints | None = None) -> StudyO
     request = spec.request
     mlflow.set_tracking_uri(store.uri())
     queue = spec.open_queue(checkpoints)
-    parent = ParentRun(MlflowClient(), store.ensure_experiment(request.experiment), request.name)
+    parent = ParentRun(store.client(), store.ensure_experiment(request.experiment), request.name)
     with parent.turn("opening"):
         parent_id = parent.open_run(dict(request.params), shared=True)
         queue.fill()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from sweeps.parent_run import ParentRun
@@ -34,7 +33,7 @@ class StudyRuns:
         cls, experiment_id: str, name: str, parent_id: str, checkpoints: Checkpoints
     ) -> StudyRuns:
         """Return the runs of a study that another process has opened."""
-        client = MlflowClient(tracking_uri=store.uri())
+        client = store.client()
         return cls(ParentRun(client, experiment_id, name), parent_id, checkpoints)
 
     def member(

@@ -60,11 +60,12 @@ def test_a_run_that_measures_more_serves(planned: dict[str, list[PlannedRun]]) -
     assert run_of(planned["never"][-1], {everything[0].job.id: complete}) is complete
 
 
+@pytest.mark.parametrize("criteria", [(), ("wmdp", "wikitext_ppl")])
 def test_where_nothing_is_applied_again_a_run_that_ended_so_serves(
-    planned: dict[str, list[PlannedRun]],
+    planned: dict[str, list[PlannedRun]], criteria: tuple[str, ...]
 ) -> None:
     settings = Settings(checkpoints="none", device="cpu")
-    (auto,) = plan_runs(("auto",), [CELLS[3]], 3, settings, Resources()).values()
+    (auto,) = plan_runs(("auto",), [CELLS[3]], 3, settings, Resources(), criteria).values()
     entry = planned["never"][-1]
     with_same_weights, recompressed = run(key=entry.job.plan.keys[-1]), run(key="other")
     assert run_of(entry, {auto[0].job.id: with_same_weights}) is with_same_weights

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from mlflow.store.db import utils
 
 from interventions import cache
 from interventions.criteria.base import CRITERIA
+from tests.quality.plain_words import PACKAGES, python_files
 from tests.test_contracts import HOUSE_CRITERIA
 from tests.tracking.test_saved_views import saved_state
 from tracking import setup, store
@@ -104,7 +106,9 @@ def test_an_experiments_name_cannot_lead_its_artifacts_elsewhere(
 
 @pytest.mark.full
 def test_processes_that_make_store_and_experiment_at_once_get_one_id(local_store: str) -> None:
-    command = [sys.executable, "-c", "from tracking import store; print(store.ensure_experiment())"]
+    # as where a run, a grid or a study begins: first a client, then the experiment
+    code = "from tracking import store; store.client(); print(store.ensure_experiment())"
+    command = [sys.executable, "-c", code]
 
     def launch(_: int) -> str:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -112,6 +116,15 @@ def test_processes_that_make_store_and_experiment_at_once_get_one_id(local_store
     with ThreadPoolExecutor() as pool:
         ids = set(pool.map(launch, range(3)))
     assert ids == {f"{store.ensure_experiment()}\n"}
+
+
+def test_every_client_is_made_where_a_missing_store_is_made_first() -> None:
+    makers = [
+        path.relative_to(ROOT).as_posix()
+        for path in python_files(*PACKAGES)
+        if re.search(r"\bMlflowClient\((?!\)\.delete)", path.read_text())
+    ]
+    assert makers == ["tracking/store.py"]
 
 
 def test_a_deleted_experiment_says_how_to_restore_it(local_store: str) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -108,7 +107,7 @@ class LoggedCheckpoints:
         folder = self._download_from(f"{self._run.info.artifact_uri}/{artifact}", f"{step}")
         if folder is not None:
             return folder
-        model = model_of_step(MlflowClient(tracking_uri=store.uri()), self._run, step)
+        model = model_of_step(store.client(), self._run, step)
         return model and self._download_from(model.artifact_location, f"{step}-model")
 
     def _download_from(self, address: str, name: str) -> Path | None:

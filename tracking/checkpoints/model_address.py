@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -70,7 +69,7 @@ def logged_model_at(address: str) -> LoggedModel:
             f" got {shown(address, 100)}"
         )
     store.check_reachable(writing=False)
-    client = MlflowClient(tracking_uri=store.uri())
+    client = store.client()
     try:
         if by_alias:
             version = client.get_model_version_by_alias(by_alias["name"], by_alias["alias"])

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
@@ -35,11 +34,10 @@ def recorded_run(run_id: object) -> Run:
     Raises:
         InvalidInput: there is none of that id.
     """
-    address = store.uri()
     store.check_reachable(writing=False)
     try:
         if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id):
-            return MlflowClient(tracking_uri=address).get_run(run_id)
+            return store.client().get_run(run_id)
     except MlflowException as error:
         raise InvalidInput(f"no run has the id {run_id!r} in {store.shown_address()}") from error
     raise InvalidInput(f"no run has the id {shown(run_id, 100)} in {store.shown_address()}")
