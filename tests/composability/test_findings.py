@@ -138,6 +138,22 @@ def test_what_is_missing_is_run_under_each_policy_and_the_page_is_written(
     assert f"written: {page}" in capsys.readouterr().out
 
 
+def test_the_first_batch_runs_first_where_one_method_has_no_times_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ran: list[int] = []
+
+    def run_missing(missing: Sequence[PlannedRun], *others: object) -> None:
+        ran.append(len(missing))
+        log_finished(missing)
+
+    monkeypatch.setattr(findings, "run_missing", run_missing)
+    log_finished([entry for entry in planned()["auto"] if entry.cell.text == "ft"])
+    words = ["findings", "--run", "--edit-batches", "3", "--device", "cpu", "--recompress", "auto"]
+    assert main(words) == 0
+    assert ran == [3, 4]
+
+
 def test_more_hours_than_allowed_are_refused_before_anything_is_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

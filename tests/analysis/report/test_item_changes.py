@@ -43,6 +43,14 @@ def test_what_each_step_kept_lost_and_gained_is_counted_by_order() -> None:
     assert set(counts["items"]) == {4, 2} and set(counts.runs) == {1}
 
 
+def test_a_change_that_no_item_made_counts_zero() -> None:
+    table = frame(RUNS)
+    kept = scores(RUNS).assign(score=0.6)
+    counts = count_changes(item_changes(co.point(table), kept, table))
+    assert set(counts.kept) == {4, 2} and set(counts["items"]) == {4, 2}
+    assert not counts[["lost", "gained", "wrong"]].to_numpy().any()
+
+
 def test_every_item_is_named_with_what_became_of_it() -> None:
     table = frame(RUNS)
     changes = item_changes(co.point(table), scores(RUNS), table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,8 @@ def test_the_reports_file_and_page_have_the_three_answers(tmp_path: Path) -> Non
         part[part.index(order) :].partition("</tr>")[0] for order in ("FT → Wanda", "Wanda → FT")
     )
     assert "order better" in first and "merge better" in second
+    # after the order, merged, and the difference, to three digits
+    assert re.findall(r">([-−]?\d\.\d+)<", first) == ["0.900", "0.700", "-0.200"]
     without = page(tmp_path / "without", PAIR)
     assert TITLE not in without and not (tmp_path / "without/merges.csv").exists()
     # nothing that the page says of orders is another

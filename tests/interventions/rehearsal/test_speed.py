@@ -67,6 +67,14 @@ def test_every_gpu_counts_as_an_h100_and_a_cpu_by_its_threads(
     assert speed_of("cpu").operations[torch.float32] == 8 * one
 
 
+def test_an_h100_reaches_a_share_of_what_its_data_sheet_says() -> None:
+    """Dense: 67 TFLOP/s in float64 on tensor cores and in float32, 989 in 16 bits."""
+    peak = {torch.float32: 67e12, torch.float64: 67e12, torch.bfloat16: 989e12}
+    for dtype, most in peak.items():
+        assert 0.4 * most <= H100.operations[dtype] <= 0.6 * most
+    assert H100.operations[torch.float16] == H100.operations[torch.bfloat16]
+
+
 def test_the_rate_is_that_of_the_first_numbers_dtype_or_of_float32() -> None:
     rates = {torch.float32: 1000.0, torch.bfloat16: 4000.0}
     speed = Speed("two rates", rates, bytes=1e9, operator_seconds=0.0)

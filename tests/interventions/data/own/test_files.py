@@ -93,6 +93,15 @@ def test_a_file_that_is_not_what_it_should_be_is_refused_in_one_line(
     assert name in line and len(line) <= 390 and line.isprintable()
 
 
+def test_a_file_may_have_columns_that_are_for_something_else(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,remark\nx,y\n")
+    assert own_data(retain="a.csv", folder=tmp_path).batch().retain == ("x",)
+    # also one of nearly a field's name, where it is said which column is the field
+    (tmp_path / "b.csv").write_text("body,texts\nx,y\n")
+    source = {"file": "b.csv", "fields": {"text": "body"}}
+    assert own_data(retain=source, folder=tmp_path).batch().retain == ("x",)
+
+
 def test_a_long_cell_of_a_csv_file_is_read_and_the_limit_of_the_library_is_as_before(
     tmp_path: Path,
 ) -> None:
