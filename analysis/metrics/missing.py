@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import labels
+from analysis.metrics.alone import ALONE
 from analysis.metrics.columns import VARIANT
 
 _COLUMNS = ["intervention", "partner", "strength", "level", *VARIANT]
@@ -59,3 +60,28 @@ def _missing_levels(once: pd.DataFrame) -> list[tuple[Any, str]]:
                 words = f"neither order was run, though other pairs have this level of {strength}"
                 gaps.append((first_row, words))
     return gaps
+
+
+def missing_alone(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the interventions of compared pairs that were not run alone, so that loss is unknown.
+
+    Args:
+        points: rows of ``point``.
+
+    Returns:
+        Columns as those of ``missing``. One that was run alone at no level of a pair is named once,
+        with ``strength`` "" and ``level`` NaN.
+    """
+    compared = points[points.replicates > 0]
+    key = ["intervention", "partner", "settings", "context"]
+    rows: list[list[Any]] = []
+    for _, pair in compared.groupby(key, sort=False):
+        for side, column in zip(key, ALONE, strict=False):
+            is_absent = pair[column].isna().groupby(pair.point).transform("all")
+            absent = pair[is_absent].drop_duplicates("point")
+            if is_absent.all():
+                absent = absent.iloc[:1].assign(strength="", level=float("nan"))
+            name = pair[side].iloc[0]
+            words = f"{name} was not run alone with the seeds and batches of both orders"
+            rows += [[*values, words] for values in absent[_COLUMNS].itertuples(index=False)]
+    return pd.DataFrame(rows, columns=[*_COLUMNS, "what"])

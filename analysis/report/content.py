@@ -10,7 +10,7 @@ import pandas as pd
 from analysis import labels
 from analysis.inference.confidence import CONFIDENCE
 from analysis.labels import Labels
-from analysis.metrics.missing import missing
+from analysis.metrics.missing import missing, missing_alone
 from analysis.plots.interactive import draw_curves
 from analysis.plots.interactive_fronts import draw_front_panels
 from analysis.plots.interactive_heat import draw_heat_map
@@ -50,7 +50,11 @@ def content(
     """
     titles, orders = prepared.titles, prepared.orders
     used_runs = pd.concat([orders.runs, orders.alone])
-    gaps = missing(prepared.points).to_dict("records")
+    gaps = [
+        gap
+        for frame in (missing(prepared.points), missing_alone(prepared.points))
+        for gap in frame.to_dict("records")
+    ]
     return Content(
         title=", ".join(prepared.request.experiments),
         runs=used_runs[["run_id", "experiment_id"]],

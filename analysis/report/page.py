@@ -13,6 +13,7 @@ import plotly.io
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
+from analysis.labels import counted
 from analysis.report.answer import PairAnswer
 from analysis.report.cells import (
     MAIN_TABLES,
@@ -107,6 +108,7 @@ def render(content: Content) -> str:
         js=Markup((_FOLDER / "report.js").read_text()),
         runs=numbers.runs,
         ui=content.ui,
+        counted=counted,
         findings=[
             (context, [finding_parts(finding, numbers) for finding in sentences])
             for context, sentences in content.findings.items()

@@ -1,4 +1,7 @@
+import numpy as np
+
 from analysis.metrics.composability import missing, point
+from analysis.metrics.missing import missing_alone
 from tests.analysis.synthetic import curve, frame, run
 
 
@@ -64,3 +67,33 @@ def test_each_setting_of_a_pair_must_have_every_level() -> None:
     ]
     (line,) = missing(point(frame(runs))).to_dict("records")
     assert (line["intervention_variant"], line["level"]) == ("lr=0.002", 0.5)
+
+
+def test_what_was_not_run_alone_is_named_once_or_with_its_levels() -> None:
+    runs = [
+        *curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7]),
+        run("wanda", level=0.25, edit_success=0.1),
+    ]
+    rows = missing_alone(point(frame(runs)))
+    said = "was not run alone with the seeds and batches of both orders"
+    assert list(rows.what) == [f"ft {said}", f"wanda {said}"]
+    assert list(rows.strength) == ["", "wanda.sparsity"]
+    assert np.isnan(rows.level[0]) and rows.level[1] == 0.5
+    runs += [run("ft", edit_success=0.9), run("wanda", level=0.5, edit_success=0.1)]
+    assert missing_alone(point(frame(runs))).empty
+
+
+def test_what_only_one_order_has_is_compared_with_nothing_alone() -> None:
+    runs = [
+        *curve("ft", "wanda", [0.25], [0.9], [0.8]),
+        run("ft | wanda", level=0.5, edit_success=0.7),
+        run("ft", edit_success=0.9),
+        run("wanda", level=0.25, edit_success=0.1),
+    ]
+    assert missing_alone(point(frame(runs))).empty
+
+
+def test_one_criterion_of_the_intervention_alone_is_enough() -> None:
+    runs = curve("ft", "wanda", [0.5], [0.9], [0.8], mmlu=0.5)
+    runs += [run("ft", edit_success=0.9), run("wanda", level=0.5, mmlu=0.5)]
+    assert missing_alone(point(frame(runs))).empty

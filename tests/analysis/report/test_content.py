@@ -26,7 +26,11 @@ def test_the_page_is_of_all_used_runs_and_experiments() -> None:
     page, _ = content_of(frame(runs))
     assert page.title == "one, two"
     assert set(page.runs.run_id) == {entry["run_id"] for entry in runs[:-1]}
-    assert page.left_out and not page.missing
+    assert page.left_out
+    assert page.missing == [
+        "FT + Wanda (model=m, data=d): wanda was not run alone with the seeds and batches of both"
+        " orders."
+    ]
 
 
 @pytest.mark.parametrize(("error", "words"), [("best", "the better"), ("worst", "the worse")])

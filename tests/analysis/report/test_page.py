@@ -92,7 +92,13 @@ def test_the_page_says_what_is_missing_and_what_was_left_out() -> None:
 
 
 def test_a_page_of_complete_runs_says_that_nothing_is_missing() -> None:
-    html = page(frame(curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7])))
+    runs = [
+        *curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7]),
+        run("ft", edit_success=0.9),
+        *(run("wanda", level=level, edit_success=0.0) for level in (0.25, 0.5)),
+    ]
+    html = page(frame(runs))
+    assert "<summary>2 comparisons</summary>" in html and "<summary>1 curve</summary>" in html
     assert "Nothing: every pair was run in both orders at every level" in html
 
 
