@@ -130,6 +130,8 @@ def test_what_is_no_merge_of_two_single_steps_is_left_alone() -> None:
         {**row, "pair": "ga + merge", "step1": "ga", "step2": "merge"} for row in merges(0.7)
     ]
     assert merges_of_pairs(frame(prefixed)).empty
+    base_models = frame([run("none", edit_success=0.1)])
+    assert merges_of_pairs(base_models.drop(columns="step1", errors="ignore")).empty
     failed = [{**row, "status": "FAILED"} for row in merges(0.7)]
     assert merges_of_pairs(frame(failed)).empty
 

@@ -101,3 +101,13 @@ def test_rows_that_the_paper_prints_are_known_as_such() -> None:
     printed = curve("ft", "wanda", [0.25], [0.9], [0.8], published="Table 9")
     assert evidence_of(printed).printed
     assert not evidence_of(curve("ft", "wanda", [0.25], [0.9], [0.8])).printed
+
+
+def test_methods_come_in_the_papers_order() -> None:
+    runs = [
+        one
+        for partner in ("awq", "gptq", "wanda", "sparsegpt")
+        for one in both("ft", partner, level=3, edit_success=0.5)
+    ]
+    partners = [partner for _, partner, _, _ in evidence_of(runs).points_by_method()]
+    assert partners == ["wanda", "sparsegpt", "awq", "gptq"]
