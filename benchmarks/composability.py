@@ -1,58 +1,36 @@
-"""Print composability tables of a finished `preset=paper`: `python -m benchmarks.composability`.
+"""Print what composes on the testbed, from finished runs: `python -m benchmarks.composability`.
 
-A cell is "order-free error / order sensitivity". Compressions are shown at the level where the
-testbed shows a difference (sparsity 0.65, 3 bits; the paper's 0.25 and 4 bits do it no harm), and
-as areas over all of their levels.
+Reads the runs that `composability findings --run` makes. A cell is the order-free error, then how
+much better it is to edit (or to unlearn; of both, to unlearn) first, with its 95 % interval over
+batches of edits, or seeds where nothing is edited.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from analysis.metrics.composability import area, point
+from analysis.inference.intervals import intervals
+from analysis.metrics.composability import point
 from tracking import query, store
 
-LEVELS = {"sparsity": 0.65, "bits": 3}
+LEVELS: tuple[Mapping[str, float], ...] = (
+    {"sparsity": 0.25, "bits": 4},
+    {"sparsity": 0.65, "bits": 3},
+)
 EDITORS, COMPRESSIONS, UNLEARNERS = (
     ("ft", "memit", "lora"),
     ("wanda", "sparsegpt", "awq", "gptq"),
     ("ga", "gd", "rmu"),
 )
 TABLES = (
-    (COMPRESSIONS, EDITORS, ("edit_success", "edit_generalization", "edit_locality", "mmlu")),
+    (COMPRESSIONS, EDITORS, ("edit_success", "mmlu")),
     (COMPRESSIONS, UNLEARNERS, ("wmdp", "mmlu")),
-    (UNLEARNERS, EDITORS, ("edit_success", "edit_generalization", "wmdp", "mmlu")),
+    (EDITORS, UNLEARNERS, ("edit_success", "wmdp", "mmlu")),
 )
-
-
-def table(
-    measured: pd.DataFrame,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    criteria: Sequence[str],
-    title: str,
-) -> str:
-    """Return Markdown; interventions of one kind down, of another across, once per criterion."""
-    by_pair = {
-        (frozenset((row.intervention, row.partner)), row.criterion): row
-        for row in measured.itertuples()
-    }
-    header = list(itertools.product(criteria, columns))
-    titles = " | ".join(f"{criterion}: {column}" for criterion, column in header)
-    lines = [f"| {title} | {titles} |", "|---" * (1 + len(header)) + "|"]
-    for name in rows:
-        cells = [_cell(by_pair[frozenset((name, column)), kind]) for kind, column in header]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _cell(row: Any) -> str:
-    return f"{row.order_free_error:.2f} / {row.order_sensitivity:.2f}"
 
 
 def main() -> None:
@@ -61,14 +39,34 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--experiment", default=store.EXPERIMENT)
-    runs = query.compositions(parser.parse_args().experiment, "attributes.status = 'FINISHED'")
-    at_level, areas = point(runs, levels=LEVELS), area(point(runs))
+    parser.add_argument("--recompress", default="auto")
+    options = parser.parse_args()
+    runs = query.compositions(
+        options.experiment,
+        f"attributes.status = 'FINISHED' and params.recompress = '{options.recompress}'",
+    )
     for rows, columns, criteria in TABLES:
-        kinds = [(at_level, "")]
-        if rows is COMPRESSIONS:
-            kinds = [(at_level, "at the level"), (areas, "area")]
-        for measured, title in kinds:
-            print(table(measured, rows, columns, criteria, title), end="\n\n")
+        for criterion in criteria:
+            for levels in LEVELS if rows is COMPRESSIONS else ({},):
+                points = intervals(runs, point(runs, [criterion], levels=levels))
+                level = ", ".join(f"{name} {value:g}" for name, value in levels.items())
+                by_pair = {
+                    frozenset((row.intervention, row.partner)): row for row in points.itertuples()
+                }
+                print(f"| {criterion}{level and f', {level}'} | {' | '.join(columns)} |")
+                print("|---" * (1 + len(columns)) + "|")
+                for name in rows:
+                    cells = [cell(by_pair[frozenset((name, column))]) for column in columns]
+                    print(f"| {name} | {' | '.join(cells)} |")
+                print()
+
+
+def cell(row: Any) -> str:
+    """Return a pair's order-free error, and its gain with the interval."""
+    text = f"{row.order_free_error:.2f}; {row.gain:+.2f}"
+    if pd.isna(row.gain_low):
+        return text
+    return f"{text} ({row.gain_low:+.2f} to {row.gain_high:+.2f})"
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def _curves(
     points: pd.DataFrame, alone: pd.DataFrame, criterion: str, titles: Labels
 ) -> Iterator[Curve]:
     """Yield a curve per compression; ``alone`` are the runs of one intervention."""
-    for (name, variant), pair in points.groupby(["partner", "partner_variant"], sort=False):
+    for (name, variant), pair in points.groupby(["partner", "partner_variant"]):
         pair = pair.sort_values("level")
         is_base = (alone.intervention == name) & (alone.intervention_variant == variant)
         base_values = pd.Series(dtype=float)

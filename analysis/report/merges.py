@@ -120,7 +120,7 @@ def requested_merges(prepared: PreparedAnalysis, items: pd.DataFrame | None) -> 
         return None
     if items is not None:
         of_merges = query.items(merges, prepared.criteria, missing="skip")
-        items = pd.concat([items, of_merges], ignore_index=True)
+        items = pd.concat([items, of_merges])
     frame = merged_points(prepared.runs, items)
     if not len(frame):
         return None

@@ -117,3 +117,9 @@ def test_letters_of_all_scripts_come_through() -> None:
     row = edit(subject="Żółw 龍", prompt="Żółw 龍 lebt in", target="Ⅷ 🏔️", rephrasings=["龍 in"])
     data = own_data(edits=[row]).batch()
     assert (data.edits[0].subject, data.edits[0].target) == ("Żółw 龍", "Ⅷ 🏔️")
+
+
+@pytest.mark.parametrize("options", [{}, {"batch": 2, "defaults": "testbed"}])
+def test_a_data_set_of_nothing_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match=r"needs something to make 'ours\.yaml' of: edits, "):
+        own_data("ours.yaml", **options)
