@@ -27,6 +27,10 @@ from interventions.data.question_set import Question, QuestionSet
 from interventions.data.retain_model import check_retain_model
 from interventions.errors import InvalidInput, shown
 
+# what holds data; all other entries say something of them
+_PARTS = (
+    "edits", "locality", "questions", "forget", "retain", "calibration", "statistics", "perplexity",
+)  # fmt: skip
 T = TypeVar("T")
 Reader = Callable[[Sequence[Row], Reading], tuple[T, ...]]
 
@@ -60,6 +64,11 @@ def data_set(description: Mapping[str, Any], folder: Path, name: str) -> DataSet
         retain_model=retain_model and check_retain_model(folder / retain_model),
         allowed=allowed_leaks(description.get("allow_leak", ()), name),
     )
+    if not any(part in description for part in _PARTS):
+        raise InvalidInput(
+            f"{name}: there are no data in it; it needs one of {', '.join(_PARTS)} (a file that"
+            " describes data is given to a run as data='file.yaml')"
+        )
     return DataSet(name, description.get("defaults", DEFAULTS), content)
 
 

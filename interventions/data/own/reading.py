@@ -105,11 +105,6 @@ def own_data(
     values: dict[str, Any] = dict(locals())  # before any other name: the arguments as given
     values.pop("folder")
     description = {key: value for key, value in values.items() if value is not None}
-    if not description.keys() & {*_TABLES, "questions"}:
-        raise InvalidInput(
-            f"own_data needs something to make {shown(name, 80)} of: {', '.join(_TABLES)} or"
-            " questions; the name of a YAML file is given to a run as data='file.yaml'"
-        )
     for part in _TABLES:
         if part in description:
             description[part] = _plain(part, description[part])

@@ -121,5 +121,5 @@ def test_letters_of_all_scripts_come_through() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"batch": 2, "defaults": "testbed"}])
 def test_a_data_set_of_nothing_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(InvalidInput, match=r"needs something to make 'ours\.yaml' of: edits, "):
+    with pytest.raises(InvalidInput, match=r"^ours.yaml: there are no data in it; it needs one of"):
         own_data("ours.yaml", **options)

@@ -30,6 +30,7 @@ BOMB = "a: &a [x, x, x, x]\n" + "".join(
         ("edits: [{subject: a, prompt: a is, target: 1945}]", "'target' must be text"),
         ("edits: [{subject: a, prompt: a is, target: yes}]", "'target' must be text"),
         ("edits: [{subject: a, prompt: a is, target: 2024-01-02}]", "'target' must be text"),
+        ("name: ours\nbatch: 3", "there are no data in it"),
         ("retian: [a]", "no field is named 'retian'. Did you mean 'retain'"),
         ("? [a, b]\n: c", "ours"),
         ("1: c", "no field is named 1"),
