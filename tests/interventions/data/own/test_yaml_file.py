@@ -39,7 +39,7 @@ BOMB = "a: &a [x, x, x, x]\n" + "".join(
         ("validation: 1.5", "'validation' must be less than 1"),
         ("batch: 0", "'batch' must be at least 1"),
         ("name: a/b", "'name' must be at most 100 letters"),
-        ("name: testbed", "cannot be called testbed"),
+        ("name: testbed\nretain: [a]", "cannot be called testbed"),
         ("retain: {hub: owner/name@main}", "a commit of 40 hexadecimal digits"),
         ("retain: {hub: ../../etc}", "'retain.hub' must be owner/name@"),
         ("retain: {rows: [a], file: b.txt}", "must have exactly one of rows or file or hub"),
