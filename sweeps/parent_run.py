@@ -142,7 +142,7 @@ class ParentRun:
     def _check_not_running(self, parent: Run) -> None:
         if parent.info.status != "RUNNING" or lifecycle.is_run_dead(parent):
             return
-        tags = parent.data.tags
+        tags = schema.renamed(parent.data.tags)
         raise InvalidInput(
             f"{self.name!r} is being run by process {tags.get(schema.PID)} on"
             f" {tags.get(schema.HOST)}: wait for it or end it, or give this one another name"

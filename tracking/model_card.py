@@ -99,7 +99,7 @@ def _criteria(
 
 def _directions(run: Run) -> dict[str, str]:
     with suppress(ValueError, TypeError, KeyError, AttributeError):
-        facts = json.loads(run.data.tags.get(schema.ABOUT_CRITERIA, "{}"))
+        facts = json.loads(schema.renamed(run.data.tags).get(schema.ABOUT_CRITERIA, "{}"))
         return {name: str(entry["better"]) for name, entry in facts.items()}
     return {}
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:  # MLflow loads the plugin, which imports this module, while i
 
 SILENT_SECONDS = 600.0  # after which a run on another host counts as dead
 _PROC = Path("/proc")
-_LAUNCHED, _OURS = "mlflow.project.entryPoint", "composability."  # tags, and how they begin
+# tags, and how they begin
+_LAUNCHED, _OURS = "mlflow.project.entryPoint", ("composability.", schema.MACHINE)
 LAUNCHER = "COMPOSABILITY_LAUNCHER"  # a variable with the tags of the `mlflow run` above a process
 _ENDED = ("Z", "X")  # a zombie: ended, and not yet asked for its status by who started it
 
@@ -42,7 +43,7 @@ def process_tags() -> dict[str, str]:
 
 def is_own_run(run: Run) -> bool:
     """Return whether a run is, or was, this process's."""
-    tags = run.data.tags
+    tags = schema.renamed(run.data.tags)
     owner = (tags.get(schema.PID), tags.get(schema.HOST))
     if owner != (str(os.getpid()), socket.gethostname()):
         return False
@@ -52,7 +53,7 @@ def is_own_run(run: Run) -> bool:
 
 def is_run_dead(run: Run) -> bool:
     """Return whether a run that says RUNNING has no process any more."""
-    tags = run.data.tags
+    tags = schema.renamed(run.data.tags)
     if schema.PID not in tags:
         # `mlflow run` makes the run some seconds before our process adopts it; of a run of somebody
         # else's program in the same experiment nothing is known
@@ -63,6 +64,7 @@ def is_run_dead(run: Run) -> bool:
 
 def is_here(tags: Mapping[str, str]) -> bool:
     """Return whether a process was started where this one can see it: by its ``process_tags``."""
+    tags = schema.renamed(tags)
     if tags.get(schema.HOST) != socket.gethostname():
         return False
     identity = tags.get(schema.PROCESS, "")
@@ -77,7 +79,7 @@ def is_process_gone(tags: Mapping[str, str]) -> bool:
             write them, the run is somebody else's, and nothing is known of its process.
     """
     try:
-        return _is_gone(tags)
+        return _is_gone(schema.renamed(tags))
     except (KeyError, ValueError, OverflowError, IndexError, psutil.Error):
         return False
 

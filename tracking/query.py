@@ -185,7 +185,7 @@ def row_of(run: Run) -> dict[str, Any]:
         for name, value in failures.final_metrics(run).items()
         if name not in _TEXTS and not name.startswith("step")
     }
-    tags = run.data.tags
+    tags = schema.renamed(run.data.tags)
     row |= {column: tags[tag] for tag, column in _TAG_COLUMNS.items() if tag in tags}
     last_checksum = tags.get(schema.checksum_tag(len(schema.step_names(params))))
     if last_checksum is not None:

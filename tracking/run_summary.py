@@ -191,7 +191,7 @@ def _settings(run: Run) -> dict[str, Any]:
 def _stated(run: Run, tag: str) -> dict[str, dict[str, Any]]:
     """Return the facts in a tag of a run; nothing where somebody wrote something else there."""
     with suppress(ValueError, RecursionError, AttributeError):
-        entries = json.loads(run.data.tags.get(tag, "{}"))
+        entries = json.loads(schema.renamed(run.data.tags).get(tag, "{}"))
         return {str(name): dict(facts) for name, facts in entries.items()}
     return {}
 

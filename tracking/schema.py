@@ -91,17 +91,22 @@ WITHOUT_EFFECT = "composability.without_effect"
 # the criteria that could not be measured, and why: {"2": {"mmlu": "OutOfMemoryError: ..."}}, by the
 # number of interventions applied
 FAILED_CRITERIA = "composability.failed_criteria"
-# the facts of what a run applied and measured, see catalogue.py
-ABOUT_INTERVENTIONS = "composability.interventions"
-ABOUT_CRITERIA = "composability.criteria"
 PUBLISHED = "composability.published"  # the paper's table that prints a run's numbers
-PID, HOST = "composability.pid", "composability.host"
-PROCESS_STARTED, HEARTBEAT = "composability.process_started", "composability.heartbeat"
-# of Linux, since 0.2: boot, pid namespace, and ticks from the boot to the process's start
-PROCESS = "composability.process"
 CLAIM = "composability.claim"  # tags of an experiment, see store_lock.py
 NOTE = "mlflow.note.content"
 REJECTED = "composability.rejected"  # why the run that `mlflow run` made was refused its input
+# tags that only programs read, and queries do not filter by; sorted behind the others
+MACHINE = "composability_machine."
+PID, HOST = f"{MACHINE}pid", f"{MACHINE}host"
+PROCESS_STARTED, HEARTBEAT = f"{MACHINE}process_started", f"{MACHINE}heartbeat"
+# of Linux, since 0.2: boot, pid namespace, and ticks from the boot to the process's start
+PROCESS = f"{MACHINE}process"
+# the facts of what a run applied and measured, see catalogue.py
+ABOUT_INTERVENTIONS, ABOUT_CRITERIA = f"{MACHINE}interventions", f"{MACHINE}criteria"
+_MACHINES = (
+    *(PID, HOST, PROCESS_STARTED, HEARTBEAT, PROCESS),
+    *(ABOUT_INTERVENTIONS, ABOUT_CRITERIA),
+)
 
 # artifacts
 CRITERIA_JSON, ITEMS = "criteria.json", "items.parquet"
@@ -232,6 +237,19 @@ def is_external(tags: Mapping[str, str]) -> bool:
         True
     """
     return tags.get(_EXTERNAL) == "true"
+
+
+def renamed(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return tags with those that only programs read under their names of today.
+
+    Until 0.2 they began as all others do.
+
+    Example:
+        >>> renamed({"composability.pid": "7", "note": "mine"})[PID]
+        '7'
+    """
+    old_names = {f"composability.{name.removeprefix(MACHINE)}": name for name in _MACHINES}
+    return {old_names[name]: text for name, text in tags.items() if name in old_names} | dict(tags)
 
 
 def checksum_tag(step: int) -> str:

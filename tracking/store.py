@@ -83,6 +83,7 @@ ones are one replicate |
 | tag `composability.without_effect` | the numbers of the steps that changed no weight |
 | tag `composability.recompressed` | the compressions that were applied again at the end |
 | tag `composability.reused_prefix` | how many steps came from a kept checkpoint |
+| tags `composability_machine.…` | for programs: whose process it is, what is measured |
 
 On the testbed (`data = testbed@…`), `mmlu`, `wmdp_*` and `wikitext_ppl` are roles: they are
 measured on its stand-ins (synthetic facts and prose), not on the data sets that gave them their

@@ -60,7 +60,7 @@ def store_lock(
         if is_here(owner):
             return is_process_gone(owner)
         if is_quiet is None:
-            return time.time() - float(owner[schema.HEARTBEAT]) > _MOST_SECONDS
+            return time.time() - float(schema.renamed(owner)[schema.HEARTBEAT]) > _MOST_SECONDS
         return is_process_gone(owner) and is_quiet()
 
     deadline = time.monotonic() + (3 * _MOST_SECONDS if is_quiet is None else math.inf)

@@ -254,7 +254,8 @@ def test_the_command_runs_a_composition_and_says_where(
     assert 'composability run "rtn(bits=3) | magnitude(sparsity=0.5)"' in ended.stdout
     assert run.data.params["composition"] == "magnitude(sparsity=0.5) | rtn(bits=3)"
     assert (
-        json.loads(run.data.tags["composability.interventions"])["rtn"]["category"] == "compression"
+        json.loads(run.data.tags["composability_machine.interventions"])["rtn"]["category"]
+        == "compression"
     )
 
 

@@ -188,7 +188,7 @@ def test_a_process_whose_launcher_was_killed_before_its_run_began_ends_it_killed
     assert client.get_run(run_id).info.status == ("KILLED" if is_gone else "FINISHED")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"composability.host": "elsewhere"}'])
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"composability_machine.host": "elsewhere"}'])
 def test_a_launcher_that_cannot_be_seen_is_not_waited_for(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

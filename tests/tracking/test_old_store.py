@@ -22,6 +22,8 @@ from tracking.catalogue import Catalogue, house_criteria, house_interventions
 from tracking.checkpoints import load_checkpoint, recorded_runs
 from tracking.checkpoints.integrity import sha256
 from tracking.checkpoints.store import Checkpoints
+from tracking.model_card import model_card
+from tracking.run_summary import run_summary
 
 
 def on_version_1(value: Any) -> Any:
@@ -228,3 +230,14 @@ def test_old_tags_lead_to_the_facts_of_now() -> None:
         catalogue = Catalogue.from_runs(runs)
         assert catalogue.interventions == house_interventions()
         assert catalogue.criteria == house_criteria()
+
+
+def test_a_runs_summary_and_card_know_the_facts_that_version_0_1_recorded() -> None:
+    frame = query.compositions("composability", "attributes.status = 'FINISHED'")
+    run_id = frame[frame.about_criteria.notna() & frame.edit_success.notna()].run_id.iloc[0]
+    summary = run_summary(run_id)
+    assert summary.criteria["edit_success"].better == "higher"
+    assert all(category for category in summary.categories) and summary.categories
+    names = [step.name.partition("(")[0] for step in summary.steps[1:]]
+    card = model_card(store.client().get_run(run_id), len(names), "as it was", names)
+    assert re.search(r"\| edit_success +\| higher ", card)

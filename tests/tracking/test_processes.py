@@ -125,3 +125,29 @@ def test_a_run_that_nobody_has_adopted_is_given_time() -> None:
     for tags in ({"mlflow.project.entryPoint": "main"}, {schema.SWEEP_ROOT: "mine"}):
         assert not is_run_dead(run_with(tags, age_seconds=SILENT_SECONDS - 60))
         assert is_run_dead(run_with(tags, age_seconds=SILENT_SECONDS + 5))
+
+
+def as_before(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags under the names that they had until 0.2."""
+    return {name.replace(schema.MACHINE, "composability."): text for name, text in tags.items()}
+
+
+def test_a_run_that_an_earlier_version_made_is_told_by_its_tags() -> None:
+    tags = as_before(process_tags())
+    assert sorted(tags) == [
+        f"composability.{name}"
+        for name in ("heartbeat", "host", "pid", "process", "process_started")
+    ]
+    assert is_own_run(run_with(tags)) and is_here(tags)
+    assert not is_process_gone(tags) and not is_run_dead(run_with(tags))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    gone = tags | {"composability.pid": str(ended.pid)}
+    assert is_process_gone(gone) and is_run_dead(run_with(gone))
+    # this version has taken the run over
+    assert is_own_run(run_with(gone | process_tags()))
+
+
+def test_what_only_programs_read_is_listed_last() -> None:
+    tags = [*process_tags(), schema.ABOUT_CRITERIA, schema.WEIGHTS, schema.LEAKAGE, schema.SWEEP]
+    assert sorted(tags)[:3] == sorted([schema.WEIGHTS, schema.LEAKAGE, schema.SWEEP])
