@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
-from scipy.stats import ks_2samp
 
 from interventions.criteria.base import Criterion, Scores, criterion, makes_criteria
 from interventions.criteria.engine.evaluation import Answered
@@ -66,6 +65,8 @@ def forget_quality(lm: LM, data: Data) -> Scores:
     ]
     # the test goes by ranks: logarithms have those of the ratios; what is NaN is as far as can be
     ours, theirs = (np.nan_to_num(np.array(of_model), nan=math.inf) for of_model in ratios)
+    from scipy.stats import ks_2samp  # half a second, which other runs need not wait
+
     return Scores(float(ks_2samp(ours, theirs).pvalue), math.nan, {})
 
 

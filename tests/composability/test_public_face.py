@@ -56,6 +56,13 @@ def test_the_package_imports_nothing_heavy_by_itself() -> None:
     assert not loaded & {"torch", "mlflow", "optuna", "pandas", "transformers"}
 
 
+def test_a_run_imports_what_it_needs_and_no_more() -> None:
+    loaded = modules_after("import tracking.run")
+    assert {"torch", "transformers", "mlflow"} <= loaded
+    needless = {"scipy", "datasets", "lm_eval", "peft", "optuna", "matplotlib", "plotly", "sklearn"}
+    assert not loaded & needless
+
+
 @pytest.mark.parametrize(
     "names", ["compositions, items", "point, area, recommend", "hyperparameter, InvalidInput"]
 )
