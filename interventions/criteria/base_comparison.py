@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.special import log_softmax, rel_entr
 
 from interventions.criteria.base import (
     Criterion,
@@ -98,8 +99,6 @@ def divergence(before: Sequence[float], now: Sequence[float]) -> float:
         >>> round(divergence([math.log(0.5)] * 2, [math.log(0.25), math.log(0.75)]), 4)
         0.1438
     """
-    from scipy.special import log_softmax, rel_entr  # other runs need not wait for it
-
     p, q = (np.exp(log_softmax(np.asarray(values, float))) for values in (before, now))
     total = float(rel_entr(p, q).sum())
     # a model that has lost its numbers is as far as can be
