@@ -28,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=SHAPES, default="8b")
     parser.add_argument("--dtype", choices=DTYPES, default="bfloat16")
+    parser.add_argument("--only", nargs="*", default=[], help="names; all by default")
     options = parser.parse_args()
     config = shape_config(options.size)
     with torch.device("meta"):
@@ -39,10 +40,11 @@ def main() -> None:
     )
     lm = LM(model, tokenizer)
     for name in INTERVENTIONS.all():
-        if name not in OWN_FILES:
+        if name not in OWN_FILES and name in (options.only or INTERVENTIONS.all()):
             step = fitting(name, lm)
             print_row(name, stage.step(step, step.own_data(data)))
-    print_row("criteria", stage.criteria(applicable(data), data))
+    if not options.only:
+        print_row("criteria", stage.criteria(applicable(data), data))
 
 
 def print_row(name: str, takes: Takes | Unknown) -> None:
