@@ -38,8 +38,8 @@ def measured_losses(evidence: Evidence) -> pd.DataFrame:
         The columns of ``evidence.main_points()`` that name a point and its runs; ``side``, the
         judged intervention; ``loss`` in the better order, in the criterion's unit, with ``low`` and
         ``high``; ``p_holm`` of "both orders lose something", corrected over all rows; ``units``;
-        ``alone_runs``; and ``verdict``: "keeps" (at most 0.05 is lost), "loses" or "cannot be
-        told". A point whose intervention was not run alone is left out.
+        ``alone_runs``; and ``verdict``: "keeps" (at most 0.05 is lost, by the interval), else
+        "loses" or "cannot be told". A point whose intervention was not run alone is left out.
     """
     main = evidence.main_points().reset_index(drop=True)
     signs = main.better.map({"higher": 1.0, "lower": -1.0}).to_numpy(float)
@@ -187,6 +187,6 @@ def _of_better_order(both: list[PairedTest]) -> tuple[float, float, float, float
 
 
 def _verdict(row: Any) -> str:
-    if row.p_holm <= LEVEL and row.low > 0:
-        return LOSES
-    return KEEPS if row.high <= NOTABLE else UNKNOWN
+    if row.high <= NOTABLE:  # also where it is sure that a little is lost
+        return KEEPS
+    return LOSES if row.p_holm <= LEVEL and row.low > 0 else UNKNOWN

@@ -26,6 +26,17 @@ def test_what_is_neither_kept_nor_lost_by_a_test_cannot_be_told() -> None:
     assert row.verdict == UNKNOWN
 
 
+def test_a_loss_that_is_sure_and_small_is_none() -> None:
+    runs = []
+    for batch, shift in enumerate(BATCHES):
+        both = ([0.935 + shift * 1.1], [0.93 + shift * 0.9])
+        runs += curve("ft", "wanda", [0.5], *both, edit_batch=batch)
+        runs.append(run("ft", edit_batch=batch, edit_success=0.95 + shift))
+    row = only(measured_losses(evidence_of(runs)))
+    assert row.p_holm < 0.01 and 0 < row.low < row.high < 0.05
+    assert row.verdict == KEEPS
+
+
 def test_one_run_tells_no_loss() -> None:
     runs = [*curve("ft", "wanda", [0.5], [0.1], [0.1]), run("ft", edit_success=0.95)]
     row = only(measured_losses(evidence_of(runs)))
