@@ -42,7 +42,7 @@ class Watch:
         if self._shared:
             return True
         run = self._client.get_run(self._run_id)
-        tags = schema.renamed(run.data.tags)
+        tags = run.data.tags
         if not is_own_run(run):
             self._change = f"is process {tags.get(schema.PID)}'s on {tags.get(schema.HOST)} now"
         elif run.info.lifecycle_stage == "deleted":

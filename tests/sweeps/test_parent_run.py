@@ -160,6 +160,17 @@ def test_a_second_process_may_join_only_a_shared_sweep(parent: ParentRun) -> Non
     assert parent.open_run({}) == run_id
 
 
+def test_a_sweep_that_an_earlier_version_runs_is_named_by_its_process(parent: ParentRun) -> None:
+    owner = {
+        name.replace(schema.MACHINE, "composability."): text
+        for name, text in process_tags(ALIVE).items()
+    }
+    tags = {**owner, schema.SWEEP_ROOT: parent.name}
+    parent.client.create_run(parent.experiment_id, tags=tags, run_name=parent.name)
+    with pytest.raises(InvalidInput, match=r"'mine' is being run by process \d+ on elsewhere"):
+        parent.open_run({})
+
+
 def test_a_sweep_that_was_killed_after_its_first_request_is_free_at_once(
     parent: ParentRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

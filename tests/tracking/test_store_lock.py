@@ -85,15 +85,17 @@ def test_what_a_killed_process_left_is_passed_over(client: MlflowClient, left: A
     assert time.monotonic() - start < 30
 
 
+@pytest.mark.parametrize("prefix", [schema.MACHINE, "composability."])  # of today, and until 0.2
 def test_a_process_elsewhere_is_waited_for_and_then_said(
-    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
     experiment_id = store.ensure_experiment()
     with store_lock(client, experiment_id, "mine"):
         (claim,) = claims(client)
     monkeypatch.setattr("tracking.store_lock._MOST_SECONDS", 0.2)
     ahead = {**ELSEWHERE, schema.HEARTBEAT: str(time.time() + 100)}
-    client.set_experiment_tag(experiment_id, claim, json.dumps(ahead))
+    owner = {name.replace(schema.MACHINE, prefix): text for name, text in ahead.items()}
+    client.set_experiment_tag(experiment_id, claim, json.dumps(owner))
     with (
         pytest.raises(InvalidInput, match="'mine' is being opened by others"),
         store_lock(client, experiment_id, "mine"),
