@@ -24,8 +24,7 @@ if TYPE_CHECKING:  # MLflow loads the plugin, which imports this module, while i
 
 SILENT_SECONDS = 600.0  # after which a run on another host counts as dead
 _PROC = Path("/proc")
-# tags, and how they begin
-_LAUNCHED, _OURS = "mlflow.project.entryPoint", ("composability.", schema.MACHINE)
+_LAUNCHED, _OURS = "mlflow.project.entryPoint", "composability."  # tags, and how they begin
 LAUNCHER = "COMPOSABILITY_LAUNCHER"  # a variable with the tags of the `mlflow run` above a process
 _ENDED = ("Z", "X")  # a zombie: ended, and not yet asked for its status by who started it
 

@@ -71,8 +71,8 @@ def test_each_setting_of_a_pair_must_have_every_level() -> None:
 
 def test_what_was_not_run_alone_is_named_once_or_with_its_levels() -> None:
     runs = [
-        *curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7]),
-        run("wanda", level=0.25, edit_success=0.1),
+        *curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7], mmlu=0.5),
+        run("wanda", level=0.25, edit_success=0.1, mmlu=0.5),
     ]
     rows = missing_alone(point(frame(runs)))
     said = "was not run alone with the seeds and batches of both orders"
