@@ -27,6 +27,7 @@ class PairedTest:
         high: its upper end; NaN likewise.
         p_greater: of the hypothesis that the mean is not above 0; NaN where it is not tested.
         units: how many differences.
+        error: standard error of the mean; NaN where it is not tested.
     """
 
     mean: float
@@ -34,11 +35,16 @@ class PairedTest:
     high: float
     p_greater: float
     units: int
+    error: float = np.nan
 
     @property
     def p(self) -> float:
         """Of the hypothesis that the mean is 0, against either side."""
         return 2 * min(self.p_greater, 1 - self.p_greater)
+
+    def p_below(self, bound: float) -> float:
+        """Return p of the hypothesis that the mean is not below a bound; NaN likewise."""
+        return float(stats.t.cdf((self.mean - bound) / self.error, max(self.units - 1, 1)))
 
 
 def paired_test(differences: Sequence[float] | np.ndarray, confidence: float = 0.95) -> PairedTest:
@@ -63,6 +69,5 @@ def paired_test(differences: Sequence[float] | np.ndarray, confidence: float = 0
         return PairedTest(mean, np.nan, np.nan, np.nan, count)
     error = float(np.sqrt(variance / count))
     half = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error
-    return PairedTest(
-        mean, mean - half, mean + half, float(stats.t.sf(mean / error, count - 1)), count
-    )
+    p_greater = float(stats.t.sf(mean / error, count - 1))
+    return PairedTest(mean, mean - half, mean + half, p_greater, count, error)

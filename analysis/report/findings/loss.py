@@ -31,7 +31,7 @@ def degraded(evidence: Evidence) -> Iterator[Finding]:
         losing = points[points.verdict == LOSES]
         keeping = points[points.verdict == KEEPS]
         within = (
-            f"at {len(keeping)} at most {NOTABLE:g} is lost (95% interval)" if len(keeping) else ""
+            f"at {len(keeping)} less than {NOTABLE:g} is lost (likewise)" if len(keeping) else ""
         )
         if losing.empty:
             rest = f"; {within}" if within else ""

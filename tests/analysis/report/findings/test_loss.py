@@ -26,7 +26,7 @@ def test_what_is_kept_is_kept_by_its_interval() -> None:
     runs = [*replicated("ft", "wanda", {0.5: 0.95}, {0.5: 0.6}), *alone("ft", 0.95)]
     text = sentence(frame(runs), LEAD)
     assert "at none of 1 point a loss in both orders holds a test" in text
-    assert text.endswith("; at 1 at most 0.05 is lost (95% interval).")
+    assert text.endswith("; at 1 less than 0.05 is lost (likewise).")
 
 
 def test_nothing_is_said_of_the_loss_without_the_intervention_alone() -> None:

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from analysis.report.findings.losses import KEEPS, LOSES, UNKNOWN, measured_losses
+from analysis.inference.corrections import holm
+from analysis.report.findings.evidence import LEVEL, NOTABLE
+from analysis.report.findings.losses import (
+    KEEPS,
+    LOSES,
+    UNKNOWN,
+    _of_better_order,
+    measured_losses,
+)
+from analysis.report.paired import paired_test
 from tests.analysis.report.findings.sentences import BATCHES, alone, evidence_of, replicated
 from tests.analysis.synthetic import curve, only, run
 
@@ -35,6 +44,24 @@ def test_a_loss_that_is_sure_and_small_is_none() -> None:
     row = only(measured_losses(evidence_of(runs)))
     assert row.p_holm < 0.01 and 0 < row.low < row.high < 0.05
     assert row.verdict == KEEPS
+
+
+def kept_somewhere(rng: np.random.Generator, loss: float, points: int = 32) -> bool:
+    """Whether anything is said to be kept of points that all lose as much, over five batches."""
+    tests = [
+        [paired_test(rng.normal(loss, 0.03, 5)) for _ in ("forward", "backward")]
+        for _ in range(points)
+    ]
+    p_kept = np.array([_of_better_order(both)[4] for both in tests])
+    return bool((holm(p_kept) <= LEVEL).any())
+
+
+def test_of_experiments_in_which_everything_loses_five_hundredths_few_say_that_one_keeps() -> None:
+    rng = np.random.default_rng(5)
+    false = [kept_somewhere(rng, NOTABLE) for _ in range(150)]
+    # nominal 5 %: 14 and more of 150 would come about once in a hundred times
+    assert np.mean(false) <= 13 / 150
+    assert np.mean([kept_somewhere(rng, -0.05) for _ in range(20)]) >= 0.9
 
 
 def test_one_run_tells_no_loss() -> None:
