@@ -24,6 +24,7 @@ from tracking.nesting import place_of_run
 from tracking.passwords import check_no_passwords
 from tracking.plan import Plan, RunContext
 from tracking.settings import Settings
+from tracking.system_metrics import system_metrics
 
 _POLICIES = ("all", "last", "none")
 _IN_MEMORY = "in memory"  # begins the param `model`: no folder, and no id on a hub
@@ -155,7 +156,11 @@ def _tracked(
     run = client.create_run(experiment_id, tags=tags, run_name=schema.run_name([]))
     log = Log(client, run.info.run_id, experiment_id, plan)
     log.seconds += time.perf_counter() - start
-    with _as_it_was(lm.model), lifecycle.closing_run(client, log.run_id, log.tick, identified=True):
+    with (
+        _as_it_was(lm.model),
+        lifecycle.closing_run(client, log.run_id, log.tick, identified=True),
+        system_metrics(log.run_id),
+    ):
         composition = TrackedComposition(lm, plan, log, checkpoints)
         try:
             composition.begin()

@@ -179,11 +179,11 @@ def row_of(run: Run) -> dict[str, Any]:
     if data in WINDOWS:
         row["window"] = WINDOWS[data]
     row |= params | used_settings | names
-    # somebody's metric of the same name is no setting
+    # somebody's metric of the same name is no setting; what the machine did is no result
     row |= {
         name: value
         for name, value in failures.final_metrics(run).items()
-        if name not in _TEXTS and not name.startswith("step")
+        if name not in _TEXTS and not name.startswith(("step", "system/"))
     }
     tags = schema.renamed(run.data.tags)
     row |= {column: tags[tag] for tag, column in _TAG_COLUMNS.items() if tag in tags}

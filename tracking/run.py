@@ -40,6 +40,7 @@ from tracking.nesting import place_of_run
 from tracking.passwords import check_no_passwords
 from tracking.plan import Plan, plan_run
 from tracking.settings import Settings
+from tracking.system_metrics import system_metrics
 
 
 @checked
@@ -217,7 +218,10 @@ def _name(plan: Plan) -> str:
 
 
 def _carry_out(chain: Chain, log: Log, identified: bool) -> None:
-    with lifecycle.closing_run(log.client, log.run_id, log.tick, identified):
+    with (
+        lifecycle.closing_run(log.client, log.run_id, log.tick, identified),
+        system_metrics(log.run_id),
+    ):
         log.begin()
         try:
             _all_steps(chain, log)
