@@ -63,6 +63,18 @@ def log_finished(entries: Sequence[PlannedRun], key: str = "", seconds: float = 
         client.set_terminated(run_id)
 
 
+def test_only_what_the_papers_findings_read_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    criteria: set[str] = set()
+
+    def run_missing(missing: Sequence[PlannedRun], *others: object) -> None:
+        criteria.update(entry.job.plan.settings.criteria for entry in missing)
+        log_finished(missing)
+
+    monkeypatch.setattr(findings, "run_missing", run_missing)
+    assert main(["findings", "--run", "--edit-batches", "3", "--device", "cpu"]) == 0
+    assert criteria == {"edit_success,wmdp,mmlu"}
+
+
 def test_every_cell_is_planned_in_its_replicates_under_both_policies() -> None:
     plans = planned()
     for entries in plans.values():
