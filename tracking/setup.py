@@ -11,6 +11,7 @@ for it; a test checks it.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -83,12 +84,13 @@ def serve_ui(port: int) -> None:
         port: on this machine.
 
     Raises:
-        InvalidInput: the store is a server, which serves the UI itself.
+        InvalidInput: the store is a server, which serves the UI itself; or the port is in use.
     """
     if is_server(store.uri()):
         raise InvalidInput(
             f"the store {store.shown_address()} is a server, which has a UI of its own: open it"
         )
+    _check_is_free(port)
     print(f"Open {runs_table_address(port)}", flush=True)
     environment = os.environ | {
         "MLFLOW_BACKEND_STORE_URI": store.uri(),
@@ -96,6 +98,20 @@ def serve_ui(port: int) -> None:
     }
     words = ["ui", "--workers", "1", "--port", str(port)]
     os.execve(sys.executable, [sys.executable, "-m", "mlflow", *words], environment)
+
+
+def _check_is_free(port: int) -> None:
+    """Refuse a port that another program has: MLflow would end with status 0, and serve nothing."""
+    with socket.socket() as probe:
+        # as MLflow's server does: a port that was in use a moment ago is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise InvalidInput(
+                f"no UI can be served at port {port}: {error.strerror}; give another port to --ui,"
+                " or as make ui PORT=…"
+            ) from error
 
 
 def runs_table_address(port: int) -> str:

@@ -1,5 +1,6 @@
 import os
 import shlex
+import socket
 import sys
 import tomllib
 from importlib.metadata import version
@@ -99,11 +100,24 @@ def test_the_ui_gets_the_address_through_its_environment(
 ) -> None:
     calls: list[Any] = []
     monkeypatch.setattr(os, "execve", lambda *call: calls.append(call))
-    main(["setup", "--ui", "5001", "--serve"])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    main(["setup", "--ui", port, "--serve"])
     ((program, words, environment),) = calls
-    assert program == sys.executable and "5001" in words and "sqlite" not in str(words)
+    assert program == sys.executable and port in words and "sqlite" not in str(words)
     assert environment["MLFLOW_BACKEND_STORE_URI"] == local_store
-    assert capsys.readouterr().out.startswith("Open http://127.0.0.1:5001/#/experiments/")
+    assert capsys.readouterr().out.startswith(f"Open http://127.0.0.1:{port}/#/experiments/")
+
+
+def test_a_port_that_is_in_use_is_refused(
+    local_store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert main(["setup", "--ui", str(port), "--serve"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"error: no UI can be served at port {port}: Address already in")
+    assert printed.out == ""
 
 
 @pytest.mark.parametrize(
