@@ -1,4 +1,4 @@
-"""The commands and snippets of the documentation, and an environment like a reader's to run them."""
+"""What the documentation tells its reader to type, and an environment like the reader's."""
 
 import os
 import re
@@ -45,7 +45,7 @@ def snippets_of(page: Path) -> Iterator[Snippet]:
 
 @dataclass(frozen=True)
 class Reader:
-    """A copy of the checkout as `make setup` leaves it, with a store, a cache and a HOME of its own."""
+    """A checkout as `make setup` leaves it, with a store, a cache and a HOME of its own."""
 
     checkout: Path
     home: Path
