@@ -16,6 +16,7 @@ from importlib import metadata
 import click
 
 from composability.commands.analyze import analyze
+from composability.commands.cache import cache
 from composability.commands.compare import compare
 from composability.commands.findings import published_findings
 from composability.commands.grid import grid
@@ -67,6 +68,7 @@ for _command in (
     published,
     register,
     restore,
+    cache,
     list_known,
     setup,
 ):

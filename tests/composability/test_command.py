@@ -19,7 +19,7 @@ from tracking import schema, store
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY_POINTS: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
-OTHERS = ["published", "register", "restore", "list", "setup"]
+OTHERS = ["published", "register", "restore", "cache", "list", "setup"]
 SUBCOMMANDS = ["run", "plan", "grid", "tune", "analyze", "compare", "findings", *OTHERS]
 LISTS = ["interventions", "criteria", "presets"]
 HELP = [[], *([name] for name in SUBCOMMANDS), *(["list", kind] for kind in LISTS)]

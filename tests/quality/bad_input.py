@@ -33,7 +33,7 @@ def command_lines(generator: random.Random) -> Iterator[list[str]]:
         name = generator.choices(commands, weights)[0]
         command = cli.commands[name]
         spoilers: list[Callable[[random.Random], list[str]]] = [_unknown_option, _surplus_words]
-        if name == "list":
+        if name in ("cache", "list"):
             yield [name, *generator.choice((_unknown_option, _unknown_listing))(generator)]
             continue
         spoilers += [

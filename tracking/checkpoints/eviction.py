@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def make_room(folder: Path, limit_bytes: float, stays: Callable[[str], bool]) ->
         stays: says of a checkpoint's name whether it is in use.
     """
     names = names_in(folder)
-    sized = [*cache.statistics_files(folder), *_sized_checkpoints(folder, names)]
+    sized = [*cache.statistics_files(folder), *checkpoints_by_use(folder)]
     total = sum(size for _, size, _ in sized)
     # a checkpoint that is held has second names there, which need no room
     total += sum(size_of(folder / name, most_names=1) for name in names if is_aside(name))
@@ -78,15 +78,18 @@ def make_room(folder: Path, limit_bytes: float, stays: Callable[[str], bool]) ->
             total -= size
 
 
-def _sized_checkpoints(folder: Path, names: Iterable[str]) -> list[tuple[float, int, Path]]:
+def checkpoints_by_use(folder: Path) -> list[tuple[float, int, Path]]:
     """Return when each checkpoint was used last, its bytes, and where it is.
 
     One that is whole is measured once in a process: its files never change.
+
+    Args:
+        folder: the cache's.
     """
     known: dict[str, tuple[int, int]] = {}
     before = _known_sizes.get(folder, known)
     sized: list[tuple[float, int, Path]] = []
-    for name in names:
+    for name in names_in(folder):
         path = folder / name
         with suppress(OSError):  # another process may drop it meanwhile
             status = os.lstat(path)
