@@ -66,6 +66,8 @@ class Chain:
         self.scores: dict[int, dict[str, Scores]] = {}
         self.failures: failures.Failures = {}
         self.position, self.run_id = -1, ""
+        # is told what is done now: "applying lora", "measuring mmlu"
+        self.on_stage: Callable[[str], None] = lambda text: None
         # what a branch starts from is at hand
         self._first: int = 0
         self._load_first: Callable[[], LM] = lambda: load_model(self.plan)
@@ -203,7 +205,13 @@ class Chain:
         errors: dict[str, Exception] = {}
         lm, criteria = self.model_after(k), {each.name: each for each in self.plan.criteria}
         with cost(lm.device) as measuring:
-            scores_of_name = measure(lm, self.data, names, errors.__setitem__)
+            scores_of_name = measure(
+                lm,
+                self.data,
+                names,
+                errors.__setitem__,
+                lambda name: self.on_stage(f"measuring {name}"),
+            )
         self.seconds["measure"] += measuring.seconds
         if is_all and len(errors) == len(names):
             raise next(iter(errors.values()))
@@ -221,6 +229,7 @@ class Chain:
         # before the first step it is the base model itself
         known = base_model((lambda: load_model(self.plan)) if j > 1 else lambda: lm)
         step, data = self.steps[j - 1], self.plan.data
+        self.on_stage(f"applying {step.name}")
         # before the cost is measured: the steps of a branch have costs of their own
         models = [self._branch_model(j, branch) for branch in step.compositions()]
         with known, cost(lm.device) as applying, recorded_metrics() as metrics:

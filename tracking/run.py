@@ -42,6 +42,8 @@ from tracking.plan import Plan, plan_run
 from tracking.settings import Settings
 from tracking.system_metrics import system_metrics
 
+_DELAY = 5.0  # seconds before there is a progress bar
+
 
 @checked
 def run(
@@ -238,7 +240,9 @@ def _all_steps(chain: Chain, log: Log) -> None:
     """Measure the base model, apply and measure each step, then what has to be compressed again."""
     planned, policy = len(chain.steps), chain.plan.settings.checkpoints
     may_recompress = chain.may_recompress()
-    bar = tqdm(total=planned + 1, unit="step", desc=chain.plan.spec(), delay=5)
+    bar = tqdm(total=planned + 1, unit="step", desc=chain.plan.spec(), delay=_DELAY)
+    # drawn at once, but not before the bar itself is
+    chain.on_stage = lambda text: bar.set_postfix_str(text, bar.format_dict["elapsed"] > _DELAY)
     with bar, HeldCheckpoints(chain) as held:
         for k in range(planned + 1):
             _step(chain, log, k, held, last=k == planned and not may_recompress)

@@ -128,6 +128,7 @@ def measure(
     data: Data,
     names: Iterable[str] | None = None,
     on_failure: Callable[[str, Exception], None] | None = None,
+    on_start: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Scores]:
     """Measure criteria on one model; what two of them share is computed once.
 
@@ -137,6 +138,7 @@ def measure(
         names: of the criteria; by default all that apply to the data.
         on_failure: is told of a criterion that fails, and the rest is measured; by default the
             first failure is raised.
+        on_start: is told of each criterion before it is measured.
 
     Raises:
         InvalidInput: an unknown name, a criterion that does not apply to the data, or, without
@@ -146,6 +148,7 @@ def measure(
     measured, data = {}, _with_questions_of(criteria, data)
     with measuring(), torch.inference_mode():
         for each_criterion in criteria:
+            on_start(each_criterion.name)
             try:
                 measured[each_criterion.name] = _valid(each_criterion, each_criterion(lm, data))
             except Exception as error:

@@ -81,6 +81,19 @@ def test_scores_are_measured_once_per_checkpoint_and_data(
     assert measured == {"of_edits": 1, "of_nothing": 1}
 
 
+def test_what_is_done_is_said_as_it_begins(
+    measured: Counter[str], context: RunContext, tmp_path: Path
+) -> None:
+    for computed in (True, False):
+        chain = Chain(plan_of(context, "magnitude"), Checkpoints(tmp_path))
+        stages: list[str] = []
+        chain.on_stage = stages.append
+        chain.measure(0)
+        chain.measure(1)
+        measuring = ["measuring of_edits", "measuring of_nothing"]
+        assert stages == ([*measuring, "applying magnitude", *measuring] if computed else [])
+
+
 def test_a_criterion_is_measured_anew_on_other_data_that_it_reads(
     measured: Counter[str], context: RunContext, tmp_path: Path
 ) -> None:
