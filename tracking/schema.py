@@ -95,7 +95,7 @@ PUBLISHED = "composability.published"  # the paper's table that prints a run's n
 CLAIM = "composability.claim"  # tags of an experiment, see store_lock.py
 NOTE = "mlflow.note.content"
 REJECTED = "composability.rejected"  # why the run that `mlflow run` made was refused its input
-# tags that only programs read, and queries do not filter by; sorted behind the others
+# tags that only programs read, and queries do not filter by
 MACHINE = "composability_machine."
 PID, HOST = f"{MACHINE}pid", f"{MACHINE}host"
 PROCESS_STARTED, HEARTBEAT = f"{MACHINE}process_started", f"{MACHINE}heartbeat"
