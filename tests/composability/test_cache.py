@@ -53,6 +53,7 @@ def test_the_list_has_sizes_and_last_use(folder: Path, capsys: pytest.CaptureFix
     assert lines[0].endswith(f"{held.bounded_bytes / 2**30:.2f} GiB of 10 GiB")
     assert lines[1].startswith("  3 checkpoints: ") and "  statistics: 1 file, 0.00 GiB" in lines
     assert [line.split()[0] for line in lines[-3:]] == KEYS
+    assert not [line for line in lines if "in work" in line]  # nothing is
     assert lines[-3].endswith("2023-11-14 22:13") and lines[-2].endswith("2023-11-14 22:12")
 
 
@@ -92,9 +93,19 @@ def test_pruning_clears_what_killed_processes_left(folder: Path) -> None:
 def test_what_another_process_reads_stays_readable_to_it(folder: Path) -> None:
     reader = Checkpoints(folder)
     with reader.held(KEYS[0]) as names:
+        assert contents().parts["in work"][1] == 0  # second names need no room
         prune_cache(0)
         assert keys(folder) == []
         assert LM.load(str(names)).model.num_parameters() > 0
+
+
+def test_a_cache_that_can_only_be_read_is_listed_and_not_pruned(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interventions.cache.make_writable", lambda folder: False)
+    assert main(["cache", "prune", "--gib", "0"]) == 2
+    assert "can only be read" in capsys.readouterr().err and keys(folder) == KEYS
+    assert printed(["list"], capsys)[1].startswith("  3 checkpoints: ")
 
 
 @pytest.mark.parametrize(
