@@ -1,6 +1,7 @@
 """MLflow's system metrics, where its variable asks for them."""
 
 import time
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -23,11 +24,11 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("often")
 def test_a_run_logs_what_the_machine_does_only_if_it_is_asked_to(
-    local_store: str, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+    local_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def measured() -> str:
         spec = "magnitude(sparsity=0.5)"
-        return run(spec, criteria="mmlu", checkpoints="none", cache=checkpoints)
+        return run(spec, criteria="mmlu", checkpoints="none", cache=Checkpoints(tmp_path))
 
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
     asked = measured()

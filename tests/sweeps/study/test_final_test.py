@@ -31,9 +31,9 @@ def test_tuning_sees_no_test_data_and_the_test_no_validation_data(
     """Criteria and methods are shown validation data in every trial, and test data at the end."""
     shown: list[tuple[str, Data]] = []
 
-    def recording_measure(lm: LM, data: Data, names: Any, on_failure: Any) -> Any:
+    def recording_measure(lm: LM, data: Data, *others: Any) -> Any:
         shown.append((data.questions.split, data))
-        return measure(lm, data, names, on_failure)
+        return measure(lm, data, *others)
 
     def recording_apply(step: Intervention, lm: LM, data: Data, key: str) -> LM:
         shown.append((data.questions.split, data))
