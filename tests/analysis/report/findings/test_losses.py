@@ -84,3 +84,13 @@ def test_an_unlearner_alone_stands_for_all_batches_of_edits() -> None:
 def test_the_level_of_the_judged_intervention_must_be_the_same() -> None:
     runs = curve("rmu", "ft", [1.0], [0.5], [0.5], criterion="wmdp")
     assert measured_losses(evidence_of(runs)).empty
+
+
+def test_the_p_of_keeping_counts_both_orders_and_all_points() -> None:
+    both = [paired_test([0.01, 0.03, 0.02]), paired_test([0.0, 0.05, 0.03])]
+    assert _of_better_order(both)[4] == pytest.approx(2 * both[0].p_below(NOTABLE))
+    runs = [*replicated("ft", "wanda", {0.25: 0.95, 0.5: 0.94}, {0.25: 0.94, 0.5: 0.95})]
+    rows = measured_losses(evidence_of([*runs, *alone("ft", 0.95)]))
+    assert len(rows) == 2
+    assert rows.p_kept_holm.tolist() == pytest.approx(holm(rows.p_kept.to_numpy()).tolist())
+    assert (rows.p_kept_holm > rows.p_kept).any()
