@@ -31,12 +31,12 @@ def test_a_run_logs_what_the_machine_does_only_if_it_is_asked_to(
         return run(spec, criteria="mmlu", checkpoints="none", cache=Checkpoints(tmp_path))
 
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
-    asked = measured()
+    monitored = measured()
     monkeypatch.delenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING")
     without = measured()
     assert not system_names(without)
     assert {"system/cpu_utilization_percentage", "system/disk_usage_percentage"} <= system_names(
-        asked
+        monitored
     )
     # they are no columns, by which runs would be told apart
     assert not [name for name in query.compositions().columns if name.startswith("system/")]

@@ -53,20 +53,17 @@ class CacheContents:
     @property
     def bounded_bytes(self) -> int:
         """What the limit is about: checkpoints, statistics, and what is being written or held."""
-        others = (self.parts[name][1] for name in ("statistics", "in work"))
-        return sum(entry.size for entry in self.checkpoints) + sum(others)
+        parts = (self.parts[name][1] for name in ("statistics", "in work"))
+        return sum(entry.size for entry in self.checkpoints) + sum(parts)
 
 
-def contents(folder: Path | None = None) -> CacheContents:
-    """Return what a cache holds; nothing is changed.
-
-    Args:
-        folder: the cache's; by default the checkout's, or COMPOSABILITY_CACHE.
+def contents() -> CacheContents:
+    """Return what the cache holds, the checkout's or COMPOSABILITY_CACHE; nothing is changed.
 
     Raises:
         InvalidInput: COMPOSABILITY_CACHE_GIB is no size.
     """
-    folder = folder or cache.folder()
+    folder = cache.folder()
     sized = sorted(checkpoints_by_use(folder), reverse=True)
     statistics = [size for _, size, _ in cache.statistics_files(folder)]
     aside = [size_of(folder / name, most_names=1) for name in names_in(folder) if is_aside(name)]
@@ -78,16 +75,13 @@ def contents(folder: Path | None = None) -> CacheContents:
     return CacheContents(folder, cache.limit_gib() * 2**30, entries, parts)
 
 
-def prune_cache(
-    limit_gib: float, folder: Path | None = None
-) -> tuple[CacheContents, CacheContents]:
+def prune_cache(limit_gib: float) -> tuple[CacheContents, CacheContents]:
     """Remove what was used longest ago until checkpoints and statistics are under a size.
 
     What another process has in use stays readable to it: it has names of its own for the files.
 
     Args:
         limit_gib: that may stay.
-        folder: the cache's; by default the checkout's, or COMPOSABILITY_CACHE.
 
     Returns:
         What there was, and what is left.
@@ -95,12 +89,12 @@ def prune_cache(
     Raises:
         InvalidInput: there is no cache, or it can only be read.
     """
-    folder = folder or cache.folder()
+    folder = cache.folder()
     if not folder.is_dir():
         raise InvalidInput(f"there is no cache at {shown(str(folder), 200)}")
     if not cache.make_writable(folder):
         raise InvalidInput(f"the cache {shown(str(folder), 200)} can only be read")
-    before = contents(folder)
+    before = contents()
     clear_cache(folder)
     make_room(folder, limit_gib * 2**30, lambda name: False)
-    return before, contents(folder)
+    return before, contents()

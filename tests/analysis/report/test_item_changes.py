@@ -45,8 +45,8 @@ def test_what_each_step_kept_lost_and_gained_is_counted_by_order() -> None:
 
 def test_a_change_that_no_item_made_counts_zero() -> None:
     table = frame(RUNS)
-    kept = scores(RUNS).assign(score=0.6)
-    counts = count_changes(item_changes(co.point(table), kept, table))
+    all_right = scores(RUNS).assign(score=0.6)
+    counts = count_changes(item_changes(co.point(table), all_right, table))
     assert set(counts.kept) == {4, 2} and set(counts["items"]) == {4, 2}
     assert not counts[["lost", "gained", "wrong"]].to_numpy().any()
 
