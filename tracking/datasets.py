@@ -7,11 +7,14 @@ a checkpoint are linked to the one that they were measured on.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import tenacity
 from mlflow.entities import Dataset, DatasetInput, InputTag
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from interventions.composition import digest
@@ -21,6 +24,8 @@ from interventions.data.base import Data
 from tracking import schema
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from tracking.plan import Plan
 
 TRAINING, EVALUATION = "training", "evaluation"  # MLflow's words for a data set's context
@@ -28,6 +33,8 @@ _LONGEST_TEXT = 500  # characters of a name or an input's tag
 # parts of edits, and parts that are no content
 _OF_EDITS = frozenset({"rephrasings", "portability", "hops", "aliases", "reversals"})
 _NO_CONTENT = frozenset({"window", "forget_topics"} | {each.part for each in REFERENCES})
+# how SQLite, PostgreSQL and MySQL say that another process has just made the same row
+_CONFLICT = re.compile("IntegrityError|UniqueViolation|Duplicate entry")
 _SHOWN = {"test_text": "perplexity"}  # as somebody's own data call it
 
 
@@ -104,6 +111,32 @@ def run_datasets(plan: Plan) -> list[RunDataset]:
             readers=tuple(dict.fromkeys((*known.readers, *dataset.readers))),
         )
     return list(datasets.values())
+
+
+def log_datasets(client: MlflowClient, run_id: str, plan: Plan) -> None:
+    """Log a plan's data as the inputs of its run.
+
+    MLflow looks whether it has a data set and then makes it, so that of two runs that log the same
+    one at the same instant the later fails; it is logged again, and then found.
+
+    Args:
+        client: of the store.
+        run_id: of the run.
+        plan: what it is of.
+    """
+    inputs = dataset_inputs(plan)
+    again = tenacity.retry_if_exception(_is_conflict)
+    retrying = tenacity.Retrying(
+        retry=again,
+        stop=tenacity.stop_after_attempt(5),
+        wait=tenacity.wait_random(0.05, 0.5),
+        reraise=True,
+    )
+    retrying(client.log_inputs, run_id, inputs)
+
+
+def _is_conflict(error: BaseException) -> bool:
+    return isinstance(error, MlflowException) and bool(_CONFLICT.search(str(error)))
 
 
 def dataset_inputs(plan: Plan) -> list[DatasetInput]:

@@ -24,7 +24,7 @@ from interventions.criteria.cost import Cost
 from tracking import catalogue, failures, schema, step_record
 from tracking.artifact_files import log_checkpoint_files
 from tracking.checkpoints.logged_models import CheckpointModel, log_checkpoint_model
-from tracking.datasets import RunDataset, dataset_inputs, datasets_of_criteria
+from tracking.datasets import RunDataset, datasets_of_criteria, log_datasets
 from tracking.plan import Plan
 from tracking.run_note import run_note
 from tracking.settings import settings_params
@@ -119,7 +119,7 @@ class Log:
             schema.ABOUT_CRITERIA: catalogue.as_tag(criteria),
         }
         self._add(params=params, tags=tags)
-        self.client.log_inputs(self.run_id, dataset_inputs(plan))
+        log_datasets(self.client, self.run_id, plan)
 
     @functools.cached_property
     def _datasets(self) -> dict[str, RunDataset]:

@@ -2,10 +2,14 @@
 
 import dataclasses
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from interventions.criteria.base import CRITERIA, Scores, criterion, criterion_of
 from interventions.data import testbed as bed
@@ -14,11 +18,18 @@ from interventions.data.own.reading import own_data
 from interventions.lm import LM
 from tracking import schema
 from tracking.checkpoints.store import Checkpoints
-from tracking.datasets import RunDataset, dataset_inputs, dataset_of_criterion, run_datasets
+from tracking.datasets import (
+    RunDataset,
+    dataset_inputs,
+    dataset_of_criterion,
+    log_datasets,
+    run_datasets,
+)
 from tracking.plan import Plan, plan_run
 from tracking.plan_checks import leakage_of
 from tracking.run import run
 from tracking.settings import Settings
+from tracking.store import ensure_experiment
 from tracking.versions import with_version
 
 QUESTIONS = [
@@ -117,6 +128,38 @@ def test_a_runs_inputs_have_digest_context_source_and_readers(
         schema.READ_BY: "wanda",
     }
     assert logged.data.tags[schema.LEAKAGE] == "not compared"
+
+
+def test_runs_that_log_the_same_data_at_the_same_instant_all_log_them(local_store: str) -> None:
+    experiment = ensure_experiment()
+    client = MlflowClient()
+    plan = plan_run("wanda", Settings(criteria="sparsity,mmlu"))
+    run_ids = [client.create_run(experiment).info.run_id for _ in range(6)]
+    start = threading.Barrier(len(run_ids))
+
+    def log(run_id: str) -> None:
+        start.wait()
+        log_datasets(client, run_id, plan)
+
+    with ThreadPoolExecutor(len(run_ids)) as pool:
+        list(pool.map(log, run_ids))
+    for run_id in run_ids:
+        names = {entry.dataset.name for entry in client.get_run(run_id).inputs.dataset_inputs}
+        assert names == {"testbed/calibration", "testbed/questions.mmlu"}
+
+
+def test_what_another_process_has_just_made_is_logged_again_and_any_other_error_comes_through() -> (
+    None
+):
+    client, plan = MagicMock(), plan_run("wanda", Settings(criteria="sparsity"))
+    conflict = MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.name")
+    client.log_inputs.side_effect = [conflict, None]
+    log_datasets(client, "run", plan)
+    assert client.log_inputs.call_count == 2
+    client.log_inputs.side_effect = MlflowException("the run is not there")
+    with pytest.raises(MlflowException, match="not there"):
+        log_datasets(client, "run", plan)
+    assert client.log_inputs.call_count == 3
 
 
 def test_own_data_say_their_file_and_what_the_guard_against_leaks_found(tmp_path: Path) -> None:
