@@ -4,9 +4,10 @@
     python -m benchmarks.findings_runs load benchmarks/findings.jsonl.gz
 
 `save` writes the finished runs of sweeps in an experiment, a line of JSON each: params, last
-metrics, and the tags by which a run is found again. `load` logs them into the store that
-MLFLOW_TRACKING_URI names, but for those that it has: after it `composability findings` judges them,
-and with `--run` computes only what is missing. A loaded run says so in a tag; it has no artifacts.
+metrics, the tags by which a run is found again, and of the first seed and batch the scores of every
+item that a finding can be replicated by. `load` logs them into the store that MLFLOW_TRACKING_URI
+names, but for those that it has: after it `composability findings` judges them, and with `--run`
+computes only what is missing. A loaded run says so in a tag; it has no other artifacts.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from mlflow.entities import Metric, Param, Run, RunTag
 from tqdm import tqdm
 
+from analysis.report.hypotheses.cells import ITEM_CRITERIA
 from composability.findings_plan import finished_runs
-from tracking import schema, store
+from tracking import query, schema, store
 
 LOADED = "composability.loaded_from"
 _TAGS = (
@@ -34,12 +38,14 @@ _TAGS = (
 def save(experiment: str, path: Path) -> int:
     """Write the finished runs of sweeps, sorted by job; return how many there are."""
     finished = finished_runs(experiment)
+    items_of_run = _items_of_runs([run for run in finished.values() if _is_first_replicate(run)])
     lines = [
         {
             "name": run.info.run_name,
             "params": run.data.params,
             "metrics": run.data.metrics,
             "tags": _kept_tags(run),
+            "items": items_of_run.get(run.info.run_id, {}),
         }
         for _, run in sorted(finished.items())
     ]
@@ -53,6 +59,23 @@ def save(experiment: str, path: Path) -> int:
 def _kept_tags(run: Run) -> dict[str, str]:
     tags = schema.renamed(run.data.tags)
     return {name: tags[name] for name in _TAGS if name in tags}
+
+
+def _is_first_replicate(run: Run) -> bool:
+    """Return whether seed and batch are the first: only such a run is replicated by its items."""
+    return {run.data.params.get(name) for name in ("seed", "edit_batch")} == {"0"}
+
+
+def _items_of_runs(runs: list[Run]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return run id -> criterion -> item -> score after the last step, of the runs that have it."""
+    scores = query.items(
+        [run.info.run_id for run in runs], list(ITEM_CRITERIA.values()), missing="skip"
+    )
+    of_runs: dict[str, dict[str, dict[str, float]]] = {}
+    for (run_id, criterion), part in scores.groupby(["run_id", "criterion"]):
+        of_run = of_runs.setdefault(str(run_id), {})
+        of_run[str(criterion)] = dict(zip(part["item"], part.score, strict=True))
+    return of_runs
 
 
 def load(experiment: str, path: Path) -> int:
@@ -76,6 +99,18 @@ def _log(line: Mapping[str, Any], experiment: str, source: str) -> None:
         params=[Param(name, value) for name, value in line["params"].items()],
         tags=[RunTag(name, text) for name, text in {**line["tags"], LOADED: source}.items()],
     )
+    items = pd.DataFrame(
+        [
+            {"criterion": criterion, "step": steps, "item": item, "score": score}
+            for criterion, scores in line["items"].items()
+            for item, score in scores.items()
+        ]
+    )
+    if len(items):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, schema.ITEMS)
+            items.to_parquet(path, index=False)
+            client.log_artifact(run_id, str(path))
     client.set_terminated(run_id)
 
 

@@ -145,8 +145,8 @@ def describe_missing(
         )
         counts = Counter(entry.cell.text for entry in missing)
         lines += [f"  {cell}: {count}" for cell, count in counts.items()]
-        estimate = _estimate(missing, request)
-        lines.append(f"  time: {_seconds_in_words(estimate)}")
+        if missing:
+            lines.append(f"  time: {_seconds_in_words(_estimate(missing, request))}")
     lines.append(f"at most {request.hours:g} h are allowed")
     return "\n".join(lines)
 

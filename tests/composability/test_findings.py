@@ -148,6 +148,9 @@ def test_what_is_missing_is_run_under_each_policy_and_the_page_is_written(
     ]
     assert page.read_text().startswith("# Which of the paper's findings hold")
     assert f"written: {page}" in capsys.readouterr().out
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "10 of them finished, 0 missing\n" in printed and "time:" not in printed
 
 
 def test_the_first_batch_runs_first_where_one_method_has_no_times_yet(

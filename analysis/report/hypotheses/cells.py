@@ -106,6 +106,19 @@ def orders_of_pair(first: str, second: str) -> tuple[str, str]:
     return f"{first} | {second}", f"{second} | {first}"
 
 
+def unlearner_replicates(unlearner: str) -> str:
+    """Return what replicates an unlearner where nothing is edited.
+
+    One that draws nothing at random is one model for every seed: of it the questions say how sure
+    a difference is, and nothing speaks of other runs.
+
+    Example:
+        >>> unlearner_replicates("rmu"), unlearner_replicates("gd")
+        ('seeds', 'questions')
+    """
+    return SEEDS if unlearner in RANDOM_UNLEARNERS else QUESTIONS
+
+
 def needed_cells(levels: Levels) -> list[Cell]:
     """Return every composition that a finding needs, each once.
 
@@ -128,11 +141,11 @@ def _cells(levels: Levels) -> Iterator[Cell]:
             for text in orders_of_pair(editor, spec):
                 yield Cell(text, BATCHES)
     for unlearner in UNLEARNERS:
-        is_random = unlearner in RANDOM_UNLEARNERS
-        yield Cell(unlearner, SEEDS, is_random)
+        over, is_random = unlearner_replicates(unlearner), unlearner in RANDOM_UNLEARNERS
+        yield Cell(unlearner, over, is_random)
         for spec in compressions:
             for text in orders_of_pair(unlearner, spec):
-                yield Cell(text, SEEDS, is_random)
+                yield Cell(text, over, is_random)
 
 
 def check_replicates(count: int) -> int:

@@ -108,10 +108,27 @@ def weighted(values: CellValues, terms: Sequence[Term]) -> np.ndarray:
     return columns @ np.array([weight for weight, _, _ in terms])
 
 
-def clipped(values: CellValues, terms: Sequence[Term], least: float) -> np.ndarray:
-    """Return a weighted sum of values that count at least so much: below chance nothing is won."""
+def clipped(
+    values: CellValues, terms: Sequence[Term], least: float, of_items: bool = False
+) -> np.ndarray:
+    """Return a weighted sum of values that count at least so much: below chance nothing is won.
+
+    Args:
+        values: of the cells.
+        terms: weight, cell and criterion of each.
+        least: what a value counts at least.
+        of_items: whether the replicates are items. One answer is right or wrong, so that only the
+            mean of a cell can be below chance: such a cell then counts so much for every item.
+
+    Returns:
+        Shape (replicates,).
+    """
     columns = values.columns([(cell, criterion) for _, cell, criterion in terms])
-    return np.maximum(columns, least) @ np.array([weight for weight, _, _ in terms])
+    if of_items:
+        columns = np.where(columns.mean(0) < least, least, columns)
+    else:
+        columns = np.maximum(columns, least)
+    return columns @ np.array([weight for weight, _, _ in terms])
 
 
 def order_free_errors(

@@ -16,10 +16,11 @@ from analysis.report.hypotheses.cells import (
     EDITORS,
     PRUNERS,
     QUANTIZERS,
-    SEEDS,
+    QUESTIONS,
     UNLEARNERS,
     Levels,
     orders_of_pair,
+    unlearner_replicates,
 )
 from analysis.report.hypotheses.contrasts import (
     CellValues,
@@ -216,6 +217,7 @@ def _hidden(levels: Levels) -> Part:
 
 
 def _hinders(unlearner: str, levels: Levels) -> Part:
+    over = unlearner_replicates(unlearner)
     composed = _flat(_pairs([unlearner], (*PRUNERS, *QUANTIZERS), levels))
     terms: list[Term] = [(1 / len(composed), cell, _FORGOTTEN) for cell in composed]
     terms.append((-1.0, unlearner, _FORGOTTEN))
@@ -224,22 +226,23 @@ def _hinders(unlearner: str, levels: Levels) -> Part:
         f"compression leaves more to {_NAMES[unlearner]}: both orders less the unlearner alone,"
         " on average",
         "WMDP, below chance counted as chance",
-        SEEDS,
+        over,
         (unlearner, *composed),
-        lambda values: [clipped(values, terms, CHANCE)],
+        lambda values: [clipped(values, terms, CHANCE, over == QUESTIONS)],
     )
 
 
 def _unlearn_first(unlearner: str, levels: Levels) -> Part:
+    over = unlearner_replicates(unlearner)
     pairs = _pairs([unlearner], (*PRUNERS, *QUANTIZERS), levels)
     terms = _order(pairs, _FORGOTTEN, -1)
     return Part(
         5,
         f"{_NAMES[unlearner]} forgets more before compression than after it",
         "WMDP, below chance counted as chance",
-        SEEDS,
+        over,
         _flat(pairs),
-        lambda values: [clipped(values, terms, CHANCE)],
+        lambda values: [clipped(values, terms, CHANCE, over == QUESTIONS)],
     )
 
 

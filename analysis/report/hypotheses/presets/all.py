@@ -66,7 +66,10 @@ def paper_preset(levels: Levels) -> Preset:
         sources=("arXiv 2407.06483",),
         claim="Six findings of the paper.",
         design=f"At {levels}. Effects are means over editors, compressions, orders and levels."
-        " WMDP and MMLU are of these questions: no interval reckons with others.",
+        " Over edit batches and seeds, WMDP and MMLU are of these questions: no interval reckons"
+        " with others. GA and GD draw nothing at random, so that each is one unlearned model where"
+        " nothing is edited: there questions are the replicates, and of other runs nothing is"
+        " said.",
         titles=TITLES,
         cells=tuple(needed_cells(levels)),
         parts=tuple(parts(levels)),

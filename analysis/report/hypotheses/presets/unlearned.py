@@ -13,16 +13,15 @@ from analysis.report.hypotheses.cells import (
     QUESTIONS,
     SEEDS,
     Cell,
+    unlearner_replicates,
 )
-from analysis.report.hypotheses.contrasts import CannotTest, CellValues, Term, clipped, weighted
+from analysis.report.hypotheses.contrasts import CannotTest, CellValues, Term, clipped
 
 BASE = "none"
 CHANCE = 0.25  # of four choices
 FORGOTTEN = ITEM_CRITERIA[QUESTIONS]
-# RMU draws a direction, so that seeds replicate it. The others draw nothing: each is one model,
-# and its replicates are the questions
-OVER: Mapping[str, str] = {"rmu": SEEDS, "gd": QUESTIONS, "npo": QUESTIONS}
 NAMES = {"rmu": "RMU", "gd": "GD", "npo": "NPO"}
+OVER: Mapping[str, str] = {name: unlearner_replicates(name) for name in NAMES}
 UNIT = "share of the WMDP that unlearning took"
 REPLICATES = (
     " RMU is replicated by seeds: its direction is drawn at random. GD and NPO draw nothing, so"
@@ -59,8 +58,7 @@ def constant_cells(unlearner: str, *texts: str) -> tuple[str, ...]:
 def difference(values: CellValues, over: str, plus: str, minus: str) -> np.ndarray:
     """Return what of the unlearned one composition knows more than another, by replicate."""
     terms: list[Term] = [(1.0, plus, FORGOTTEN), (-1.0, minus, FORGOTTEN)]
-    # an answer to one question is right or wrong: only a mean can be below chance
-    return weighted(values, terms) if over == QUESTIONS else clipped(values, terms, CHANCE)
+    return clipped(values, terms, CHANCE, over == QUESTIONS)
 
 
 def shares(values: CellValues, over: str, unlearner: str, after: str) -> np.ndarray:

@@ -4,11 +4,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from analysis.report.hypotheses.cells import (
+    BATCHES,
     EDITORS,
+    ITEM_CRITERIA,
     PRUNERS,
     QUANTIZERS,
+    QUESTIONS,
+    SEEDS,
     UNLEARNERS,
     Levels,
     needed_cells,
@@ -59,23 +64,36 @@ def opposite(steps: list[str]) -> dict[str, float]:
     return values
 
 
-def store(truth: Truth, seed: int, replicates: int = 10, noise: float = 0.03) -> CellValues:
+def store(
+    truth: Truth, seed: int, replicates: int = 10, noise: float = 0.03
+) -> dict[str, CellValues]:
     """Return values with noise, and with differences between batches that all cells share.
 
     Args:
         truth: the true values of a composition, of the names of its steps.
         seed: of the noise.
         replicates: batches of edits, and seeds of random cells.
-        noise: its standard deviation.
+        noise: its standard deviation; of answers to single questions there is always some.
+
+    Returns:
+        What the replicates are -> the values.
     """
     random = np.random.default_rng(seed)
     shared = random.normal(0, 0.05, (replicates, len(CRITERIA)))
-    columns: dict[tuple[str, str], np.ndarray] = {}
+    hardness = random.normal(size=300)  # of the questions: what one model cannot, others cannot
+    by_run: dict[tuple[str, str], np.ndarray] = {}
+    by_question: dict[tuple[str, str], np.ndarray] = {}
     for cell in needed_cells(LEVELS):
         steps = [step.partition("(")[0] for step in cell.text.split(" | ")]
-        values = np.array([truth(steps)[name] for name in CRITERIA])
+        true = truth(steps)
+        if cell.over == QUESTIONS:
+            latent = 0.8 * hardness + 0.6 * random.normal(size=hardness.shape)
+            name = ITEM_CRITERIA[QUESTIONS]
+            by_question[cell.text, name] = (latent < norm.ppf(true[name])).astype(float)
+            continue
+        values = np.array([true[name] for name in CRITERIA])
         measured = values + shared + random.normal(0, noise, shared.shape)
-        measured[len(cell.replicates(replicates)) :] = np.nan
         for name, column in zip(CRITERIA, measured.clip(0, 1).T, strict=True):
-            columns[cell.text, name] = column
-    return CellValues(pd.DataFrame(columns))
+            by_run[cell.text, name] = column
+    runs = CellValues(pd.DataFrame(by_run))
+    return {BATCHES: runs, SEEDS: runs, QUESTIONS: CellValues(pd.DataFrame(by_question))}

@@ -45,6 +45,13 @@ def test_values_below_chance_count_as_chance() -> None:
     assert gaps == pytest.approx([-0.05, 0.2])
 
 
+def test_of_items_only_a_mean_can_be_below_chance() -> None:
+    some = values(a=[0, 0, 0, 0, 1, 0, 0, 0], b=[1, 0, 1, 0, 0, 0, 0, 1])
+    terms = [(1.0, "b", "x"), (-1.0, "a", "x")]
+    assert clipped(some, terms, 0.25, of_items=True) == pytest.approx(some.table["b", "x"] - 0.25)
+    assert clipped(some, terms, 0.125, of_items=True) == pytest.approx(weighted(some, terms))
+
+
 def test_the_better_order_is_chosen_on_all_replicates_together() -> None:
     some = values(a=[0.9, 0.1, 0.9], b=[0.5, 0.5, 0.5])
     assert order_free_errors(some, [("a", "b")], "x") == pytest.approx([0.1, 0.9, 0.1])

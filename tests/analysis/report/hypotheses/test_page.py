@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from analysis.report.hypotheses.cells import BATCHES
 from analysis.report.hypotheses.contrasts import CellValues
 from analysis.report.hypotheses.page import Judged, findings_page
 from analysis.report.hypotheses.paper import TITLES, parts
@@ -35,8 +36,9 @@ def test_every_part_has_effect_interval_p_and_verdict_under_each_policy() -> Non
 
 
 def test_a_bar_of_a_composition_is_no_cell() -> None:
-    lacking = store(as_the_paper, 0).table.drop(columns="ft | awq(bits=3)", level=0)
-    values = type(store(nothing, 0))(lacking)
+    values = store(as_the_paper, 0)
+    lacking = values[BATCHES].table.drop(columns="ft | awq(bits=3)", level=0)
+    values[BATCHES] = CellValues(lacking)
     page = findings_page([Judged(PAPER, "testbed", {"auto": judge_parts(PARTS, values)})], 10)
     assert r"(not run: ft \| awq(bits=3))" in page
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.report.hypotheses.cells import SEEDS, needed_cells
+from analysis.report.hypotheses.cells import BATCHES, QUESTIONS, SEEDS, needed_cells
 from analysis.report.hypotheses.contrasts import CellValues
 from analysis.report.hypotheses.paper import TITLES, parts
 from analysis.report.hypotheses.parts import (
@@ -15,6 +15,7 @@ from analysis.report.hypotheses.parts import (
 )
 from tests.analysis.report.hypotheses.stores import (
     LEVELS,
+    NULL,
     Truth,
     as_the_paper,
     nothing,
@@ -42,16 +43,26 @@ def claims(results: list[PartResult]) -> list[str]:
 
 def test_what_is_true_holds() -> None:
     results = judged(as_the_paper, 0)
-    assert verdicts(results) == {1: HOLDS, 2: HOLDS, 3: HOLDS, 4: HOLDS, 5: UNTOLD, 6: HOLDS}
-    of_rmu = [result for result in results if result.part.over == SEEDS and "RMU" in str(result)]
-    assert len(of_rmu) == 2 and all(result.verdict == HOLDS for result in of_rmu)
+    assert verdicts(results) == dict.fromkeys(TITLES, HOLDS)
 
 
-def test_what_draws_nothing_at_random_is_one_run_and_cannot_be_told() -> None:
-    results = judged(as_the_paper, 0)
-    of_ga = [result for result in results if result.part.over == SEEDS and "GA" in str(result)]
-    assert {result.reason for result in of_ga} == {"1 seed, and a test needs 3"}
-    assert {result.verdict for result in of_ga} == {UNTOLD}
+def test_what_draws_nothing_at_random_is_replicated_by_questions() -> None:
+    of_unlearners = [result for result in judged(as_the_paper, 0) if result.part.finding == 5]
+    over = {result.part.over for result in of_unlearners if "RMU" not in result.part.claim}
+    assert over == {QUESTIONS}
+    assert {result.part.over for result in of_unlearners} == {QUESTIONS, SEEDS}
+    assert {result.replicates for result in of_unlearners} == {10, 300}
+
+
+def test_a_model_below_chance_knows_no_less_than_one_at_chance() -> None:
+    """GA alone answers one in eight questions right, and after a compression one in four."""
+
+    def destroyed(steps: list[str]) -> dict[str, float]:
+        return NULL | ({"wmdp": 0.12 if steps == ["ga"] else 0.22} if "ga" in steps else {})
+
+    of_ga = next(part for part in PARTS if "leaves more to GA" in part.claim)
+    (result,) = judge_parts([of_ga], store(destroyed, 0))
+    assert result.verdict == UNTOLD and abs(result.effect) < 0.02
 
 
 def test_what_is_the_other_way_round_does_not_hold() -> None:
@@ -81,8 +92,9 @@ def test_effects_are_the_known_ones() -> None:
 
 
 def test_a_finding_whose_runs_are_missing_cannot_be_told_and_says_which() -> None:
-    table = store(as_the_paper, 0).table.drop(columns="awq(bits=3) | ft", level=0)
-    results = judge_parts(PARTS, CellValues(table))
+    values = store(as_the_paper, 0)
+    table = values[BATCHES].table.drop(columns="awq(bits=3) | ft", level=0)
+    results = judge_parts(PARTS, values | {BATCHES: CellValues(table)})
     awq = next(result for result in results if result.part.claim.startswith("AWQ before an edit"))
     assert (awq.verdict, awq.reason) == (UNTOLD, "not run: awq(bits=3) | ft")
     wanda = next(result for result in results if result.part.claim.startswith("Wanda before"))
@@ -91,16 +103,16 @@ def test_a_finding_whose_runs_are_missing_cannot_be_told_and_says_which() -> Non
 
 def test_two_batches_are_not_tested() -> None:
     results = judged(as_the_paper, 0, replicates=2)
-    assert not claims(results)
+    assert not [result for result in results if result.part.over == BATCHES and result.p_holm <= 1]
     assert "2 edit batches, and a test needs 3" in {result.reason for result in results}
 
 
 def test_seeds_that_lead_to_equal_values_are_one_replicate() -> None:
     values = store(as_the_paper, 0)
-    table = values.table.copy()
+    table = values[SEEDS].table.copy()
     for name in ("edit_success", "wmdp", "mmlu"):
         table["rmu", name] = table["rmu", name].iloc[0]
-    results = judge_parts(PARTS, CellValues(table))
+    results = judge_parts(PARTS, values | {SEEDS: CellValues(table)})
     hinders = next(entry for entry in results if "leaves more to RMU" in entry.part.claim)
     assert (hinders.verdict, hinders.reason) == (UNTOLD, "some seeds lead to equal values: rmu")
 
