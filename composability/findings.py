@@ -21,7 +21,7 @@ from composability.findings_plan import (
     AUTO,
     PAPER,
     PlannedRun,
-    finished_runs,
+    finished_with_items,
     missing_runs,
     plan_runs,
     run_missing,
@@ -80,13 +80,18 @@ def run_command(request: FindingsRequest, run: bool, output: str) -> None:
     plans_of = {preset.name: _plans(preset, request) for preset in presets}
     for preset in presets:
         print(f"{preset.name}: {preset.heading}")
-        print(describe_missing(plans_of[preset.name], finished_runs(request.experiment), request))
+        plans = plans_of[preset.name]
+        finished = finished_with_items(plans, request.experiment)
+        print(describe_missing(plans, finished, request))
     if run:
         for preset in presets:
             for policy, planned in plans_of[preset.name].items():
                 _run_policy(preset.name, policy, planned, request)
-    finished = finished_runs(request.experiment)
-    judged = [judge_preset(preset, plans_of[preset.name], finished, request) for preset in presets]
+    judged = []
+    for preset in presets:
+        plans = plans_of[preset.name]
+        finished = finished_with_items(plans, request.experiment)
+        judged.append(judge_preset(preset, plans, finished, request))
     page = findings_page(judged, request.replicates)
     if path is None:
         print(f"\n{page}", end="")
@@ -174,7 +179,7 @@ def _run_policy(
     """Run what is missing under a policy, the first replicate before it is known how long."""
     prefix = "findings" if preset == PAPER_PRESET else preset
     name = f"{prefix}-recompress-{policy}"
-    missing = missing_runs(planned, finished_runs(request.experiment))
+    missing = missing_runs(planned, finished_with_items({policy: planned}, request.experiment))
     if not missing:
         return
     estimate = _estimate(missing, request)
@@ -182,7 +187,7 @@ def _run_policy(
         first = [entry for entry in missing if entry.replicate == 0]
         if first:
             run_missing(first, name, request.experiment, request.resources)
-        missing = missing_runs(planned, finished_runs(request.experiment))
+        missing = missing_runs(planned, finished_with_items({policy: planned}, request.experiment))
         if not missing:
             return
         estimate = _estimate(missing, request)

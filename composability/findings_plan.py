@@ -131,6 +131,29 @@ def finished_runs(experiment: str) -> dict[str, Run]:
     return {run.data.tags[schema.JOB]: run for run in tagged}
 
 
+def finished_with_items(
+    plans: Mapping[str, Sequence[PlannedRun]], experiment: str
+) -> dict[str, Run]:
+    """Return the finished runs, but for those whose items are asked for and are not there.
+
+    A run whose replicates are its items says nothing without them: it is to be run again.
+
+    Args:
+        plans: of ``plan_runs``.
+        experiment: its name.
+    """
+    finished = finished_runs(experiment)
+    job_of_run: dict[str, str] = {}
+    for entry in (entry for planned in plans.values() for entry in planned):
+        run = run_of(entry, finished) if entry.cell.over in ITEM_CRITERIA else None
+        if run is not None:
+            job_of_run[run.info.run_id] = run.data.tags[schema.JOB]
+    criteria = list(dict.fromkeys(ITEM_CRITERIA.values()))
+    known = set(query.items(list(job_of_run), criteria, missing="skip").run_id)
+    lacking = {job for run_id, job in job_of_run.items() if run_id not in known}
+    return {job: run for job, run in finished.items() if job not in lacking}
+
+
 def run_of(planned: PlannedRun, finished: Mapping[str, Run]) -> Run | None:
     """Return the finished run that a planned one needs not be computed for, if there is one."""
     run = finished.get(planned.job.id)

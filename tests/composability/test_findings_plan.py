@@ -8,7 +8,15 @@ import pytest
 from mlflow.entities import Metric, Run, RunData, RunInfo, RunTag
 
 from analysis.report.hypotheses.cells import ALWAYS, BATCHES, QUESTIONS, SEEDS, TEXTS, Cell
-from composability.findings_plan import PlannedRun, missing_runs, plan_runs, run_of, values_of
+from composability import findings_plan
+from composability.findings_plan import (
+    PlannedRun,
+    finished_with_items,
+    missing_runs,
+    plan_runs,
+    run_of,
+    values_of,
+)
 from sweeps.cluster import Resources
 from tracking import query, schema
 from tracking.settings import Settings
@@ -104,6 +112,19 @@ def test_values_are_of_runs_or_of_their_items(
     assert ("none", "average_bits") not in values[QUESTIONS].table
     common = values[SEEDS].common(["none", "rmu"], ["none"])
     assert common.table["none", "wmdp"].tolist() == [0.9] * 3
+
+
+def test_a_run_whose_items_are_gone_serves_no_cell_over_items(
+    planned: dict[str, list[PlannedRun]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, rmu, *_, pruned = planned["never"]
+    finished = {entry.job.id: run(f"run of {entry.cell.text}") for entry in (base, rmu, pruned)}
+    for job, made in finished.items():
+        made.data.tags[schema.JOB] = job
+    scores = pd.DataFrame({"run_id": [f"run of {pruned.cell.text}"]})
+    monkeypatch.setattr(findings_plan, "finished_runs", lambda experiment: finished)
+    monkeypatch.setattr(query, "items", lambda runs, criteria, missing: scores)
+    assert set(finished_with_items(planned, "any")) == {rmu.job.id, pruned.job.id}
 
 
 def test_of_runs_that_are_missing_there_are_no_values(
