@@ -122,13 +122,19 @@ def finished_runs(experiment: str) -> dict[str, Run]:
     Args:
         experiment: its name; made if it is missing.
     """
+    return _by_job(_runs_of_sweeps(experiment))
+
+
+def _runs_of_sweeps(experiment: str) -> list[Run]:
     experiment_id = store.ensure_experiment(experiment)  # first: it makes the store, one at a time
-    client = store.client()
     condition = "attributes.status = 'FINISHED'"
-    runs = query.all_runs(client, [experiment_id], condition)
-    tagged = [run for run in runs if schema.JOB in run.data.tags]
+    runs = query.all_runs(store.client(), [experiment_id], condition)
+    return [run for run in runs if schema.JOB in run.data.tags]
+
+
+def _by_job(runs: Iterable[Run]) -> dict[str, Run]:
     # newest first: of runs of one job the first that was made counts, as in a grid
-    return {run.data.tags[schema.JOB]: run for run in tagged}
+    return {run.data.tags[schema.JOB]: run for run in runs}
 
 
 def finished_with_items(
@@ -136,22 +142,26 @@ def finished_with_items(
 ) -> dict[str, Run]:
     """Return the finished runs, but for those whose items are asked for and are not there.
 
-    A run whose replicates are its items says nothing without them: it is to be run again.
+    A run whose replicates are its items says nothing without them: another run of its job serves,
+    or it is to be run again.
 
     Args:
         plans: of ``plan_runs``.
         experiment: its name.
     """
-    finished = finished_runs(experiment)
-    job_of_run: dict[str, str] = {}
-    for entry in (entry for planned in plans.values() for entry in planned):
-        run = run_of(entry, finished) if entry.cell.over in ITEM_CRITERIA else None
-        if run is not None:
-            job_of_run[run.info.run_id] = run.data.tags[schema.JOB]
+    runs = _runs_of_sweeps(experiment)
     criteria = list(dict.fromkeys(ITEM_CRITERIA.values()))
-    known = set(query.items(list(job_of_run), criteria, missing="skip").run_id)
-    lacking = {job for run_id, job in job_of_run.items() if run_id not in known}
-    return {job: run for job, run in finished.items() if job not in lacking}
+    by_item = [
+        entry for planned in plans.values() for entry in planned if entry.cell.over in ITEM_CRITERIA
+    ]
+    while True:
+        finished = _by_job(runs)
+        serving = [run_of(entry, finished) for entry in by_item]
+        run_ids = {run.info.run_id for run in serving if run is not None}
+        lacking = run_ids - set(query.items(run_ids, criteria, missing="skip").run_id)
+        if not lacking:
+            return finished
+        runs = [run for run in runs if run.info.run_id not in lacking]
 
 
 def run_of(planned: PlannedRun, finished: Mapping[str, Run]) -> Run | None:

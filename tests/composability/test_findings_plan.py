@@ -8,9 +8,9 @@ import pytest
 from mlflow.entities import Metric, Run, RunData, RunInfo, RunTag
 
 from analysis.report.hypotheses.cells import ALWAYS, BATCHES, QUESTIONS, SEEDS, TEXTS, Cell
-from composability import findings_plan
 from composability.findings_plan import (
     PlannedRun,
+    finished_runs,
     finished_with_items,
     missing_runs,
     plan_runs,
@@ -18,7 +18,7 @@ from composability.findings_plan import (
     values_of,
 )
 from sweeps.cluster import Resources
-from tracking import query, schema
+from tracking import query, schema, store
 from tracking.settings import Settings
 
 CELLS = [
@@ -118,13 +118,25 @@ def test_a_run_whose_items_are_gone_serves_no_cell_over_items(
     planned: dict[str, list[PlannedRun]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base, rmu, *_, pruned = planned["never"]
-    finished = {entry.job.id: run(f"run of {entry.cell.text}") for entry in (base, rmu, pruned)}
-    for job, made in finished.items():
-        made.data.tags[schema.JOB] = job
-    scores = pd.DataFrame({"run_id": [f"run of {pruned.cell.text}"]})
-    monkeypatch.setattr(findings_plan, "finished_runs", lambda experiment: finished)
+
+    def made(run_id: str, entry: PlannedRun) -> Run:
+        finished = run(run_id)
+        finished.data.tags[schema.JOB] = entry.job.id
+        return finished
+
+    # newest first, as the store gives them
+    stored = [made("again", pruned), made("base", base), made("seed", rmu), made("gone", pruned)]
+    scores = pd.DataFrame({"run_id": ["again"]})
+    monkeypatch.setattr(store, "client", lambda: None)
+    monkeypatch.setattr(store, "ensure_experiment", lambda experiment: "1")
+    monkeypatch.setattr(query, "all_runs", lambda client, experiments, condition: stored)
     monkeypatch.setattr(query, "items", lambda runs, criteria, missing: scores)
-    assert set(finished_with_items(planned, "any")) == {rmu.job.id, pruned.job.id}
+    assert finished_runs("any")[pruned.job.id].info.run_id == "gone"
+    finished = finished_with_items(planned, "any")
+    assert {job: run.info.run_id for job, run in finished.items()} == {
+        rmu.job.id: "seed",
+        pruned.job.id: "again",
+    }
 
 
 def test_of_runs_that_are_missing_there_are_no_values(
