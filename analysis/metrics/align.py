@@ -15,6 +15,7 @@ import pandas as pd
 from analysis import labels
 from analysis.metrics.columns import POINT, REPLICATE, VARIANT
 from analysis.metrics.groups import canonical
+from analysis.metrics.repeats import without_repeats
 from analysis.metrics.settings import describe_settings
 from analysis.metrics.usable import as_numbers, usable
 from interventions.errors import InvalidInput
@@ -85,10 +86,10 @@ def both_orders(runs: pd.DataFrame) -> Orders:
             f"no finished run is a pair of interventions; there are: {names}{reasons}"
         )
     described = described_runs(ended[steps <= 2], catalogue)
-    # runs come newest first: of repeats the later one counts
-    is_newest = ~described.duplicated([*POINT, *REPLICATE, "forward"])
-    left_out = unusable + _left_out(runs, ended, steps, int((~is_newest).sum()))
-    described = described[is_newest]
+    criteria = criteria_of(described, catalogue)
+    once = without_repeats(described, [*POINT, *REPLICATE, "forward"], criteria)
+    left_out = unusable + _left_out(runs, ended, steps, len(described) - len(once))
+    described = once
     pairs = described[described.partner != ""].reset_index(drop=True)
     alone = described[described.partner == ""].reset_index(drop=True)
     frame = _match_orders(pairs)
@@ -97,7 +98,7 @@ def both_orders(runs: pd.DataFrame) -> Orders:
         raise InvalidInput(
             f"no pair was run in both orders with equal settings; there are: {names}"
         )
-    return Orders(frame, pairs, alone, criteria_of(described, catalogue), catalogue, left_out)
+    return Orders(frame, pairs, alone, criteria, catalogue, left_out)
 
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:
@@ -189,7 +190,8 @@ def _left_out(runs: pd.DataFrame, ended: pd.DataFrame, steps: pd.Series, repeats
         "that did not finish": len(runs) - len(ended),
         "of three and more interventions: composability is defined for two": int(longer.sum()),
         "of one intervention applied twice: there is no order to compare": int(twice.sum()),
-        "repeated later with equal settings, seed and edit batch": repeats,
+        "repeated with equal settings, seed and edit batch (that which measured most counts, of"
+        " these the latest)": repeats,
     }
     return [f"{labels.counted(count, 'run')} {why}" for why, count in counts.items() if count]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from scipy import stats
 from analysis.metrics.align import count_steps, criteria_of, described_runs, finished
 from analysis.metrics.bounds import check_criterion
 from analysis.metrics.columns import REPLICATE
+from analysis.metrics.repeats import without_repeats
 from analysis.metrics.usable import as_numbers, usable
 from interventions.arguments import checked
 from interventions.errors import InvalidInput
@@ -86,13 +87,14 @@ def restored(runs: pd.DataFrame, criteria: Iterable[str] | None = None) -> pd.Da
     ]
     if criteria is not None:
         chosen = [check_criterion(name, known) for name in criteria]
-    pairs = _unlearning_first(described, catalogue)
+    pairs = _once(_unlearning_first(described, catalogue), chosen)
     if not chosen or pairs.empty:
         raise InvalidInput(
             "no finished run begins with unlearning and goes on with another step, and has a"
             " criterion of what was unlearned"
         )
-    alone = _newest(described[(described.partner == "") & (described.intervention != "")])
+    is_single = (described.partner == "") & (described.intervention != "")
+    alone = _once(described[is_single], chosen)
     base = described[described.intervention == ""].groupby("context")[chosen].mean()
     if alone.empty or base.empty:
         missing = "the base model (composability run none)" if base.empty else "unlearning alone"
@@ -122,13 +124,13 @@ def _unlearning_first(described: pd.DataFrame, catalogue: Catalogue) -> pd.DataF
     unlearns = pairs.unlearning.map(
         lambda name: name in facts and facts[name].category == "unlearning"
     )
-    return _newest(pairs[unlearns.astype(bool)])
+    return pairs[unlearns.astype(bool)]
 
 
-def _newest(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return one run for equal settings and replicates: runs come newest first."""
+def _once(runs: pd.DataFrame, criteria: Sequence[str]) -> pd.DataFrame:
+    """Return one run for equal settings and replicates."""
     key = ["context", "composition", "settings", "level", *REPLICATE]
-    return runs.drop_duplicates([name for name in key if name in runs])
+    return without_repeats(runs, [name for name in key if name in runs], criteria)
 
 
 def _of_criterion(

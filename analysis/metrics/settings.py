@@ -13,6 +13,7 @@ from tracking.query import BOOKKEEPING
 _ALWAYS_SHOWN = ("model", "data")
 _SAID_BY_DATA = ("window",)  # not shown where all runs on the same data have the same
 _DESCRIBES_STEPS = ("composition", "pair")
+_CHANGES_NO_VALUE = ("criteria",)  # what else was measured is no setting of what was
 
 
 def settings_of(runs: pd.DataFrame, catalogue: Catalogue) -> list[str]:
@@ -25,7 +26,8 @@ def settings_of(runs: pd.DataFrame, catalogue: Catalogue) -> list[str]:
         runs: rows of ``tracking.query.compositions``.
         catalogue: names the criteria, which are no settings.
     """
-    replaced = {*BOOKKEEPING, *_DESCRIBES_STEPS, *REPLICATE, *POINT, *catalogue.criteria}
+    replaced = {*BOOKKEEPING, *_DESCRIBES_STEPS, *_CHANGES_NO_VALUE, *REPLICATE, *POINT}
+    replaced |= set(catalogue.criteria)
     columns = []
     for name in runs.columns:
         if name in replaced or name.startswith("step") or "/" in name:

@@ -19,6 +19,7 @@ from analysis.inference.corrections import holm
 from analysis.labels import ARROW
 from analysis.metrics.align import finished
 from analysis.metrics.columns import REPLICATE
+from analysis.metrics.repeats import without_repeats
 from analysis.metrics.settings import settings_of
 from analysis.metrics.usable import as_numbers, usable
 from analysis.report.paired import PairedTest, paired_test
@@ -95,10 +96,9 @@ def _tests_of_set(
 ) -> Iterator[SequenceTest]:
     """Yield the tests of one set of steps and one criterion."""
     replicates = [name for name in REPLICATE if name in runs]
-    # runs come newest first: of repeats the later one counts
-    newest = runs.drop_duplicates(["composition", *replicates])
-    wide = newest.pivot_table(
-        index=replicates or newest.steps, columns="composition", values=criterion, dropna=False
+    once = without_repeats(runs, ["composition", *replicates], [criterion])
+    wide = once.pivot_table(
+        index=replicates or once.steps, columns="composition", values=criterion, dropna=False
     ).dropna()
     # replicates that are equal in every order have equal weights: they are one
     wide = wide.round(12).drop_duplicates()
@@ -109,7 +109,7 @@ def _tests_of_set(
     about: dict[str, Any] = {
         "steps": str(runs.steps.iloc[0]),
         "criterion": criterion,
-        "runs": tuple(newest.run_id),
+        "runs": tuple(once.run_id),
     }
     for subject, differences in _position_effects(orders, values):
         yield SequenceTest(

@@ -29,6 +29,17 @@ def test_of_repeats_the_newest_counts() -> None:
     assert (row.forward, row.replicates, len(row.forward_runs)) == (0.9, 1, 1)
 
 
+def test_a_later_run_that_measured_less_does_not_hide_what_an_earlier_one_measured() -> None:
+    runs = [
+        *curve("ft", "wanda", [0.5], [0.9], [0.8]),
+        run("ft | wanda", level=0.5, minutes=5, mmlu=0.6),
+    ]
+    runs[0]["mmlu"] = runs[1]["mmlu"] = 0.6
+    points = point(frame(runs)).set_index("criterion")
+    assert points.forward["edit_success"] == 0.9 and points.forward["mmlu"] == 0.6
+    assert points.forward_runs["mmlu"] == points.forward_runs["edit_success"]
+
+
 def test_unfinished_runs_do_not_count() -> None:
     runs = frame(curve("ft", "wanda", [0.5, 0.6], [0.9, 0.9], [0.8, 0.8]))
     runs.loc[runs["wanda.sparsity"] == 0.6, "status"] = "FAILED"
@@ -90,7 +101,8 @@ def test_runs_that_are_not_used_are_counted_by_reason() -> None:
         "1 run that did not finish",
         "1 run of three and more interventions: composability is defined for two",
         "1 run of one intervention applied twice: there is no order to compare",
-        "1 run repeated later with equal settings, seed and edit batch",
+        "1 run repeated with equal settings, seed and edit batch (that which measured most counts,"
+        " of these the latest)",
     ]
     assert sorted(orders.alone.intervention) == ["", "ft"]
 

@@ -43,10 +43,15 @@ def test_lists_are_compared_by_value() -> None:
     assert only(point(frame(runs))).replicates == 1
 
 
-def test_which_checkpoints_were_kept_is_no_setting() -> None:
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("checkpoints", ("all", "none")), ("criteria", ("all", "edit_success"))],
+)
+def test_what_changes_no_value_is_no_setting(column: str, values: tuple[str, str]) -> None:
+    """Which checkpoints were kept, and what else was measured."""
     runs = [
-        run("ft | wanda", level=0.5, edit_success=0.9, checkpoints="all"),
-        run("wanda | ft", level=0.5, edit_success=0.8, checkpoints="none"),
+        run("ft | wanda", level=0.5, edit_success=0.9, **{column: values[0]}),
+        run("wanda | ft", level=0.5, edit_success=0.8, **{column: values[1]}),
     ]
     assert only(point(frame(runs))).order_sensitivity == pytest.approx(0.1)
 
