@@ -70,7 +70,7 @@ def rank_pairs(runs: pd.DataFrame) -> list[RankedPair]:
     The order-free error is the mean over the first criterion that judges each category of the pair,
     and the first that measures general ability: a destroyed model, which has forgotten all, is not
     the best at unlearning. Of criteria with a chance level, where lower is better, it is the
-    adjusted one.
+    adjusted one. A pair of which no such criterion was measured is not ranked.
 
     Args:
         runs: rows of ``tracking.query.compositions``.
@@ -87,8 +87,9 @@ def rank_pairs(runs: pd.DataFrame) -> list[RankedPair]:
         first = of_point.iloc[0]
         categories = {category_of(str(first[side]), catalogue) for side in _SIDES}
         counts = of_point.criterion.map(judging).isin(categories | {""})
-        ranked.append(_ranked(of_point[counts], first))
-    return sorted((pair for pair in ranked if pair.criteria), key=lambda pair: pair.error)
+        if counts.any():
+            ranked.append(_ranked(of_point[counts], first))
+    return sorted(ranked, key=lambda pair: pair.error)
 
 
 _SIDES = ("intervention", "partner")
@@ -108,7 +109,7 @@ def _ranked(points: pd.DataFrame, first: Any) -> RankedPair:
         error=float(errors.mean()),
         sensitivity=float(points.order_sensitivity.mean()),
         criteria=tuple(points.criterion),
-        replicates=int(points.replicates.min()) if len(points) else 0,
+        replicates=int(points.replicates.min()),
     )
 
 

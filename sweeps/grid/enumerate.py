@@ -27,7 +27,10 @@ def preset_interventions(name: str) -> str:
         'ft; ga; wanda(sparsity=[0.5, 0.75])'
     """
     if name not in PRESETS:
-        raise InvalidInput(f"no preset is named {shown(name)}; known: {', '.join(PRESETS)}")
+        raise InvalidInput(
+            f"no preset is named {shown(name)}; known: {', '.join(PRESETS)} (one that tests a"
+            " published finding is run by `composability grid --preset …`)"
+        )
     return PRESETS[name]
 
 

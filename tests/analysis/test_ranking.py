@@ -45,6 +45,13 @@ def test_equal_orders_are_either_and_a_perplexity_alone_ranks_nothing() -> None:
     assert rank_pairs(frame(rows)) == []
 
 
+def test_a_pair_that_nothing_measured_judges_is_not_ranked() -> None:
+    unjudged = curve("adapter", "wanda", [0.5], [0.9], [0.7])
+    assert rank_pairs(frame(unjudged)) == []
+    judged = curve("ft", "wanda", [0.5], [0.9], [0.7])
+    assert [ranked.pair for ranked in rank_pairs(frame([*unjudged, *judged]))] == ["ft + wanda"]
+
+
 def test_the_table_says_what_it_is_ranked_by_and_how_many_more_there_are() -> None:
     levels = [n / 100 for n in range(20)]
     ranked = rank_pairs(frame(curve("ft", "wanda", levels, [0.9] * 20, levels)))
