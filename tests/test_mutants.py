@@ -24,3 +24,14 @@ def test_a_change_is_the_line_before_and_after() -> None:
     mutant = Mutant("a.py", 2, 8, 9, "-")
     assert mutant.change("x = 1\ny = x  + 2\n") == ("y = x  + 2", "y = x  +-2")
     assert mutant.applied("x = 1\ny = x  + 2\n") == "x = 1\ny = x  +-2\n"
+
+
+def test_lines_can_be_drawn_of_some_files_and_folders_alone() -> None:
+    files = ["interventions/merging", "interventions/unlearning/npo.py"]
+    drawn = {mutant.path for mutant in draw(1, 100_000, files)}
+    assert "interventions/unlearning/npo.py" in drawn and len(drawn) > 2
+    assert {path.rpartition("/")[0] for path in drawn} == {
+        "interventions/merging",
+        "interventions/unlearning",
+    }
+    assert not any("rmu" in path for path in drawn)

@@ -1,6 +1,7 @@
 """Draws lines of the packages, changes one thing in each, and asks whether a test fails.
 
     python -m tests.quality.mutants --seed 1 --lines 80
+    python -m tests.quality.mutants --files interventions/merging --each 10
 
 A mutant is killed if a test fails. Asked first are the tests that run the line, the quickest and
 nearest first, where `python -m tests.quality.covering` has noted them and the file is still the
@@ -233,11 +234,17 @@ def equivalents() -> list[dict[str, str]]:
     return [json.loads(line) for line in EQUIVALENT.read_text().splitlines()]
 
 
-def draw(seed: int, lines: int) -> list[Mutant]:
-    """Draw lines uniformly over all packages, and of each line one of its mutants."""
+def draw(seed: int, lines: int, files: Sequence[str] = PACKAGES) -> list[Mutant]:
+    """Draw lines uniformly over some files, and of each line one of its mutants.
+
+    Args:
+        seed: of the draw.
+        lines: how many.
+        files: paths from the checkout, or folders; all packages by default.
+    """
     equivalent = {(row["path"], row["before"], row["after"]) for row in equivalents()}
     by_line: dict[tuple[str, int], list[Mutant]] = {}
-    for path in python_files(*PACKAGES):
+    for path in _named(files):
         name, source = path.relative_to(ROOT).as_posix(), path.read_text()
         for mutant in mutants_of(name, source):
             if (name, *mutant.change(source)) not in equivalent:
@@ -245,6 +252,12 @@ def draw(seed: int, lines: int) -> list[Mutant]:
     generator = random.Random(seed)
     chosen = generator.sample(sorted(by_line), min(lines, len(by_line)))
     return [generator.choice(by_line[place]) for place in chosen]
+
+
+def _named(files: Sequence[str]) -> list[Path]:
+    """Return the files of the packages that are named, or lie in a folder that is."""
+    named = [ROOT / name for name in files]
+    return [path for path in python_files(*PACKAGES) if {path, *path.parents} & {*named}]
 
 
 class Judge:
@@ -297,9 +310,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lines", type=int, default=80)
+    parser.add_argument("--files", nargs="+", default=PACKAGES, help="or folders; all by default")
+    parser.add_argument("--each", type=int, default=0, help="lines of every file, instead of all")
     parser.add_argument("--workers", type=int, default=2, help="mutants that are tried at once")
     options = parser.parse_args()
-    mutants = draw(options.seed, options.lines)
+    drawn = [[str(path.relative_to(ROOT))] for path in _named(options.files)]
+    parts = drawn if options.each else [options.files]
+    lines = options.each or options.lines
+    mutants = [mutant for part in parts for mutant in draw(options.seed, lines, part)]
+    if not mutants:
+        parser.error(f"no line to change in {' '.join(options.files)}")
     with tempfile.TemporaryDirectory() as folder:
         judge = Judge(load())
         survivors = _survivors(mutants, options.workers, judge, Path(folder))
