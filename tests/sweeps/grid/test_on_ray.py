@@ -89,11 +89,12 @@ def test_a_merge_whose_branches_start_from_one_base_runs_on_workers(
     python: Path, tmp_path: Path
 ) -> None:
     merge = "merge(ft(steps=1), ga(samples=4), how='ties')"
-    words = ["--workers", "2", "--interventions", f"{merge}; wanda(samples=4)", "--length", "2"]
+    wanda = "wanda(sparsity=0.5, samples=4)"
+    words = ["--workers", "2", "--interventions", f"{merge}; {wanda}", "--length", "2"]
     with sqlite(tmp_path) as uri:
         status, output = ended(start(uri, tmp_path / "cache", *words, python=python))
         assert status == 0, output
-        orders = {f"{merge} | wanda(samples=4)", f"wanda(samples=4) | {merge}"}
+        orders = {f"{merge} | {wanda}", f"{wanda} | {merge}"}
         assert statuses(uri) == {composition: ["FINISHED"] for composition in orders}
 
 
