@@ -38,6 +38,7 @@ FEW: dict[str, dict[str, Any]] = {
     "sparsegpt": {"samples": 12},
     "gptq": {"samples": 12, "group": 32},
     "rtn": {"group": 32},
+    "hqq": {"group": 32},
     "awq": {"samples": 12, "exponents": 4, "group": 32},
 }  # fmt: skip
 METHODS = (*FEW, "magnitude")
