@@ -104,6 +104,26 @@ def test_passes_end_where_the_layers_error_falls_no_longer_with_the_zeros_of_the
     torch.testing.assert_close(zeros[-1].double(), reference, atol=1e-4, rtol=0)
 
 
+def test_the_error_that_ends_the_passes_is_of_all_rows() -> None:
+    """The rows of the last part are of one value each, whose error is 0 from the first pass on."""
+    weight = torch.randn(ROWS + 8, 64, generator=torch.Generator().manual_seed(3))
+    weight[ROWS:] = 0.5
+    zeros = [HQQ(bits=2, iterations=count).fitted(weight).zero for count in (2, 3, 20)]
+    assert not torch.equal(zeros[0], zeros[1]) and not torch.equal(zeros[1], zeros[2])
+    weight[:ROWS], weight[ROWS:] = (
+        0.5,
+        torch.randn(8, 64, generator=torch.Generator().manual_seed(3)),
+    )
+    zeros = [HQQ(bits=2, iterations=count).fitted(weight).zero for count in (2, 3)]
+    assert not torch.equal(zeros[0], zeros[1])
+
+
+def test_a_group_that_divides_no_layer_is_refused_before_anything_changes(lm: LM) -> None:
+    HQQ().check(lm.model)
+    with pytest.raises(InvalidInput, match=r"^hqq\.group is 48, which does not divide the 128"):
+        HQQ(group=48).check(lm.model)
+
+
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 def test_the_error_that_is_kept_low_is_below_that_of_the_range_alone(lm: LM, bits: int) -> None:
     """Without a pass the grid is the range's: rounding to nearest with a real zero."""
