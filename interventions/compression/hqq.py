@@ -38,8 +38,8 @@ class HQQ(Intervention, category="compression"):
     (max w - min w) and a start at z = -s min w, half-quadratic splitting of ``||w - q(w)||_p^p``:
 
         q(w) = (n - z) / s,  n = clamp(round(s w + z), 0, 2^bits - 1)
-        e = sign(x) relu(|x| - |x|^(p - 1) / beta),  x = w - q(w)                    (equation 4)
-        z <- mean over the group of n - s (w - e);  beta <- kappa beta               (equation 5)
+        e = sign(x) relu(|x| - |x|^(p - 1) / beta),  x = w - q(w)
+        z <- mean over the group of n - s (w - e);  beta <- kappa beta
 
     until the mean ``|x|`` of the layer falls no longer, and ``iterations`` times at most. z is what
     the last update gave, also where that ended the loop; the weights are rounded with it anew. It
@@ -47,10 +47,11 @@ class HQQ(Intervention, category="compression"):
     values. A layer that lies on a grid of that width already is left as it is.
 
     Source: Badri and Shaji 2023, "Half-Quadratic Quantization of Large Machine Learning Models",
-    and the first release of the authors' code, github.com/mobiusml/hqq, ``quantize`` with axis=1
-    (its later ``optimize_weights_proximal_legacy`` is kappa = 1). Departures: float32 on every
-    device, scales and zeros too, which are neither quantized nor rounded to half precision; and
-    pruned weights, which that code would round to the nearest value.
+    and the authors' code, github.com/mobiusml/hqq: ``Quantizer.quantize`` with axis=1, its bounds
+    on s included, and ``optimize_weights_proximal`` as first released (what it is called for now,
+    ``optimize_weights_proximal_legacy``, leaves beta as it is: kappa = 1). Departures: float32 on
+    every device, scales and zeros too, which are neither quantized nor rounded to half precision;
+    and pruned weights, which that code would round to the nearest value.
 
     Example:
         >>> str(HQQ(bits=4))
@@ -141,7 +142,7 @@ class HQQ(Intervention, category="compression"):
 
 
 def _shrunk(change: Tensor, beta: float, norm: float) -> Tensor:
-    """Return the part of the changes that is no rounding, but an outlier's: equation 4.
+    """Return the part of the changes that is taken for an outlier's, not for rounding.
 
     Example:
         >>> _shrunk(torch.tensor([0.0, 0.25, -1.0]), 10.0, 0.5)
