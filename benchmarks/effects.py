@@ -55,7 +55,7 @@ SPECS = (
         f"{method}(sparsity=0.75, allocation='owl')"
         for method in ("magnitude", "wanda", "sparsegpt")
     ),
-    *(f"{method}(bits={bits})" for method in ("rtn", "gptq", "awq") for bits in _BITS),
+    *(f"{method}(bits={bits})" for method in ("rtn", "hqq", "gptq", "awq") for bits in _BITS),
     "ga",
     "gd",
     "npo",

@@ -119,6 +119,11 @@ def _packable_grid(grid: QuantizationGrid | None, name: str, weight: Tensor) -> 
         raise InvalidInput(
             f"layer {name} is not quantized: apply rtn, gptq or awq before the export"
         )
+    if grid.real_zero:
+        raise InvalidInput(
+            f"layer {name} has real zeros, as of hqq, and packed forms have integers only: quantize"
+            " with rtn, gptq or awq, or keep the model dense"
+        )
     if not grid.holds(weight):
         raise InvalidInput(
             f"the weights of layer {name} have left their {grid.bits}-bit grid: quantize them again"

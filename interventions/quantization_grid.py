@@ -32,12 +32,15 @@ class QuantizationGrid:
         bits: width of the integers.
         group: inputs that share a scale.
         scale: (out, in / group).
-        zero: (out, in / group), the integer that stands for a weight of 0.
+        zero: (out, in / group), the integer that stands for a weight of 0; with ``real_zero`` it
+            lies between integers.
         pruned: share of the weights that had been removed before they were rounded.
         zeros: share of the weights that were 0 after rounding: the removed ones, and those that
             rounding made 0.
         input_groups: (in), the group of each input ("g_idx"), int32; None where a group is so many
             consecutive inputs.
+        real_zero: whether zeros are real numbers, so that no integer stands for a weight of 0. What
+            was pruned stays 0 all the same: a weight of 0 is on such a grid, too.
 
     Example:
         >>> grid = QuantizationGrid(4, 2, torch.tensor([[0.5]]), torch.tensor([[8.0]]))
@@ -51,6 +54,11 @@ class QuantizationGrid:
         ... )
         >>> grid.nearest(torch.tensor([[8.5, 1.4]]))
         tensor([[9.0000, 1.5000]])
+        >>> grid = QuantizationGrid(
+        ...     4, 3, torch.tensor([[0.5]]), torch.tensor([[7.75]]), real_zero=True
+        ... )
+        >>> grid.nearest(torch.tensor([[0.6, 0.01, 0.0]]))
+        tensor([[0.6250, 0.1250, 0.0000]])
     """
 
     bits: int
@@ -60,6 +68,7 @@ class QuantizationGrid:
     pruned: float = 0.0
     zeros: float = 0.0
     input_groups: Tensor | None = None
+    real_zero: bool = False
 
     def to(self, device: str | torch.device) -> QuantizationGrid:
         """Return the grid with its tensors on a device."""
@@ -75,8 +84,10 @@ class QuantizationGrid:
     def integers(self, weight: Tensor) -> Tensor:
         """Return the integer (out, in), as float32, of the grid value nearest to each weight."""
         near = self.to(weight.device)
-        grouped = near._by_group(weight.float())
-        integers = (grouped / near.scale.float()[..., None]).round_() + near.zero.float()[..., None]
+        steps = near._by_group(weight.float()) / near.scale.float()[..., None]
+        zero = near.zero.float()[..., None]
+        # a sum of a real zero and a rounded number would be no integer
+        integers = steps.add_(zero).round_() if self.real_zero else steps.round_() + zero
         return near._by_input(integers.clamp_(0, 2**self.bits - 1))
 
     def values(self, integers: Tensor) -> Tensor:
@@ -86,8 +97,12 @@ class QuantizationGrid:
         return near._by_input(grouped * near.scale.float()[..., None])
 
     def nearest(self, weight: Tensor) -> Tensor:
-        """Return the grid value nearest to each weight (out, in), in the weight's dtype."""
-        return self.values(self.integers(weight)).to(weight.dtype)
+        """Return the grid value nearest to each weight (out, in), in the weight's dtype.
+
+        A weight of 0 stays 0, whether an integer stands for it or, with real zeros, none does.
+        """
+        nearest = self.values(self.integers(weight)).to(weight.dtype)
+        return nearest.masked_fill_(weight == 0, 0) if self.real_zero else nearest
 
     def holds(self, weight: Tensor) -> bool:
         """Tell whether every weight (out, in) lies on the grid, as its dtype stores the values.
@@ -100,7 +115,8 @@ class QuantizationGrid:
     def stored_integers(self, weight: Tensor) -> Tensor | None:
         """Return the integers (out, in), as float32, that weights on the grid are the values of.
 
-        Unlike ``integers``, which rounds whatever it gets; None if a weight is not on the grid.
+        Unlike ``integers``, which rounds whatever it gets; None if a weight is not on the grid, or
+        is a 0 that no integer stands for.
 
         Example:
             >>> grid = QuantizationGrid(2, 1, torch.tensor([[0.3]]), torch.tensor([[0.0]]))
@@ -113,7 +129,10 @@ class QuantizationGrid:
         parts = [
             self.rows(rows)._stored_integers(weight[rows], storage)[0] for rows in _slices(weight)
         ]
-        return torch.cat(parts)
+        integers = torch.cat(parts)
+        if self.real_zero and not torch.equal(self._stored(integers, storage, weight), weight):
+            return None
+        return integers
 
     def _storage_of(self, weight: Tensor) -> torch.dtype | None:
         """Return the dtype that the values were rounded to; None if a weight is not on the grid."""
@@ -136,16 +155,22 @@ class QuantizationGrid:
         """
         nearest = self.integers(weight)
         integers, is_on_grid = nearest, torch.zeros_like(weight, dtype=torch.bool)
+        if self.real_zero:
+            is_on_grid = weight == 0
         # a dtype's values are half as dense above a power of two as below it, so that the value
         # that was rounded to a weight may be not the nearest one to it, but the next
         for neighbour in (0, 1, -1):
             nearby = (nearest + neighbour).clamp_(0, 2**self.bits - 1)
-            is_value = self.values(nearby).to(storage).to(weight.dtype) == weight
+            is_value = self._stored(nearby, storage, weight) == weight
             integers = torch.where(is_value & ~is_on_grid, nearby, integers)
             is_on_grid |= is_value
             if bool(is_on_grid.all()):
                 return integers, True
         return integers, False
+
+    def _stored(self, integers: Tensor, storage: torch.dtype, weight: Tensor) -> Tensor:
+        """Return the values of integers (out, in), stored in a dtype and loaded in the weight's."""
+        return self.values(integers).to(storage).to(weight.dtype)
 
     def _by_group(self, by_input: Tensor) -> Tensor:
         """Return (out, in / group, group) of (out, in)."""
@@ -204,6 +229,8 @@ def save_grids(grids: Mapping[str, QuantizationGrid], folder: Path) -> None:
         if grid.input_groups is not None:
             tensors[f"{name}/input_groups"] = grid.input_groups.contiguous()
         plain_fields[name] = {field: getattr(grid, field) for field in _PLAIN_FIELDS}
+        if grid.real_zero:  # the others' files are as they were before there were such grids
+            plain_fields[name]["real_zero"] = True
     write_tensors(tensors, folder / _FILE)
     (folder / _FIELDS_FILE).write_text(json.dumps(plain_fields))
 

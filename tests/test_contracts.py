@@ -34,7 +34,7 @@ KEY = "0123456789abcdef" * 2
 HOUSE = {
     "ft": "editing", "lora": "editing", "memit": "editing",
     "wanda": "compression", "sparsegpt": "compression", "gptq": "compression", "awq": "compression",
-    "magnitude": "compression", "rtn": "compression",
+    "magnitude": "compression", "rtn": "compression", "hqq": "compression",
     "ga": "unlearning", "gd": "unlearning", "rmu": "unlearning",
     "npo": "unlearning", "simnpo": "unlearning", "alphaedit": "editing",
     "merge": "merging",
@@ -72,7 +72,7 @@ def test_the_houses_interventions_and_criteria_are_found() -> None:
 
 def test_the_houses_methods_compete_and_are_compared_as_in_the_papers_tables() -> None:
     """Tables 2 to 4: groups of "# wins", at 25 % sparsity and 4 bits."""
-    pruning, quantization = ("wanda", "sparsegpt", "magnitude"), ("gptq", "awq", "rtn")
+    pruning, quantization = ("wanda", "sparsegpt", "magnitude"), ("gptq", "awq", "rtn", "hqq")
     facts = {name: INTERVENTIONS.get(name) for name in HOUSE}
     assert {name for name, cls in facts.items() if cls.family == "pruning"} == set(pruning)
     assert {name for name, cls in facts.items() if cls.family == "quantization"} == set(

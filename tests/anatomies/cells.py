@@ -29,6 +29,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "wanda": {"sparsity": 0.5},
     "sparsegpt": {"sparsity": 0.5},
     "rtn": {"bits": 3, "group": GROUP},
+    "hqq": {"bits": 3, "group": GROUP},
     "gptq": {"bits": 3, "group": GROUP},
     "awq": {"bits": 3, "group": GROUP},
     "ft": {"layers": (0, 1), "steps": 3, "lr": 1e-3},

@@ -45,6 +45,16 @@ def rtn(case: Case) -> str:
     return "weights, bits counted"
 
 
+def hqq(case: Case) -> str:
+    """Check that every matrix is rounded to HQQ's grids, and the criterion."""
+    bits = SETTINGS["hqq"]["bits"]
+    before, after = weights(case.anatomy.model(), case.anatomy), _after(case)
+    # a tie that float32 decides differently moves all zeros of its group
+    _same_values(after, {name: methods.hqq(w, bits, GROUP) for name, w in before.items()})
+    _bits_of_real_zeros_counted(case, bits)
+    return "weights, bits counted"
+
+
 def wanda(case: Case) -> str:
     """Check every matrix's mask, block by block, on the inputs that the pruned blocks give."""
     sparsity = SETTINGS["wanda"]["sparsity"]
@@ -263,6 +273,17 @@ def _bits_of_groups_counted(case: Case, bits: int) -> None:
             off.append(name)
     if off:
         raise Wrong(f"{len(off)} matrices are on no grid: {', '.join(off[:3])}")
+    measured, wanted = CRITERIA.get("average_bits")(case.lm, case.data).value, bits + 32 / GROUP
+    if abs(measured - wanted) > 1e-6:
+        raise Wrong(f"criterion average_bits {measured:.3f} instead of {wanted:.3f}")
+
+
+def _bits_of_real_zeros_counted(case: Case, bits: int) -> None:
+    """Check bits where 0 is on no grid: the values of a group less its lowest are on one."""
+    for name, weight in _after(case).items():
+        grouped = weight.double().unflatten(1, (-1, GROUP))
+        if not on_a_grid((grouped - grouped.amin(-1, keepdim=True)).flatten(1), bits, GROUP):
+            raise Wrong(f"{name} is on no grid of {bits} bits")
     measured, wanted = CRITERIA.get("average_bits")(case.lm, case.data).value, bits + 32 / GROUP
     if abs(measured - wanted) > 1e-6:
         raise Wrong(f"criterion average_bits {measured:.3f} instead of {wanted:.3f}")

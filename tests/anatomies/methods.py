@@ -117,6 +117,59 @@ def rtn(weight: Tensor, bits: int, group: int, symmetric: bool = False) -> Tenso
     return w
 
 
+def hqq_grid(
+    weight: Tensor,
+    bits: int,
+    group: int,
+    *,
+    norm: float = 0.7,
+    beta: float = 10.0,
+    kappa: float = 1.01,
+    iterations: int = 20,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (scale, zero, nearest tie), a row per group: HQQ's grids, and how close they were.
+
+    The scale is what weights are multiplied by. The last is how far any weight of the group was
+    from a tie of two integers when it was rounded, in all passes.
+
+    Source: mobiusml/hqq, ``Quantizer.quantize`` with axis=1 (scales, and the bounds on them) and
+    ``optimize_weights_proximal`` of its first release: the zeros of the last pass are returned,
+    whether or not its error had fallen.
+    """
+    w = weight.double().reshape(-1, group)
+    low, high, top = w.amin(1, keepdim=True), w.amax(1, keepdim=True), 2**bits - 1
+    scale = torch.where(high - low <= 1e-4, torch.ones_like(low), top / (high - low))
+    scale = scale.clamp(max=2e4)
+    zero, least = -low * scale, float("inf")
+    nearest_tie = torch.full_like(low, 0.5)
+    for _ in range(iterations):
+        steps = w * scale + zero
+        nearest_tie = torch.minimum(nearest_tie, _from_a_tie(steps, top))
+        integers = steps.round().clamp(0, top)
+        error = w - (integers - zero) / scale
+        outliers = error.sign() * (error.abs() - error.abs().pow(norm - 1) / beta).relu()
+        zero = (integers - (w - outliers) * scale).mean(1, keepdim=True)
+        beta *= kappa
+        if float(error.abs().mean()) >= least:
+            break
+        least = float(error.abs().mean())
+    return scale, zero, torch.minimum(nearest_tie, _from_a_tie(w * scale + zero, top))
+
+
+def _from_a_tie(steps: Tensor, top: int) -> Tensor:
+    """Return how far the numbers of each row are from halfway between two integers up to a top."""
+    distance = (steps - steps.floor() - 0.5).abs()
+    return distance.masked_fill((steps < -0.1) | (steps > top + 0.1), 0.5).amin(1, keepdim=True)
+
+
+def hqq(weight: Tensor, bits: int, group: int) -> Tensor:
+    """Return W rounded to HQQ's grids; weights of 0 stay 0, which is no part of their code."""
+    scale, zero, _ = hqq_grid(weight, bits, group)
+    w = weight.double().reshape(-1, group)
+    integers = (w * scale + zero).round().clamp(0, 2**bits - 1)
+    return ((integers - zero) / scale).masked_fill(w == 0, 0).reshape(weight.shape)
+
+
 def gptq(
     weight: Tensor,
     x: Tensor,

@@ -20,6 +20,7 @@ CHECKS: dict[str, Check] = {
     "wanda": compressed.wanda,
     "sparsegpt": compressed.sparsegpt,
     "rtn": compressed.rtn,
+    "hqq": compressed.hqq,
     "gptq": compressed.gptq,
     "awq": compressed.awq,
     "ft": trained.ft,

@@ -36,6 +36,7 @@ VALID: dict[str, list[Any]] = {
     "alpha": [2.5, 0], "batch_offset": [0], "beta": [2.5],
     "clamp": [2.5], "covariance": [2.5, 10**8], "damp": [2.5],
     "dropout": [0],
+    "iterations": [0], "kappa": [2.5],
     "group": [-1], "kl_factor": [2.5, 0], "layers": [0], "lr": [2.5], "orthogonality": [2.5, 0],
     "margin": [2.5, 0, -1], "prefixes": [0], "retain_weight": [2.5, 0], "skip": [0],
     "sparsity": [0], "steering": [2.5],

@@ -147,6 +147,7 @@ RANGES: dict[str, dict[str, Range]] = {
         "lr": (5e-4, 2e-2, True),
     },
     "merge": {"weights": (0.1, 2.0, False)},
+    "hqq": {**BITS, "norm": (0.4, 1.0, False), "beta": (1, 100, True)},
     "rtn": BITS,
     "sparsegpt": {**SPARSITY, "damp": (0.001, 0.1, True)},
     "wanda": SPARSITY,

@@ -11,6 +11,7 @@ from interventions.base import Intervention
 from interventions.composition import apply
 from interventions.compression.awq import AWQ
 from interventions.compression.gptq import GPTQ
+from interventions.compression.hqq import HQQ
 from interventions.compression.magnitude import Magnitude
 from interventions.compression.rtn import RTN
 from interventions.compression.sparsegpt import SparseGPT
@@ -32,6 +33,7 @@ from tests.interventions.compression.reference import KEY, distance
         RTN(),
         GPTQ(),
         AWQ(),
+        HQQ(),
     ],
     ids=str,
 )
@@ -45,7 +47,7 @@ def test_twice_is_as_once(
 
 
 @pytest.mark.parametrize(
-    "quantize", [RTN(), GPTQ(), AWQ(), GPTQ(symmetric=True), AWQ(bits=2)], ids=str
+    "quantize", [RTN(), GPTQ(), AWQ(), HQQ(), GPTQ(symmetric=True), AWQ(bits=2)], ids=str
 )
 @pytest.mark.parametrize("prune", [Wanda(), SparseGPT(pattern="2:4")], ids=str)
 def test_quantizing_keeps_the_zeros_of_pruning(
@@ -59,7 +61,7 @@ def test_quantizing_keeps_the_zeros_of_pruning(
     assert prune.holds(lm) and quantize.holds(lm)
 
 
-@pytest.mark.parametrize("quantize", [RTN(), GPTQ(), AWQ()], ids=str)
+@pytest.mark.parametrize("quantize", [RTN(), GPTQ(), AWQ(), HQQ()], ids=str)
 @pytest.mark.parametrize("prune", [Wanda(), Wanda(pattern="2:4"), Magnitude()], ids=str)
 def test_pruning_keeps_quantized_weights_on_their_grids(
     lm: LM, small: Data, prune: Intervention, quantize: Intervention

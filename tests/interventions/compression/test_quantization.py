@@ -13,6 +13,7 @@ from interventions.base import Intervention
 from interventions.composition import apply
 from interventions.compression.awq import AWQ
 from interventions.compression.gptq import GPTQ
+from interventions.compression.hqq import HQQ
 from interventions.compression.quantization import check_group, fit_grid
 from interventions.compression.rtn import RTN
 from interventions.data.base import Data
@@ -157,7 +158,7 @@ def test_quantizing_leaves_at_most_two_to_the_bits_values_in_a_group_on_any_shap
 
 
 @pytest.mark.parametrize("name", ["0.self_attn.q_proj", "0.mlp.up_proj"])
-@pytest.mark.parametrize("method", [RTN, GPTQ, AWQ])
+@pytest.mark.parametrize("method", [RTN, GPTQ, AWQ, HQQ])
 def test_a_layer_that_lies_on_its_grid_is_left_and_the_others_are_quantized(
     lm: LM, small: Data, method: Callable[..., Intervention], name: str
 ) -> None:
@@ -174,7 +175,7 @@ def test_a_layer_that_lies_on_its_grid_is_left_and_the_others_are_quantized(
     assert step.holds(lm)
 
 
-@pytest.mark.parametrize("method", [RTN, GPTQ, AWQ])
+@pytest.mark.parametrize("method", [RTN, GPTQ, AWQ, HQQ])
 def test_layers_on_a_finer_grid_are_quantized_again(
     lm: LM, small: Data, method: Callable[..., Intervention]
 ) -> None:
@@ -205,7 +206,7 @@ def test_grids_are_of_the_kind_that_the_fields_say(
 
 
 @settings(deadline=None, max_examples=30)
-@given(shapes, st.integers(-1, 140), st.sampled_from([RTN, GPTQ, AWQ]))
+@given(shapes, st.integers(-1, 140), st.sampled_from([RTN, GPTQ, AWQ, HQQ]))
 def test_a_group_that_does_not_divide_is_refused_before_anything_changes(
     shape: tuple[int, int], group: int, method: Callable[..., Intervention]
 ) -> None:

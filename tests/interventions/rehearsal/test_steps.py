@@ -38,6 +38,7 @@ FEW: dict[str, dict[str, Any]] = {
     "sparsegpt": {"samples": 12},
     "gptq": {"samples": 12, "group": 32},
     "rtn": {"group": 32},
+    "hqq": {"group": 32},
     "awq": {"samples": 12, "exponents": 4, "group": 32},
 }  # fmt: skip
 METHODS = (*FEW, "magnitude")
@@ -183,6 +184,16 @@ def test_more_steps_take_more_time_and_no_more_memory() -> None:
     assert isinstance(few, Takes) and isinstance(many, Takes)
     assert many.peak_bytes == few.peak_bytes
     assert 8 < many.seconds / few.seconds < 10.5
+
+
+def test_passes_that_might_end_early_all_count() -> None:
+    config = tiny_config()
+    data = short_data(config, SHORT)
+    steps = (make("hqq", group=32, iterations=count) for count in (10, 100))
+    few, many = (stage_of(config).step(step, data) for step in steps)
+    assert isinstance(few, Takes) and isinstance(many, Takes)
+    assert many.peak_bytes == few.peak_bytes
+    assert 6 < many.seconds / few.seconds < 10.5
 
 
 def test_questions_count_as_often_as_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
