@@ -26,9 +26,9 @@ def carried(before: LM, branches: Mapping[str, LM]) -> dict[str, Any]:
     Raises:
         InvalidInput: two branches have left different things, of which there is no sum.
     """
-    fields = {field.name for field in dataclasses.fields(before)} - _MERGED
+    fields = [field.name for field in dataclasses.fields(before) if field.name not in _MERGED]
     merged = {}
-    for name in sorted(fields):
+    for name in fields:
         start = getattr(before, name)
         added = {
             spec: value
@@ -50,6 +50,4 @@ def _is_same(left: Any, right: Any) -> bool:
         return is_equal(left, right)
     if isinstance(left, Mapping) and isinstance(right, Mapping):
         return left.keys() == right.keys() and all(_is_same(left[key], right[key]) for key in left)
-    if isinstance(left, tuple | list) and isinstance(right, tuple | list):
-        return len(left) == len(right) and all(map(_is_same, left, right))
     return type(left) is type(right) and bool(left == right)

@@ -11,6 +11,7 @@ from interventions.composition import apply
 from interventions.data.base import Data
 from interventions.editing.ft import FT
 from interventions.editing.lora import LoRA
+from interventions.finetuning.finetune import Finetune
 from interventions.lm import LM
 from interventions.unlearning.ga import GA
 from interventions.unlearning.gd import GD
@@ -31,6 +32,7 @@ KEY = "0123456789abcdef" * 2
         RMU(steps=3, batch=1),
         NPO(steps=3, batch=1, retain_batch=1, last_layers=1),
         SimNPO(steps=3, batch=1, retain_batch=1, last_layers=1),
+        Finetune(steps=3, batch=1, layers=(5,)),
     ],
     ids=lambda step: step.name,
 )

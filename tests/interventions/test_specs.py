@@ -45,6 +45,7 @@ def test_text_and_composition_are_one(text: str) -> None:
         ("merge(ft, 5)", "cannot read '5'"),
         ("merge(*ft, rmu)", "merge.branches, in '*ft': cannot read"),
         ("merge(ft, rmu, branches=('ft', 'rmu'))", "merge.branches is given twice"),
+        ("merge(branches=('ft', 3))", "must be two or more compositions, such as"),
         ("merge(branches='ft')", "must be two or more compositions, such as"),
         ("merge(ft, rmu, weights=(1, 2, 3))", "must be one number, or 2, one for each branch"),
         ("merge(ft, rmu, how='tie')", "merge.how must be one of 'linear', 'ties', 'dare'"),

@@ -121,3 +121,10 @@ def test_so_few_questions_that_no_p_is_small_are_refused(lm: LM) -> None:
     asked = replace(data, retain_choices=forget_choices(lm, data))
     with pytest.raises(ValueError, match="needs 10 questions, of which p can be small, but there"):
         forget_quality(lm, asked)
+
+
+def test_ten_questions_are_enough(lm: LM) -> None:
+    data = world.testbed().limited(5)
+    choices = forget_choices(lm, data)
+    assert len(choices) == 10
+    assert forget_quality(lm, replace(data, retain_choices=choices)).value == 1

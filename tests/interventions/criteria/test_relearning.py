@@ -253,3 +253,9 @@ def test_every_rate_has_answers_of_its_own_among_what_criteria_share(
     poisons = own(poisons=question_set(*ROWS, better="lower"))
     measure(small_model("qwen2"), poisons, ["relearned", "poisons"])
     assert len(passes) == 1 + len(LEARNING_RATES)
+
+
+def test_the_docstring_says_the_learning_rates_and_how_long_is_learned() -> None:
+    text = " ".join((relearned.__doc__ or "").split())
+    assert LEARNING_RATES == (1e-4, 1e-3, 1e-2) and "1e-4, 1e-3 and 1e-2" in text
+    assert f"{relearning.STEPS} steps of {relearning.BATCH} questions" in text
