@@ -53,7 +53,7 @@ def run_trial(trial: Trial, queue: TrialQueue, spec: StudySpec, study_runs: Stud
     except (KeyboardInterrupt, lifecycle.Terminated, StoreAway):
         # the storage may be what is away
         with contextlib.suppress(Exception), without_waiting():
-            tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            tell(trial, state=TrialState.FAIL)
         raise
     except Exception as error:
         trial.set_user_attr(ERROR, lifecycle.one_line(error))
