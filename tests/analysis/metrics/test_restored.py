@@ -102,6 +102,12 @@ def test_where_unlearning_took_little_there_is_no_share() -> None:
         assert math.isnan(told(run("rmu | ft", wmdp=0.8), run("rmu", wmdp=unlearned)).restored[0])
 
 
+def test_what_is_taken_exactly_as_much_as_a_share_needs_has_one() -> None:
+    runs = [run("none", wmdp=0.05), run("rmu", wmdp=0.0), run("rmu | ft", wmdp=0.05)]
+    table = restored(frame(runs))
+    assert table.restored[table.criterion == "wmdp"].tolist() == [1.0]
+
+
 def test_of_equal_runs_the_newest_counts() -> None:
     runs = [run("rmu", wmdp=0.3, minutes=9), run("rmu", wmdp=0.6, minutes=1)]
     runs += [run("rmu | ft", wmdp=0.6, minutes=8), run("rmu | ft", wmdp=0.8, minutes=2)]

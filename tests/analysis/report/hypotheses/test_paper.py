@@ -89,6 +89,9 @@ def test_effects_are_the_known_ones() -> None:
     wanda = by_claim["Wanda before an edit keeps more edit success than after it"]
     assert wanda.effect == pytest.approx(0.16, abs=0.02)
     assert wanda.low < 0.16 < wanda.high and wanda.replicates == 10
+    # half of what an edited model has above chance, less what GA leaves: .5 * (.9 + .25) - .4
+    destroys = next(result for claim, result in by_claim.items() if "GA leaves less" in claim)
+    assert destroys.effect == pytest.approx(0.175, abs=0.015)
 
 
 def test_a_finding_whose_runs_are_missing_cannot_be_told_and_says_which() -> None:
