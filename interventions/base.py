@@ -37,8 +37,7 @@ class Intervention(ABC):
         title: how tables print it; the class's name where it sets none.
         family: within which "# wins" are counted, such as "pruning"; the category where it sets
             none.
-        strength: the field that a sweep turns ("sparsity", "bits"), if there is one; always
-            printed.
+        strength: the field that a sweep turns ("sparsity"), if there is one; always printed.
         paper_level: the strength at which the paper's Tables 2-4 compare, if they do.
         reads: the parts of Data that ``apply`` uses; they enter the checkpoint's key.
         recompressed_in_paper: whether the paper's code compresses again after editing or
@@ -49,6 +48,7 @@ class Intervention(ABC):
             step writes, if there is one: so that steps of one run write several batches.
         reports: whether ``apply`` reports intermediate models (``callbacks.report``).
         takes_branches: whether its positional arguments are compositions, for its field "branches".
+        none_means: field -> what its default None comes to, which a study tries first.
         earlier: what versions up to one did that had not got a hyperparameter yet: version ->
             values by field, as literals. A recorded run that lacks the hyperparameter is read so.
 
@@ -72,6 +72,7 @@ class Intervention(ABC):
     batch_field: ClassVar[str | None] = None
     reports: ClassVar[bool] = False
     takes_branches: ClassVar[bool] = False
+    none_means: ClassVar[Mapping[str, Any]] = {}
     earlier: ClassVar[Mapping[int, Mapping[str, Any]]] = {}
 
     def __init_subclass__(cls, *, category: Category, version: int = 1) -> None:

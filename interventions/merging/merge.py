@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from transformers import PreTrainedModel
@@ -72,6 +72,7 @@ class Merge(Intervention, category="merging"):
     density: float = hyperparameter(0.2, "share of a task vector that ties keeps", above=0, high=1)
     drop: float = hyperparameter(0.5, "share of a task vector that dare drops", low=0, below=1)
     takes_branches = True
+    none_means: ClassVar[Mapping[str, Any]] = {"weights": 1.0}
 
     def __post_init__(self) -> None:
         """Check the fields; raises InvalidInput."""

@@ -92,6 +92,7 @@ class Space:
             defaults: dict[str, Any] = {}
             for name, field in fields_of(step.cls).items():
                 default = default_value(field, self.tuning_context.profile)
+                default = step.cls.none_means.get(name) if default is None else default
                 defaults[f"{step.label}.{name}"] = default
                 if isinstance(default, tuple) and default:  # as ``consecutive`` asks for layers
                     defaults[f"{step.label}.{name}.last"] = default[-1]

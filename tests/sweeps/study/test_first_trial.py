@@ -1,6 +1,7 @@
 """The defaults are what a study tries first, also after a kill; a grid has its points."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from optuna.trial import FixedTrial, TrialState
@@ -62,7 +63,8 @@ def test_what_is_tried_first_is_every_default_that_is_in_its_range(
     assert set(defaults) <= set(space.tuned)
     for parameter, value in defaults.items():
         field, _, part = parameter.removeprefix(f"{name}.").partition(".")
-        default = default_value(fields_of(cls)[field], "testbed")
+        default: Any = default_value(fields_of(cls)[field], "testbed")
+        default = cls.none_means.get(field) if default is None else default
         assert value == ({"last": default[-1], "count": len(default)}[part] if part else default)
 
 
@@ -70,7 +72,7 @@ def test_the_first_composition_is_the_one_of_the_defaults(
     cache: Checkpoints, lm: LM, data: Data
 ) -> None:
     context = TuningContext(lm.model, data, "testbed")
-    for text in ("ft", "memit", "rmu | awq", "lora | wanda"):
+    for text in ("ft", "memit", "rmu | awq", "lora | wanda", "merge(lora, rmu)"):
         space = Space(text, "default", context)
         tried = space.composition(FixedTrial(space.defaults()))
         assert tried == Composition.parse(text, "testbed")
