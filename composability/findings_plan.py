@@ -170,9 +170,9 @@ def run_of(planned: PlannedRun, finished: Mapping[str, Run]) -> Run | None:
     if run is not None:
         return run
     for job_id, last_key in planned.same_weights.items():
-        other = finished.get(job_id)
-        if other is not None and last_key in ("", other.data.tags.get(schema.KEY)):
-            return other
+        run = finished.get(job_id)
+        if run is not None and last_key in ("", run.data.tags.get(schema.KEY)):
+            return run
     return None
 
 

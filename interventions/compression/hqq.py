@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from interventions.anatomy import blocks, linears
 from interventions.base import Intervention
 from interventions.compression.quantization import (
     check_group,
     group_size,
     is_quantized,
-    layers_to_quantize,
+    round_to_nearest,
 )
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
@@ -83,12 +82,7 @@ class HQQ(Intervention, category="compression"):
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Round in place."""
-        for block in iterations(list(blocks(lm.model))):
-            block_layers = dict(linears(block))
-            pending = layers_to_quantize(lm, block, self.bits, self.group)
-            for name, full_name in pending.items():
-                weight = block_layers[name].weight  # (out, in)
-                lm.quantize(full_name, weight, self.fitted(weight), weight)
+        round_to_nearest(lm, self.bits, self.group, self.fitted)
         return lm
 
     def holds(self, lm: LM) -> bool:
@@ -136,8 +130,8 @@ class HQQ(Intervention, category="compression"):
             integers = (w * s + z).round_().clamp_(0, 2**self.bits - 1)
             change = w - (integers - z) / s
             errors.append(change.abs().sum(dtype=torch.float64))
-            kept = _shrunk(change, beta, self.norm)
-            zeros.append((integers - (w - kept) * s).mean(-1))
+            outliers = _shrunk(change, beta, self.norm)
+            zeros.append((integers - (w - outliers) * s).mean(-1))
         return torch.cat(zeros), torch.stack(errors).sum() / grouped.numel()
 
 

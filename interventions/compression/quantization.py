@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -9,6 +11,7 @@ from transformers import PreTrainedModel
 from interventions.anatomy import block_linears, blocks, linears
 from interventions.errors import InvalidInput
 from interventions.lm import LM
+from interventions.loops import iterations
 from interventions.quantization_grid import QuantizationGrid
 
 WHOLE_ROW = -1
@@ -99,6 +102,24 @@ def layers_to_quantize(lm: LM, block: nn.Module, bits: int, group: int) -> dict[
         if not lm.on_grid(full_name, linear.weight, bits, size):
             pending[name] = full_name
     return pending
+
+
+def round_to_nearest(
+    lm: LM, bits: int, group: int, fit: Callable[[Tensor], QuantizationGrid]
+) -> None:
+    """Round the weights of every layer in place, but of those that lie on such a grid already.
+
+    Args:
+        lm: the model.
+        bits: width of the integers.
+        group: inputs that share a scale; -1 means the whole row.
+        fit: weights of a layer (out, in) -> the grid that they are rounded to.
+    """
+    for block in iterations(list(blocks(lm.model))):
+        block_layers = dict(linears(block))
+        for name, full_name in layers_to_quantize(lm, block, bits, group).items():
+            weight = block_layers[name].weight  # (out, in)
+            lm.quantize(full_name, weight, fit(weight), weight)
 
 
 def is_quantized(lm: LM, bits: int, group: int) -> bool:

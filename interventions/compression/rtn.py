@@ -7,18 +7,16 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from interventions.anatomy import blocks, linears
 from interventions.base import Intervention
 from interventions.compression.quantization import (
     check_group,
     fit_grid,
     is_quantized,
-    layers_to_quantize,
+    round_to_nearest,
 )
 from interventions.data.base import Data
 from interventions.hyperparameters import hyperparameter
 from interventions.lm import LM
-from interventions.loops import iterations
 from interventions.search_space import Trial, TuningContext
 
 
@@ -63,13 +61,12 @@ class RTN(Intervention, category="compression", version=2):
 
     def apply(self, lm: LM, data: Data) -> LM:
         """Round in place."""
-        for block in iterations(list(blocks(lm.model))):
-            block_layers = dict(linears(block))
-            pending = layers_to_quantize(lm, block, self.bits, self.group)
-            for name, full_name in pending.items():
-                weight = block_layers[name].weight  # (out, in)
-                grid = fit_grid(weight, self.bits, self.group, self.symmetric)
-                lm.quantize(full_name, weight, grid, weight)
+        round_to_nearest(
+            lm,
+            self.bits,
+            self.group,
+            lambda weight: fit_grid(weight, self.bits, self.group, self.symmetric),
+        )
         return lm
 
     def holds(self, lm: LM) -> bool:

@@ -6,21 +6,7 @@ from interventions.compression.calibration import calibrated_blocks
 from interventions.data.base import Data
 from interventions.lm import LM
 from interventions.loops import rehearsing
-
-
-class Noted:
-    """Notes how many times its time the second pass of a loop stands for."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def begin_pass(self) -> None:
-        """Begin one; nothing is noted."""
-
-    def end_pass(self, times: float, passes: int) -> None:
-        """Note a pass that stands for others."""
-        if passes:
-            self.times.append(times)
+from tests.interventions.passes import NotedPasses
 
 
 def test_the_passes_of_the_longest_texts_stand_for_the_others(
@@ -29,10 +15,11 @@ def test_the_passes_of_the_longest_texts_stand_for_the_others(
     texts = small.calibration[:6]
     lengths = sorted((len(lm.tokenizer.encode(text)) for text in texts), reverse=True)
     monkeypatch.setattr("interventions.compression.calibration._BATCH", 512)  # one text a pass
-    noted, seen = Noted(), list[int]()
-    with rehearsing(noted):
+    passes, tokens = NotedPasses(), list[int]()
+    with rehearsing(passes):
         _, observe = next(calibrated_blocks(lm, texts))
-        noted.times.clear()
-        observe(lambda name, inputs: seen.append(len(inputs)) if "q_proj" in name else None)
-    assert seen == lengths[:2]
-    assert noted.times == [pytest.approx(sum(lengths[2:]) / lengths[1])]
+        passes.ended.clear()
+        observe(lambda name, inputs: tokens.append(len(inputs)) if "q_proj" in name else None)
+    assert tokens == lengths[:2]
+    ((times, count),) = passes.ended
+    assert times == pytest.approx(sum(lengths[2:]) / lengths[1]) and count == 4

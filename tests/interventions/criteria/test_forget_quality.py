@@ -118,9 +118,9 @@ def test_stored_scores_are_of_one_retain_model() -> None:
 
 def test_so_few_questions_that_no_p_is_small_are_refused(lm: LM) -> None:
     data = world.testbed().limited(4)
-    asked = replace(data, retain_choices=forget_choices(lm, data))
+    data = replace(data, retain_choices=forget_choices(lm, data))
     with pytest.raises(ValueError, match="needs 10 questions, of which p can be small, but there"):
-        forget_quality(lm, asked)
+        forget_quality(lm, data)
 
 
 def test_ten_questions_are_enough(lm: LM) -> None:

@@ -12,21 +12,8 @@ from interventions.lm import LM
 from interventions.loops import rehearsing
 from interventions.unlearning.npo import NPO
 from interventions.unlearning.simnpo import SimNPO
+from tests.interventions.passes import NotedPasses
 from tests.interventions.unlearning.reference import KEY
-
-
-class Passes:
-    """Notes for how many others a pass stands."""
-
-    def __init__(self) -> None:
-        self.ended: list[tuple[float, int]] = []
-
-    def begin_pass(self) -> None:
-        """Begin one; nothing is noted."""
-
-    def end_pass(self, times: float, passes: int) -> None:
-        """Note the pass."""
-        self.ended.append((times, passes))
 
 
 @pytest.mark.parametrize("method", [NPO, SimNPO])
@@ -42,7 +29,7 @@ def test_the_steps_with_the_longest_texts_of_both_kinds_stand_for_all(
         retain=tuple(text[:length] for length in retain),
     )
     step = method(steps=4, batch=1, retain_batch=1, last_layers=1)
-    passes, reported = Passes(), list[int]()
+    passes, reported = NotedPasses(), list[int]()
 
     def callback(reporting: Intervention, done: int, intermediate: LM) -> None:
         reported.append(done)
@@ -50,5 +37,5 @@ def test_the_steps_with_the_longest_texts_of_both_kinds_stand_for_all(
     with rehearsing(passes), watched(callback):
         apply(step, lm, data, KEY)
     assert reported == [1, 2]
-    times, others = passes.ended[-1]  # before it NPO asks the base model
-    assert (times, others) == ((30 + 10) / 40, 2)
+    # before these NPO asks the base model
+    assert passes.ended[-1] == ((30 + 10) / 40, 2)

@@ -40,10 +40,10 @@ def cells_of(unlearner: str, texts: Iterable[str], fixed: Iterable[str]) -> list
     """
     over = OVER[unlearner]
     is_random = over == SEEDS
-    others = ALWAYS if is_random else QUESTIONS
+    over_of_fixed = ALWAYS if is_random else QUESTIONS
     return [
         *(Cell(text, over, is_random) for text in texts),
-        *(Cell(text, others, is_random=False) for text in fixed),
+        *(Cell(text, over_of_fixed, is_random=False) for text in fixed),
     ]
 
 

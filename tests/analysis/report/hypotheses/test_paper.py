@@ -80,8 +80,8 @@ def test_null_stores_are_told_nothing() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 0.03, 0.06])
 def test_of_200_null_stores_at_most_8_percent_are_told_anything(noise: float) -> None:
-    told = sum(bool(claims(judged(nothing, seed, noise=noise))) for seed in range(200))
-    assert told <= 16
+    with_claims = sum(bool(claims(judged(nothing, seed, noise=noise))) for seed in range(200))
+    assert with_claims <= 16
 
 
 def test_effects_are_the_known_ones() -> None:
