@@ -39,8 +39,7 @@ class BestMethod:
         units: how many edit batches or seeds all methods have in common, at least.
         is_best: whether a test says that every rival is worse.
         p: of the closest rival, two-sided; NaN where there is no test.
-        rivals: a row per rival, the closest first: ``method, value``; ``margin``, how much worse it
-            is, with ``low, high``; ``p``.
+        columns: of ``rivals``, each of shape (rivals,).
         confidence: of the intervals and tests.
     """
 
@@ -50,8 +49,16 @@ class BestMethod:
     units: int
     is_best: bool
     p: float
-    rivals: pd.DataFrame
+    columns: Mapping[str, Sequence[str] | np.ndarray]
     confidence: float = CONFIDENCE
+
+    @property
+    def rivals(self) -> pd.DataFrame:
+        """A row per rival, the closest first.
+
+        ``method, value``; ``margin``, how much worse it is, with ``low, high``; ``p``.
+        """
+        return pd.DataFrame(dict(self.columns))
 
 
 def best_method(
@@ -234,6 +241,6 @@ def _outcome(
         units=int(units.min()),
         is_best=bool(may_claim(np.array([closest]), confidence)[0]),
         p=closest,
-        rivals=pd.DataFrame({"method": ranking[1:], "value": rival_values, **measured}),
+        columns={"method": ranking[1:], "value": np.array(rival_values), **measured},
         confidence=confidence,
     )

@@ -99,12 +99,20 @@ def runs_with_items(prepared: PreparedAnalysis) -> pd.DataFrame:
     return runs[runs.published.isna()] if "published" in runs else runs
 
 
-def collect(prepared: PreparedAnalysis, items: pd.DataFrame | None) -> Collected:
+def grids_of(prepared: PreparedAnalysis) -> list[PanelGrid]:
+    """Return the figures of curves, which need no test."""
+    return curves.grids(prepared.orders, prepared.shown(prepared.points))
+
+
+def collect(
+    prepared: PreparedAnalysis, items: pd.DataFrame | None, grids: list[PanelGrid]
+) -> Collected:
     """Compute everything that is written.
 
     Args:
         prepared: the checked request, with the runs.
         items: rows of ``tracking.query.items``, for intervals over items.
+        grids: what ``grids_of`` returns.
     """
     request, orders, titles = prepared.request, prepared.orders, prepared.titles
     points = intervals(prepared.runs, prepared.points, items, error=request.error)
@@ -130,7 +138,7 @@ def collect(prepared: PreparedAnalysis, items: pd.DataFrame | None) -> Collected
         lost=lost,
         advice=advice,
         tables=_tables(prepared, points, inside, tested),
-        grids=curves.grids(orders, points),
+        grids=grids,
         heats=heat.heats(inside, areas, titles),
         fronts=front_grids([(p.iloc[0], one.settings) for p, one in advice], criteria, titles),
         sequences=sequence_tests(prepared.runs, criteria, points),

@@ -7,14 +7,18 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from analysis.labels import Labels
 from analysis.metrics.columns import MEASURES
-from analysis.plots import figures
-from analysis.plots.front_figure import draw_fronts
-from analysis.plots.heat_figure import draw_heat
-from analysis.report.collect import Collected, collect, read_item_changes, read_items
+from analysis.plots.drawing import drawn_meanwhile
+from analysis.report.collect import (
+    Collected,
+    ItemChanges,
+    collect,
+    grids_of,
+    read_item_changes,
+    read_items,
+)
 from analysis.report.content import content
-from analysis.report.page import Content, render, standalone
+from analysis.report.page import render, standalone
 from analysis.report.prepare import PreparedAnalysis
 from analysis.tables import table
 from tracking.markup import plain_cells
@@ -31,32 +35,45 @@ def write_files(prepared: PreparedAnalysis, folder: Path) -> Collected:
         prepared: the checked request, with the runs.
         folder: is made if it is missing.
     """
-    with tqdm(total=4, desc="analysis", unit="step", delay=2, disable=None) as bar:
+    grids = grids_of(prepared)
+    pictures = folder / "figures"
+    with (
+        tqdm(total=4, desc="analysis", unit="step", delay=2, disable=None) as bar,
+        drawn_meanwhile(grids, prepared.titles, pictures),
+    ):
         items = read_items(prepared)
         bar.update()
-        collected = collect(prepared, items)
-        changes = read_item_changes(prepared)
-        bar.update()
-        points = collected.points
-        points = points[[*_FIRST, *points.columns.drop(_FIRST)]]
-        _write_csv(points, folder / "composability.csv")
-        _write_csv(collected.areas, folder / "areas.csv")
-        _write_csv(collected.wins, folder / "wins.csv")
-        _write_csv(collected.order, folder / "order.csv")
-        _write_csv(collected.lost, folder / "losses.csv")
-        if collected.restored is not None:
-            _write_csv(collected.restored, folder / "restored.csv")
-        if collected.merges is not None:
-            _write_csv(collected.merges, folder / "merges.csv")
-        if changes is not None:
-            _write_csv(changes.items, folder / "items.csv")
-        table.save_tables(collected.tables, folder / "tables")
-        bar.update()
-        page = content(prepared, collected, changes)
-        _write_figures(collected, page, prepared.titles, folder / "figures")
-        (folder / REPORT).write_text(render(page))
+        collected = collect(prepared, items, grids)
+        with drawn_meanwhile([*collected.heats, *collected.fronts], prepared.titles, pictures):
+            changes = read_item_changes(prepared)
+            bar.update()
+            _write_tables(collected, changes, folder)
+            bar.update()
+            page = content(prepared, collected, changes)
+            for name, _, figure in (*page.figures, *page.heats, *page.fronts):
+                (pictures / f"{name}.html").write_text(standalone(figure))
+            (folder / REPORT).write_text(render(page))
         bar.update()
     return collected
+
+
+def _write_tables(collected: Collected, changes: ItemChanges | None, folder: Path) -> None:
+    """Write every table as CSV, and the paper's in all their forms."""
+    points = collected.points
+    frames = {
+        "composability": points[[*_FIRST, *points.columns.drop(_FIRST)]],
+        "areas": collected.areas,
+        "wins": collected.wins,
+        "order": collected.order,
+        "losses": collected.lost,
+        "restored": collected.restored,
+        "merges": collected.merges,
+        "items": None if changes is None else changes.items,
+    }
+    for name, frame in frames.items():
+        if frame is not None:
+            _write_csv(frame, folder / f"{name}.csv")
+    table.save_tables(collected.tables, folder / "tables")
 
 
 def _write_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -71,15 +88,3 @@ def _plain_columns(frame: pd.DataFrame) -> pd.DataFrame:
         if name.endswith("runs"):
             frame = frame.assign(**{name: [" ".join(run_ids) for run_ids in frame[name]]})
     return frame
-
-
-def _write_figures(collected: Collected, page: Content, titles: Labels, folder: Path) -> None:
-    """Write every figure as PNG, and as a page of its own."""
-    for grid in collected.grids:
-        figures.save_figure(figures.draw(grid, titles), folder / f"{grid.name}.png")
-    for heat in collected.heats:
-        figures.save_figure(draw_heat(heat, titles), folder / f"{heat.name}.png")
-    for fronts in collected.fronts:
-        figures.save_figure(draw_fronts(fronts, titles), folder / f"{fronts.name}.png")
-    for name, _, figure in (*page.figures, *page.heats, *page.fronts):
-        (folder / f"{name}.html").write_text(standalone(figure))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.report.collect import collect
+from analysis.report.collect import collect, grids_of
 from analysis.report.content import content
 from analysis.report.page import render
 from analysis.report.prepare import check_against_runs
@@ -16,7 +16,8 @@ from analysis.report.request import AnalysisRequest
 def page(runs: pd.DataFrame, **request: Any) -> str:
     """Return the report's HTML."""
     prepared = check_against_runs(AnalysisRequest(("made up",), **request), runs)
-    return render(content(prepared, collect(prepared, None)))
+    collected = collect(prepared, None, grids_of(prepared))
+    return render(content(prepared, collected))
 
 
 def run_ids(html: str) -> list[str]:

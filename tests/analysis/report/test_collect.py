@@ -4,14 +4,15 @@ from typing import Any, cast
 import pandas as pd
 import pytest
 
-from analysis.report.collect import Collected, collect, read_items
+from analysis.report.collect import Collected, collect, grids_of, read_items
 from analysis.report.prepare import PreparedAnalysis, check_against_runs
 from analysis.report.request import AnalysisRequest
 from tests.analysis.synthetic import curve, frame, run
 
 
 def collected(runs: list[dict[str, Any]], **request: Any) -> Collected:
-    return collect(check_against_runs(AnalysisRequest(("made up",), **request), frame(runs)), None)
+    prepared = check_against_runs(AnalysisRequest(("made up",), **request), frame(runs))
+    return collect(prepared, None, grids_of(prepared))
 
 
 @pytest.fixture

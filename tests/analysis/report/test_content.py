@@ -3,7 +3,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.report.collect import Collected, collect
+from analysis.report.collect import Collected, collect, grids_of
 from analysis.report.content import content
 from analysis.report.page import Content
 from analysis.report.prepare import check_against_runs
@@ -13,7 +13,7 @@ from tests.analysis.synthetic import curve, frame, run
 
 def content_of(runs: pd.DataFrame, **request: Any) -> tuple[Content, Collected]:
     prepared = check_against_runs(AnalysisRequest(("one", "two"), **request), runs)
-    collected = collect(prepared, None)
+    collected = collect(prepared, None, grids_of(prepared))
     return content(prepared, collected), collected
 
 
