@@ -3,7 +3,9 @@
 Pairs of processes go through the same compositions. One of them makes a tracked run of each, with
 checkpoints stored, hashed, verified and logged. The other loads the model, applies the same steps
 with the same seeds, and measures the same criteria. The difference is bookkeeping. Seconds of the
-processor say more than those of the clock where other work shares the machine.
+processor say more than those of the clock where other work shares the machine. Two hundred
+compositions take a process some 25 minutes; with a core for each process, ``--together`` runs all
+pairs at once, and ``--seconds`` ends each process before it is through.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,22 +64,33 @@ def bare(limit: int, policy: str) -> Callable[[str], None]:
 
 
 KINDS = {"tracked": tracked, "bare": bare}
+CLOCKS = ("wall", "processor")
 
 
-def time_here(kind: str, limit: int, policy: str, compositions: int) -> tuple[float, float]:
-    """Return the seconds of clock and processor that compositions take, after one of them."""
+def time_here(
+    kind: str, limit: int, policy: str, compositions: int, most: float
+) -> tuple[float, float, int]:
+    """Return what a composition takes, after one that is not counted.
+
+    Returns:
+        Seconds of the clock and of the processor per composition, and how many were gone through
+        in ``most`` seconds.
+    """
     import torch
 
     torch.set_num_threads(1)
     one = KINDS[kind](limit, policy)
     one(spec(0))  # measures the base model, and imports what is left
     wall, processor = time.perf_counter(), time.process_time()
-    for number in range(1, compositions + 1):
+    number = 0
+    while number < compositions and time.perf_counter() - wall < most:
+        number += 1
         one(spec(number))
-    return time.perf_counter() - wall, time.process_time() - processor
+    seconds = time.perf_counter() - wall, time.process_time() - processor
+    return seconds[0] / number, seconds[1] / number, number
 
 
-def time_kind(kind: str, options: argparse.Namespace) -> tuple[float, float]:
+def time_kind(kind: str, options: argparse.Namespace) -> tuple[float, float, int]:
     """Return what ``time_here`` does, of a process with a store and cache of its own."""
     with tempfile.TemporaryDirectory() as folder:
         variables = {
@@ -85,7 +99,7 @@ def time_kind(kind: str, options: argparse.Namespace) -> tuple[float, float]:
             "HF_HUB_OFFLINE": "1",
             "TQDM_DISABLE": "1",
         }
-        values = (options.limit, options.policy, options.compositions)
+        values = (options.limit, options.policy, options.compositions, options.seconds)
         process = subprocess.run(
             [sys.executable, "-m", "benchmarks.bookkeeping", "--part", kind, *map(str, values)],
             cwd=ROOT,
@@ -95,8 +109,27 @@ def time_kind(kind: str, options: argparse.Namespace) -> tuple[float, float]:
         )
         if process.returncode:
             raise RuntimeError(process.stderr[-2000:])
-        wall, processor = json.loads(process.stdout.splitlines()[-1])
-    return wall, processor
+        wall, processor, number = json.loads(process.stdout.splitlines()[-1])
+    return wall, processor, number
+
+
+def time_pair(pair: int, options: argparse.Namespace) -> dict[str, float]:
+    """Print what both processes of a pair took; return the share of bookkeeping by clock."""
+    # which of the two comes first alternates: the load of the machine comes and goes
+    order = list(KINDS) if pair % 2 == 0 else list(KINDS)[::-1]
+    with ThreadPoolExecutor(len(order) if options.together else 1) as pool:
+        took = dict(zip(order, pool.map(lambda kind: time_kind(kind, options), order), strict=True))
+    shares = {}
+    for index, clock in enumerate(CLOCKS):
+        with_tracking, without = took["tracked"][index], took["bare"][index]
+        shares[clock] = 1 - without / with_tracking
+        print(
+            f"pair {pair}: {with_tracking:.3f} s ({clock}) per composition of"
+            f" {took['tracked'][2]}, bare {without:.3f} s of {took['bare'][2]},"
+            f" bookkeeping {shares[clock]:.1%}",
+            flush=True,
+        )
+    return shares
 
 
 def main() -> None:
@@ -106,28 +139,22 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--limit", type=int, default=0, help="items of each criterion; 0: all")
     parser.add_argument("--policy", default="none", help="whose checkpoints are logged")
-    parser.add_argument("--part", nargs=4, help="used by the program itself")
+    parser.add_argument("--seconds", type=float, default=1e9, help="after which a process ends")
+    parser.add_argument("--together", action="store_true", help="all processes at once")
+    parser.add_argument("--part", nargs=5, help="used by the program itself")
     options = parser.parse_args()
     if options.part:
-        kind, limit, policy, compositions = options.part
-        print(json.dumps(time_here(kind, int(limit), policy, int(compositions))))
+        kind, limit, policy, compositions, most = options.part
+        print(json.dumps(time_here(kind, int(limit), policy, int(compositions), float(most))))
         return
-    shares: dict[str, list[float]] = {"wall": [], "processor": []}
-    for pair in range(options.pairs):
-        # which of the two comes first alternates: the load of the machine comes and goes
-        order = list(KINDS) if pair % 2 == 0 else list(KINDS)[::-1]
-        seconds = {kind: time_kind(kind, options) for kind in order}
-        for index, clock in enumerate(shares):
-            with_tracking, without = seconds["tracked"][index], seconds["bare"][index]
-            shares[clock].append(1 - without / with_tracking)
-            each = [total / options.compositions for total in (with_tracking, without)]
-            print(
-                f"pair {pair}: {each[0]:.3f} s ({clock}) per composition, bare {each[1]:.3f} s,"
-                f" bookkeeping {shares[clock][-1]:.1%}",
-                flush=True,
-            )
-    for clock, values in shares.items():
-        print(f"bookkeeping, {clock}: {statistics.median(values):.1%} (median of {len(values)})")
+    with ThreadPoolExecutor(options.pairs if options.together else 1) as pool:
+        shares = list(pool.map(lambda pair: time_pair(pair, options), range(options.pairs)))
+    for clock in CLOCKS:
+        values = [share[clock] for share in shares]
+        print(
+            f"bookkeeping, {clock}: {statistics.median(values):.1%} (median of {len(values)},"
+            f" {min(values):.1%} to {max(values):.1%})"
+        )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ def draw_all(drawables: Sequence[Drawable], titles: Labels, folder: Path) -> Non
 def drawn_meanwhile(drawables: Sequence[Drawable], titles: Labels, folder: Path) -> Iterator[None]:
     """Draw figures while a block computes on; all are there when it ends.
 
-    A few are drawn before the block begins. Where the block raises, drawing ends too.
+    A few are drawn before the block begins. Where the block raises, drawing ends too. The folder
+    is there from the beginning.
 
     Args:
         drawables: what is drawn.
@@ -58,6 +59,7 @@ def drawn_meanwhile(drawables: Sequence[Drawable], titles: Labels, folder: Path)
         draw_all(drawables, titles, folder)
         yield
         return
+    folder.mkdir(parents=True, exist_ok=True)  # for what the block writes there
     with tempfile.TemporaryFile() as job, tempfile.TemporaryFile() as said:
         pickle.dump((drawables, titles, folder.absolute()), job)
         job.seek(0)

@@ -1,6 +1,7 @@
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,16 +101,25 @@ def test_a_block_that_raises_ends_the_process(
 def test_a_process_that_fails_is_an_error_with_its_last_words(
     two_grids: list[Any], titles: Labels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "a file").write_text("")
+    unwritable = replace(two_grids[0], name="no file can have this \0 in its name")
     with (
         apart(monkeypatch),
         pytest.raises(RuntimeError) as failed,
-        drawn_meanwhile(two_grids, titles, tmp_path / "a file"),
+        drawn_meanwhile([unwritable], titles, tmp_path),
     ):
         pass
     first, *words = str(failed.value).splitlines()
     assert first == "the process that draws figures ended with 1"
-    assert len(words) == 3 and words[-1].startswith("FileExistsError")
+    assert len(words) == 3 and words[-1] == "ValueError: embedded null byte"
+
+
+def test_the_folder_is_there_when_the_block_begins(
+    two_grids: list[Any], titles: Labels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "new" / "figures"
+    with apart(monkeypatch), drawn_meanwhile(two_grids, titles, folder):
+        (folder / "page.html").write_text("")
+    assert len(written(folder)) == 3
 
 
 def test_a_killed_process_is_an_error(
