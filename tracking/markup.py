@@ -94,7 +94,12 @@ def plain_cells(frame: pd.DataFrame) -> pd.DataFrame:
     cells = frame.copy()
     for position, dtype in enumerate(frame.dtypes):
         if not pd.api.types.is_numeric_dtype(dtype):
-            cells.isetitem(position, [plain_cell(value) for value in frame.iloc[:, position]])
+            values = frame.iloc[:, position].tolist()
+            # most texts are in a column many times
+            texts = {value for value in values if isinstance(value, str)}
+            plain_of = {text: plain_cell(text) for text in texts}
+            plain_values = [plain_of[v] if isinstance(v, str) else v for v in values]
+            cells.isetitem(position, plain_values)
     return cells.rename(columns=plain_cell, index=plain_cell)
 
 

@@ -62,25 +62,49 @@ def describe_settings(runs: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
         is_shown = len(distinct) > 1 and not (column in _SAID_BY_DATA and _is_implied(runs, column))
         if is_shown or column in _ALWAYS_SHOWN:
             shown[column] = values
-    _, numbers = np.unique(codes, axis=0, return_inverse=True)
-    of_runs = [(name, values) for name, values in shown.items() if "." not in name]
-    words = {"context": _words(of_runs, len(runs))}
-    for role in ("intervention", "partner"):
-        words[f"{role}_variant"] = _words(_hyperparameters(shown, runs[role]), len(runs))
-    return pd.DataFrame({"settings": numbers.reshape(-1), **words}, index=runs.index)
+    numbers = _number_rows(codes)
+    roles = ("intervention", "partner")
+    # of runs with the same settings and steps, one is put in words for all
+    key = pd.DataFrame({"settings": numbers, **{role: runs[role].to_numpy() for role in roles}})
+    group = key.groupby(list(key), sort=False, dropna=False).ngroup().to_numpy()
+    _, first = np.unique(group, return_index=True)
+    of_runs = [(name, values.iloc[first]) for name, values in shown.items() if "." not in name]
+    words = {"context": _words(of_runs, len(first))}
+    for role in roles:
+        hyperparameters = _hyperparameters(shown, runs[role], first)
+        words[f"{role}_variant"] = _words(hyperparameters, len(first))
+    in_words = pd.DataFrame(words).iloc[group].set_axis(runs.index)
+    in_words.insert(0, "settings", numbers)
+    return in_words
+
+
+def _number_rows(codes: np.ndarray) -> np.ndarray:
+    """Number the distinct rows of codes, of shape (runs, settings), in their order; shape (runs,).
+
+    Columns in which all rows are the same tell none apart, and are most of them.
+    """
+    if not len(codes):
+        return np.zeros(0, dtype=np.int64)
+    differing = codes[:, (codes != codes[0]).any(axis=0)]
+    if not differing.shape[1]:
+        return np.zeros(len(codes), dtype=np.int64)
+    _, numbers = np.unique(differing, axis=0, return_inverse=True)
+    return numbers.reshape(-1)
 
 
 def _is_implied(runs: pd.DataFrame, column: str) -> bool:
     return "data" in runs and bool(runs.groupby("data")[column].nunique(dropna=False).max() <= 1)
 
 
-def _hyperparameters(shown: dict[str, pd.Series], steps: pd.Series) -> list[tuple[str, pd.Series]]:
-    """Return ``samples`` of ``wanda.samples``, with values in the rows whose step is wanda."""
+def _hyperparameters(
+    shown: dict[str, pd.Series], steps: pd.Series, rows: np.ndarray
+) -> list[tuple[str, pd.Series]]:
+    """Return ``samples`` of ``wanda.samples`` in some rows, without those of other steps."""
     hyperparameters = []
     for column, values in shown.items():
         step, dot, name = column.partition(".")
         if dot:
-            hyperparameters.append((name, values.where(steps == step)))
+            hyperparameters.append((name, values.iloc[rows].where(steps.iloc[rows] == step)))
     return hyperparameters
 
 

@@ -24,9 +24,9 @@ def usable(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     runs = runs.drop(columns=[name for name in _COMPUTED if name in runs])
     if not len(runs) or "pair" not in runs:
         return runs, []
-    states_steps = pd.Series(
-        [_states_steps(run) for run in _step_columns(runs).to_dict("records")], index=runs.index
-    )
+    of_runs = runs.reindex(columns=["pair", "step1", "step2"])
+    columns = [of_runs[name].tolist() for name in of_runs]
+    states_steps = pd.Series(map(_states_steps, *columns), index=runs.index, dtype=bool)
     has_facts = is_readable(runs)
     reasons = {
         "whose params do not say which interventions they are of": int((~states_steps).sum()),
@@ -48,15 +48,9 @@ def as_numbers(runs: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
     return runs.assign(**{name: pd.to_numeric(runs[name], errors="coerce") for name in texts})
 
 
-def _step_columns(runs: pd.DataFrame) -> pd.DataFrame:
-    return runs[[name for name in ("pair", "step1", "step2") if name in runs]]
-
-
-def _states_steps(run: dict[Any, Any]) -> bool:
-    """Return whether a run's pair and its steps are text and agree."""
-    pair = run["pair"]
+def _states_steps(pair: Any, *steps: Any) -> bool:
+    """Return whether a run's pair and its first steps are text and agree."""
     if not isinstance(pair, str):
         return False
     names = [] if pair == _EMPTY else pair.split(" + ")
-    steps = [run.get(f"step{number}") for number in (1, 2)]
     return all(step in names for step in steps[: len(names)])

@@ -1,9 +1,11 @@
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.metrics.composability import point
-from analysis.metrics.settings import settings_of
+from analysis.metrics.settings import _number_rows, describe_settings, settings_of
 from interventions.errors import InvalidInput
 from tests.analysis.synthetic import curve, frame, only, run
 from tracking.catalogue import Catalogue
@@ -103,3 +105,39 @@ def test_runs_of_another_window_are_no_pair_and_the_window_is_said_where_the_dat
         "model=m, data=paper",
         "model=m, data=testbed",
     }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_are_numbered_as_by_comparing_all_columns(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(-1, 2, (40, 6))
+    codes[:, rng.permutation(6)[:3]] = 7  # most settings are the same for all
+    expected = np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
+    np.testing.assert_array_equal(_number_rows(codes), expected)
+
+
+def test_rows_without_a_difference_have_one_number() -> None:
+    assert _number_rows(np.full((3, 2), 5)).tolist() == [0, 0, 0]
+    assert _number_rows(np.zeros((2, 0), dtype=int)).tolist() == [0, 0]
+    assert _number_rows(np.zeros((0, 4), dtype=int)).tolist() == []
+
+
+def test_every_run_has_the_words_of_its_own_settings_and_steps() -> None:
+    runs = pd.DataFrame(
+        {
+            "model": ["m", "n", "m", "m", "n"],
+            "data": "d",
+            "strength": "",
+            "intervention": ["ft", "ft", "wanda", "ft", "ft"],
+            "partner": ["wanda", "", "rmu", "wanda", "wanda"],
+            "wanda.samples": [64.0, 64.0, 64.0, 32.0, 64.0],
+        },
+        index=[9, 8, 7, 6, 5],
+    )
+    described = describe_settings(runs, Catalogue())
+    assert described.index.tolist() == [9, 8, 7, 6, 5]
+    words = ["model=m, data=d" if model == "m" else "model=n, data=d" for model in runs.model]
+    assert described.context.tolist() == words
+    assert described.intervention_variant.tolist() == ["", "", "samples=64", "", ""]
+    assert described.partner_variant.tolist() == ["samples=64", "", "", "samples=32", "samples=64"]
+    assert described.settings.tolist() == [0, 2, 0, 1, 2]
