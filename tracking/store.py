@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ __all__ = [
 EXPERIMENT = "composability"
 REPORTS = "reports"  # the experiment of analyses, and of `mlflow run -e published` itself
 VIEW = "criteria"  # the key of the saved view that `make ui` links to
+_DATABASE_LOGGER = "mlflow.store.db.utils"
 # MLflow's filter for the runs table: not those whose input was refused, nor dry runs
 SOUND_RUNS = f"tags.`{schema.REJECTED}` IS NULL"
 _VIEW_METRICS = (
@@ -119,12 +121,19 @@ def prepare_database() -> None:
 def client() -> MlflowClient:
     """Return a client of the store; one that is missing is made first, by one process at a time.
 
-    MLflow's own client makes the tables too, but two that do so at one instant fail.
+    MLflow's own client makes the tables too, but two that do so at one instant fail. Where it reads
+    a database itself, it also logs a traceback of whatever it raises: that is said once, by whoever
+    catches it.
     """
     from mlflow import MlflowClient
 
+    logging.getLogger(_DATABASE_LOGGER).addFilter(_is_without_error)
     prepare_database()
     return MlflowClient(tracking_uri=uri())
+
+
+def _is_without_error(record: logging.LogRecord) -> bool:
+    return record.exc_info is None
 
 
 def ensure_experiment(name: str = EXPERIMENT, description: str | None = None) -> str:

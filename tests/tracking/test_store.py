@@ -1,12 +1,16 @@
+import logging
 import re
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.store.db import utils
 
 from interventions import cache
@@ -15,6 +19,7 @@ from tests.quality.plain_words import PACKAGES, python_files
 from tests.test_contracts import HOUSE_CRITERIA
 from tests.tracking.test_saved_views import saved_state
 from tracking import setup, store
+from tracking.address import sqlite_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -125,6 +130,29 @@ def test_every_client_is_made_where_a_missing_store_is_made_first() -> None:
         if re.search(r"\bMlflowClient\((?!\)\.delete)", path.read_text())
     ]
     assert makers == ["tracking/store.py"]
+
+
+def test_an_error_of_the_database_is_raised_and_not_logged_too(local_store: str) -> None:
+    said: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = said.append  # type: ignore[method-assign]
+    logger = logging.getLogger("mlflow.store.db.utils")
+    logger.addHandler(handler)
+    try:
+        client = store.client()
+        client.search_experiments()
+        said.clear()  # of the tables that it made
+        database = sqlite_file(local_store)
+        assert database is not None
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("DROP TABLE experiments")
+        with pytest.raises(MlflowException, match="no such table: experiments"):
+            client.search_experiments()
+        assert said == []
+        logger.error("what else it says")
+        assert [record.message for record in said] == ["what else it says"]
+    finally:
+        logger.removeHandler(handler)
 
 
 def test_a_deleted_experiment_says_how_to_restore_it(local_store: str) -> None:
