@@ -44,8 +44,8 @@ def draw_all(drawables: Sequence[Drawable], titles: Labels, folder: Path) -> Non
 def drawn_meanwhile(drawables: Sequence[Drawable], titles: Labels, folder: Path) -> Iterator[None]:
     """Draw figures while a block computes on; all are there when it ends.
 
-    A few are drawn before the block begins. Where the block raises, drawing ends too. The folder
-    is there from the beginning.
+    A few are drawn before the block begins. Where the block raises, or this process is killed,
+    drawing ends too. The folder is there from the beginning.
 
     Args:
         drawables: what is drawn.
@@ -61,7 +61,7 @@ def drawn_meanwhile(drawables: Sequence[Drawable], titles: Labels, folder: Path)
         return
     folder.mkdir(parents=True, exist_ok=True)  # for what the block writes there
     with tempfile.TemporaryFile() as job, tempfile.TemporaryFile() as said:
-        pickle.dump((drawables, titles, folder.absolute()), job)
+        pickle.dump((drawables, titles, folder.absolute(), os.getpid()), job)
         job.seek(0)
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
         process = subprocess.Popen(
@@ -90,5 +90,12 @@ def _count_panels(drawable: Drawable) -> int:
     return len(drawable.criteria if isinstance(drawable, Heat) else drawable.fronts)
 
 
+def _draw_for(drawables: Sequence[Drawable], titles: Labels, folder: Path, parent: int) -> None:
+    """Draw as long as the process that wants the figures is there: it may be killed."""
+    for drawable in drawables:
+        if os.getppid() == parent:
+            draw_all([drawable], titles, folder)
+
+
 if __name__ == "__main__":
-    draw_all(*pickle.load(sys.stdin.buffer))
+    _draw_for(*pickle.load(sys.stdin.buffer))

@@ -1,4 +1,7 @@
+import os
+import pickle
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +19,7 @@ from analysis.plots.fronts import front_grids
 from analysis.plots.heat import heats
 from tests.analysis.plots.panel_grids import panel_grids, titles_of
 from tests.analysis.synthetic import frame, run
+from tests.quality.plain_words import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +115,16 @@ def test_a_process_that_fails_is_an_error_with_its_last_words(
     first, *words = str(failed.value).splitlines()
     assert first == "the process that draws figures ended with 1"
     assert len(words) == 3 and words[-1] == "ValueError: embedded null byte"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_process_draws_for_its_parent_alone(
+    is_there: bool, two_grids: list[Any], titles: Labels, tmp_path: Path
+) -> None:
+    job = (two_grids, titles, tmp_path, os.getpid() if is_there else os.getppid())
+    command = [sys.executable, "-m", "analysis.plots.drawing"]
+    subprocess.run(command, input=pickle.dumps(job), cwd=ROOT, check=True, capture_output=True)
+    assert len(written(tmp_path)) == (2 if is_there else 0)
 
 
 def test_the_folder_is_there_when_the_block_begins(
