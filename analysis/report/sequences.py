@@ -78,12 +78,15 @@ def sequence_tests(
     long = long.assign(steps=specs[long.index].map(lambda steps: " + ".join(sorted(steps))))
     settings = [name for name in settings_of(long, catalogue) if "." not in name]
     keys = long[[*settings, "steps"]].fillna("").astype(str)
+    hyperparameters = [name for name in map(str, readable) if "." in name]
+    set_up = readable.set_index("run_id")[[*settings, *hyperparameters]].astype(object)
+    predictor = _Predictor(points, set_up.where(set_up.notna(), "").astype(str), settings)
     tests: list[SequenceTest] = []
     for _, group in long.groupby([keys[name] for name in keys], sort=False):
         for name in criteria:
             better = catalogue.criteria[name].better
             if name in group and group[name].notna().any():
-                tests += _tests_of_set(group, name, 1.0 if better == "higher" else -1.0, points)
+                tests += _tests_of_set(group, name, 1.0 if better == "higher" else -1.0, predictor)
     corrected = holm(np.array([entry.test.p for entry in tests], float))
     return [
         SequenceTest(**{**vars(entry), "p_holm": float(p_holm)})
@@ -91,8 +94,45 @@ def sequence_tests(
     ]
 
 
+@dataclass(frozen=True)
+class _Predictor:
+    """Gains of pairs that were run alone.
+
+    Attributes:
+        points: rows of ``intervals``, of the pairs.
+        set_up: settings and hyperparameters of every run as text, by the run's id.
+        settings: the columns of ``set_up`` that are no hyperparameters.
+    """
+
+    points: pd.DataFrame
+    set_up: pd.DataFrame
+    settings: list[str]
+
+    def gain(self, first: str, second: str, criterion: str, run_id: str) -> float:
+        """Return what a pair gains by an order; NaN where it was not run alone, as in a sequence.
+
+        Args:
+            first: a step with its hyperparameters, as text.
+            second: likewise.
+            criterion: that the gain is of.
+            run_id: of a run of the sequence. The pair's settings, and the hyperparameters of both
+                steps, must be that run's.
+        """
+        names = [spec.partition("(")[0] for spec in (first, second)]
+        of_steps = [name for name in map(str, self.set_up) if name.partition(".")[0] in names]
+        columns = [*self.settings, *of_steps]
+        wanted = self.set_up.loc[run_id, columns]
+        measured = self.points[self.points.criterion == criterion]
+        for sign, (one, other) in ((1, names), (-1, names[::-1])):
+            rows = measured[(measured.intervention == one) & (measured.partner == other)]
+            for gain, run_ids in zip(rows.gain, rows.forward_runs, strict=True):
+                if run_ids and self.set_up.loc[run_ids[0], columns].equals(wanted):
+                    return float(sign * gain)
+        return np.nan
+
+
 def _tests_of_set(
-    runs: pd.DataFrame, criterion: str, sign: float, points: pd.DataFrame
+    runs: pd.DataFrame, criterion: str, sign: float, predictor: _Predictor
 ) -> Iterator[SequenceTest]:
     """Yield the tests of one set of steps and one criterion."""
     replicates = [name for name in REPLICATE if name in runs]
@@ -122,7 +162,7 @@ def _tests_of_set(
         yield SequenceTest(
             question="pair",
             subject=f"{first}{ARROW}{second}",
-            predicted=_predicted(first, second, criterion, points),
+            predicted=predictor.gain(first, second, criterion, once.run_id.iloc[0]),
             test=paired_test(differences),
             **about,
         )
@@ -163,24 +203,3 @@ def _pair_effects(
         is_before = np.array([order.index(first) < order.index(second) for order in orders])
         if is_before.any() and not is_before.all():
             yield first, second, values[:, is_before].mean(1) - values[:, ~is_before].mean(1)
-
-
-def _predicted(first: str, second: str, criterion: str, points: pd.DataFrame) -> float:
-    """Return the gain of a pair's order as it was measured alone; NaN where it was not.
-
-    Only where the pair has one point of the criterion with the steps' level.
-    """
-    names = [spec.partition("(")[0] for spec in (first, second)]
-    measured = points[points.criterion == criterion]
-    for sign, (one, other) in ((1, names), (-1, names[::-1])):
-        rows = measured[(measured.intervention == one) & (measured.partner == other)]
-        if len(rows) > 1:
-            rows = rows[[_has_level(row, (first, second)) for row in rows.itertuples()]]
-        if len(rows) == 1:
-            return float(sign * rows.gain.iloc[0])
-    return np.nan
-
-
-def _has_level(point: Any, specs: tuple[str, str]) -> bool:
-    strength = point.strength.rpartition(".")[2]
-    return any(f"{strength}={point.level:g}" in spec for spec in specs)

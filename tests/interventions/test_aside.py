@@ -1,5 +1,7 @@
 """Folders for a while, and what killed processes left of theirs."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -86,6 +88,28 @@ def test_a_folder_that_another_process_cleared_before_it_was_locked_is_made_agai
     monkeypatch.setattr(tempfile, "mkdtemp", robbed)
     with whole_folder(tmp_path) as aside:
         assert taken and names(tmp_path) == [aside.name]
+
+
+@pytest.mark.parametrize(
+    ("error", "folders"), [(BlockingIOError(), 2), (OSError(errno.ENOLCK, "no locks"), 1)], ids=str
+)
+def test_a_folder_whose_lock_another_has_is_left_to_it_and_one_without_locks_is_used(
+    error: OSError, folders: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, errors = fcntl.flock, [error]
+
+    def flock(descriptor: int, how: int) -> None:
+        if errors:
+            raise errors.pop()
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    before = len(os.listdir("/proc/self/fd"))
+    with whole_folder(tmp_path) as aside:
+        assert len(names(tmp_path)) == folders
+        assert aside.name in names(tmp_path)
+    assert len(names(tmp_path)) == folders - 1
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_folder_that_is_removed_is_renamed_first(

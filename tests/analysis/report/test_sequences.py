@@ -12,7 +12,7 @@ from tests.analysis.report.findings.sentences import replicated
 from tests.analysis.synthetic import frame, run
 
 STEPS = ("ft", "rmu", "wanda")
-NO_PAIRS = pd.DataFrame(columns=["criterion", "intervention", "partner", "gain"])
+NO_PAIRS = pd.DataFrame(columns=["criterion", "intervention", "partner", "gain", "forward_runs"])
 
 
 def sequences(gains: dict[str, float], batches: int = 6, seed: int = 0) -> list[dict[str, Any]]:
@@ -24,7 +24,7 @@ def sequences(gains: dict[str, float], batches: int = 6, seed: int = 0) -> list[
         for order in permutations(STEPS):
             text = " | ".join(order)
             value = 0.5 + shared + gains.get(text, 0) + random.normal(0, 0.01)
-            runs.append(run(text, edit_success=value, edit_batch=batch))
+            runs.append(run(text, level=0.5, edit_success=value, edit_batch=batch))
     return runs
 
 
@@ -65,6 +65,29 @@ def test_a_pairs_gain_stands_beside_what_the_sequence_shows() -> None:
     entry = results_of([*sequences(gains), *pair])["pair", "ft → wanda"]
     assert entry.predicted == pytest.approx(0.3, abs=0.01)
     assert entry.test.mean == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"model": "another"}, {"recompress": "paper"}, {"wanda.sparsity": 0.25}, {"ft.lr": 0.1}],
+    ids=str,
+)
+def test_a_pair_of_other_settings_predicts_nothing(changed: dict[str, Any]) -> None:
+    (name,) = changed
+    usual = {name: {"model": "m", "wanda.sparsity": 0.5}.get(name)}
+    runs = [entry | usual for entry in sequences({})]
+    other = [entry | changed for entry in replicated("ft", "wanda", {0.5: 0.8}, {0.5: 0.7})]
+    assert np.isnan(results_of([*runs, *other])["pair", "ft → wanda"].predicted)
+    # of two settings the one that is the sequence's
+    same = [entry | usual for entry in replicated("ft", "wanda", {0.5: 0.9}, {0.5: 0.6})]
+    both = results_of([*runs, *other, *same])
+    assert both["pair", "ft → wanda"].predicted == pytest.approx(0.3, abs=0.01)
+
+
+def test_the_order_that_was_not_asked_for_turns_the_gain_round() -> None:
+    pair = replicated("wanda", "ft", {0.5: 0.9}, {0.5: 0.6})
+    entry = results_of([*sequences({}), *pair])["pair", "ft → wanda"]
+    assert entry.predicted == pytest.approx(-0.3, abs=0.01)
 
 
 def test_a_pair_that_was_not_run_alone_predicts_nothing() -> None:
