@@ -1,12 +1,19 @@
 """The scores of single items of runs."""
 
+import os
+import shutil
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pandas as pd
 import pytest
 
+from interventions import cache
 from interventions.errors import InvalidInput
 from tests.tracking.logged_runs import log_run, write_items
-from tracking import query, schema, store
+from tracking import item_scores, query, schema, store
 
 
 @pytest.fixture
@@ -56,3 +63,55 @@ def test_an_unknown_criterion_has_no_items(local_store: str, items_file: Path) -
 def test_an_unknown_run_is_named(local_store: str) -> None:
     with pytest.raises(InvalidInput, match="no run 'abc' in sqlite"):
         query.items(["abc"])
+
+
+@pytest.fixture
+def server(items_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A store of artifacts elsewhere in which every run but "bare" has the file; its downloads."""
+    downloads: list[str] = []
+
+    def listed(artifact_uri: str, **_: Any) -> list[SimpleNamespace]:
+        names = ["report.html"] if "bare" in artifact_uri else ["report.html", schema.ITEMS]
+        return [SimpleNamespace(path=f"deeper/{name}") for name in names]
+
+    def download(artifact_uri: str, dst_path: str, **_: Any) -> str:
+        downloads.append(artifact_uri)
+        return shutil.copy(items_file, dst_path)
+
+    monkeypatch.setenv("COMPOSABILITY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(item_scores, "list_artifacts", listed)
+    monkeypatch.setattr(item_scores, "download_artifacts", download)
+    return downloads
+
+
+def test_what_is_elsewhere_is_downloaded_once(server: list[str], items_file: Path) -> None:
+    for _ in range(2):
+        with ExitStack() as stack:
+            path = item_scores._local_file("abc", "mlflow-artifacts:/1/abc/artifacts", stack)
+        assert path == cache.folder() / "items" / "abc.parquet"
+        assert path.read_bytes() == items_file.read_bytes()
+    assert server == [f"mlflow-artifacts:/1/abc/artifacts/{schema.ITEMS}"]
+    assert [file.name for file in (cache.folder() / "items").iterdir()] == ["abc.parquet"]
+
+
+def test_a_run_elsewhere_without_the_file_has_none(server: list[str]) -> None:
+    with ExitStack() as stack:
+        assert item_scores._local_file("bare", "mlflow-artifacts:/1/bare", stack) is None
+    assert server == []
+
+
+@pytest.mark.parametrize("fails", ["folder", "rename"])
+def test_what_cannot_be_kept_is_read_all_the_same(
+    fails: str, server: list[str], items_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError("a read-only file system")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    if fails == "folder":
+        monkeypatch.setattr(item_scores, "whole_folder", refuse)
+    with ExitStack() as stack:
+        path = item_scores._local_file("abc", "mlflow-artifacts:/1/abc", stack)
+        assert path is not None
+        pd.testing.assert_frame_equal(pd.read_parquet(path), pd.read_parquet(items_file))
+    assert not path.exists() and len(server) == 1

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from interventions.anatomy import block_linears
 from interventions.criteria import question_answering
 from interventions.criteria.base import Scores, measure
+from interventions.criteria.criterion import Better
 from interventions.data import lm_eval_tasks
 from interventions.data.base import Data
 from interventions.data.testbed import TASKS
@@ -87,3 +88,16 @@ def test_lm_evals_full_index_is_not_read_and_tasks_are_built_once(
     lm_eval_tasks.tasks.cache_clear()
     assert lm_eval_tasks.tasks(data.questions) is lm_eval_tasks.tasks(data.questions)
     assert arguments == [{"include_defaults": False}]
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+@pytest.mark.parametrize("sampled", [True, False], ids=["sampled", "all"])
+def test_made_up_choices_are_of_the_questions_that_a_model_is_asked(
+    better: Better, sampled: bool, lm: LM, data: Data, small: Data
+) -> None:
+    questions = (small if sampled else data).questions
+    made_up = question_answering.made_up_choices(questions, better)
+    asked = question_answering.choices_of_sets(lm, questions, better)
+    assert [name for name, _ in made_up] == [name for name, _ in asked]
+    assert [len(choices) for _, choices in made_up] == [len(choices) for _, choices in asked]
+    assert {value for _, choices in made_up for value in choices} == {0.0}
