@@ -72,6 +72,36 @@ def every_option() -> dict[tuple[str, str], click.Option]:
     }
 
 
+# name -> what is given without an option: its name, how many (-1: any number), its default
+ARGUMENTS: dict[str, list[tuple[str, int, str | None]]] = {
+    "run": [("composition", 1, "none")],
+    "plan": [("composition", 1, "none")],
+    "tune": [("composition", 1, "none")],
+    "compare": [("pair", -1, None)],
+    "register": [("run_id", 1, None)],
+    "restore": [("run_id", 1, None), ("step", 1, None), ("folder", 1, None)],
+}
+
+
+def test_every_argument_is_required_unless_it_has_a_default() -> None:
+    arguments: dict[str, list[tuple[str, int, str | None]]] = {}
+    for name in SUBCOMMANDS:
+        for parameter in command_of([name]).params:
+            if isinstance(parameter, click.Argument):
+                default = None if parameter.required else str(parameter.default)
+                entry = (str(parameter.name), parameter.nargs, default)
+                arguments.setdefault(name, []).append(entry)
+    assert arguments == ARGUMENTS
+
+
+def test_options_show_their_defaults_and_one_is_required() -> None:
+    options = every_option()
+    required = {place for place, option in options.items() if option.required}
+    assert required == {("register", "--name")}
+    silent = {place for place, option in options.items() if not option.show_default}
+    assert silent - required == {("setup", "--ui"), ("setup", "--serve"), ("setup", "--store")}
+
+
 def test_every_number_has_these_bounds_themselves_included() -> None:
     bounds = {}
     for place, option in every_option().items():
