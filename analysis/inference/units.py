@@ -55,10 +55,6 @@ class Units:
         column_of = {name: column for column, name in enumerate(self.criteria)}
         return points.criterion.map(column_of).to_numpy(int)
 
-    def has_own_items(self, number: int) -> bool:
-        """Return whether each unit of a point has edits of its own."""
-        return bool(self.kinds[number] == BATCHES)
-
 
 def collect_units(runs: pd.DataFrame, points: pd.DataFrame) -> Units:
     """Return the units of every point.

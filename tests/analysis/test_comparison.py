@@ -145,6 +145,12 @@ def test_runs_that_are_not_two_orders_of_the_same_steps_are_refused(run_ids: lis
     with pytest.raises(InvalidInput, match=r"of their steps: edit_batch \(0 and 1\)"):
         compare_runs(run_ids[0], run_ids[6], UI)
     client = MlflowClient()
+    alone = client.create_run(store.ensure_experiment()).info.run_id
+    client.log_param(alone, "composition", "ft | rmu")
+    client.log_param(alone, "pair", "ft + rmu")
+    client.set_terminated(alone)
+    with pytest.raises(InvalidInput, match=r"'ft \| wanda' and 'ft \| rmu' are not two orders of"):
+        compare_runs(run_ids[0], alone, UI)
     with pytest.raises(InvalidInput, match="no run has the id 'nobody'"):
         compare_runs(run_ids[0], "nobody", UI)
     empty = client.create_run(store.ensure_experiment()).info.run_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -62,3 +63,24 @@ def test_a_method_changes_weights_of_a_model_whose_blocks_give_lists(
 def test_a_model_that_reads_its_blocks_outputs_by_names_is_refused_on_the_skeleton() -> None:
     with pytest.raises(InvalidInput, match="is not hidden states, but has names"):
         check_one_by_one(family_skeleton("reformer"))
+
+
+@pytest.mark.parametrize(
+    ("method", "values"),
+    [
+        ("awq", {"group": -1}),
+        ("gptq", {"group": -1}),
+        ("sparsegpt", {}),
+        ("wanda", {}),
+        ("wanda", {"allocation": "owl"}),
+        ("magnitude", {"allocation": "owl"}),
+    ],
+)
+def test_what_runs_the_blocks_one_by_one_asks_whether_they_can_be_before_a_run(
+    method: str, values: dict[str, Any], gpt: LM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = make(method, **values)
+    asked: list[object] = []
+    monkeypatch.setattr(sys.modules[type(step).__module__], "check_one_by_one", asked.append)
+    step.check(gpt.model)
+    assert asked == [gpt.model]

@@ -13,6 +13,7 @@ import sqlite3
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,7 @@ def fork(command: Callable[[], int], log: Path, variables: Mapping[str, str]) ->
         import tempfile
 
         tempfile.tempdir = None
+        warnings.simplefilter("default")  # pytest's are errors: a sweep says them and goes on
         mlflow.set_tracking_uri(variables["MLFLOW_TRACKING_URI"])
         status = 99
         status = command()

@@ -116,3 +116,18 @@ def test_how_many_units_would_be_needed_is_a_whole_number_or_none(
     losses = measured_losses(evidence_of(ALIKE))
     (row,) = pair_answers([(points, changed)], losses, Labels(Catalogue.from_runs(table)))
     assert f"; {words} in 8 of 10 cases" in row.sure
+
+
+def test_equal_numbers_are_no_order() -> None:
+    (row,) = answers(curve("ft", "wanda", [0.5], [0.7], [0.7])).values()
+    assert (row.claim, row.order) == (False, "equal numbers")
+
+
+def test_where_no_level_is_within_the_bounds_there_is_no_order() -> None:
+    table = frame(DIFFERS)
+    titles = Labels(Catalogue.from_runs(table))
+    for worst in (0.95, 0.7):  # below which both orders are, and one of them
+        bounds = {"edit_success": worst}
+        advice = advise(table, co.point(table), titles, None, None, bounds)
+        (row,) = pair_answers(advice, measured_losses(evidence_of(DIFFERS)), titles)
+        assert (row.claim, row.order) == (False, "no level has both orders within the bounds")
