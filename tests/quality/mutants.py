@@ -81,7 +81,17 @@ _SKIPPED_KEYWORDS = frozenset(
             "height",
             "margin",
         ),
-        *("labelpad", "pad", "rotation", "bbox_to_anchor", "frameon", "ncol", "size", "font"),
+        *(
+            "nticks",
+            "labelpad",
+            "pad",
+            "rotation",
+            "bbox_to_anchor",
+            "frameon",
+            "ncol",
+            "size",
+            "font",
+        ),
     )
 )
 
