@@ -44,7 +44,7 @@ def draw_all(drawables: Sequence[Drawable], titles: Labels, folder: Path) -> Non
 def drawn_meanwhile(drawables: Sequence[Drawable], titles: Labels, folder: Path) -> Iterator[None]:
     """Draw figures while a block computes on; all are there when it ends.
 
-    A few are drawn before the block begins. Where the block raises, or this process is killed,
+    A few are drawn before the block begins, as are all where Python is embedded. Where the block raises, or this process is killed,
     drawing ends too. The folder is there from the beginning.
 
     Args:
@@ -55,7 +55,8 @@ def drawn_meanwhile(drawables: Sequence[Drawable], titles: Labels, folder: Path)
     Raises:
         RuntimeError: the process that draws failed, with its last words.
     """
-    if sum(map(_count_panels, drawables)) <= _FEW:
+    # a program that Python is embedded in cannot be started as one
+    if sum(map(_count_panels, drawables)) <= _FEW or not sys.executable:
         draw_all(drawables, titles, folder)
         yield
         return

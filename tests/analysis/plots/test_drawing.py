@@ -90,6 +90,17 @@ def test_a_few_are_there_when_the_block_begins(
         assert started
 
 
+def test_where_python_is_embedded_all_are_drawn_here(
+    two_grids: list[Any], titles: Labels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "")
+    with (
+        apart(monkeypatch) as started,
+        drawn_meanwhile(two_grids, titles, tmp_path),
+    ):
+        assert not started and len(written(tmp_path)) == 2
+
+
 def test_a_block_that_raises_ends_the_process(
     two_grids: list[Any], titles: Labels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
