@@ -44,8 +44,8 @@ def draw_all(drawables: Sequence[Drawable], titles: Labels, folder: Path) -> Non
 def drawn_meanwhile(drawables: Sequence[Drawable], titles: Labels, folder: Path) -> Iterator[None]:
     """Draw figures while a block computes on; all are there when it ends.
 
-    A few are drawn before the block begins, as are all where Python is embedded. Where the block raises, or this process is killed,
-    drawing ends too. The folder is there from the beginning.
+    A few are drawn before the block begins, as are all where Python is embedded. Where the block
+    raises, or this process is killed, drawing ends too. The folder is there from the beginning.
 
     Args:
         drawables: what is drawn.
