@@ -138,6 +138,11 @@ def fork(command: Callable[[], int], log: Path, variables: Mapping[str, str]) ->
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for standard in (1, 2):
             os.dup2(descriptor, standard)
+        # pytest's write elsewhere
+        sys.stdout, sys.stderr = (
+            open(standard, "w", buffering=1, closefd=False)  # noqa: SIM115
+            for standard in (1, 2)
+        )
         os.environ.pop("MLFLOW_RUN_ID", None)
         os.environ.update(variables)
         torch.set_num_threads(1)
