@@ -16,6 +16,7 @@ from sweeps.failures import Incomplete
 from sweeps.grid.run import grid
 from tracking import failures, query, schema
 from tracking.checkpoints.store import Checkpoints
+from tracking.own_code import track
 from tracking.run import run
 
 
@@ -133,3 +134,17 @@ def test_a_long_tag_says_which_failed_if_not_why() -> None:
     tag = failures.failures_tag(many)
     assert len(tag) < 8000  # MLflow's limit
     assert set(failures.from_tag({schema.FAILED_CRITERIA: tag})[1]) == set(many[1])
+
+
+def test_own_code_says_what_failed_after_which_of_its_steps(
+    fragile: list[str], local_store: str, lm: LM, checkpoints: Checkpoints
+) -> None:
+    with (
+        pytest.warns(UserWarning, match="criterion fragile failed after step 2, and the rest"),
+        track(lm.model, lm.tokenizer, cache=checkpoints, criteria="all", limit=20) as composition,
+    ):
+        composition.apply("rtn(bits=8)")
+        composition.apply("magnitude(sparsity=0.5)")
+    assert failures.of_run(composition.run_id) == [
+        "criterion fragile failed after step 2: RuntimeError: two lines"
+    ]

@@ -67,6 +67,17 @@ def test_a_batch_without_memory_is_halved_and_later_ones_are_as_small() -> None:
     assert done == [[9, 9], [7, 5], [4, 3, 3, 1]]
 
 
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_what_a_gpu_holds_of_a_batch_without_memory_is_given_back(
+    has_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emptied: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append("once"))
+    _, failures = batches(Budget(memory=10**9, token_bytes=1, pair_bytes=0), most=20)
+    assert len(emptied) == (failures if has_gpu else 0)
+
+
 def test_the_budget_is_of_the_device_and_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_model("gpt2").model
     limits = budget(model, logits_too=False)
