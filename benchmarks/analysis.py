@@ -192,7 +192,9 @@ def whole() -> dict[str, float]:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    """Return the peak of this process and of the largest that it started, in GiB."""
+    both = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(who).ru_maxrss for who in both) / 2**20
 
 
 def _apart(part: str, uri: str) -> dict[str, float]:

@@ -5,7 +5,8 @@ checkpoints stored, hashed, verified and logged. The other loads the model, appl
 with the same seeds, and measures the same criteria. The difference is bookkeeping. Seconds of the
 processor say more than those of the clock where other work shares the machine. Two hundred
 compositions take a process some 25 minutes; with a core for each process, ``--together`` runs all
-pairs at once, and ``--seconds`` ends each process before it is through.
+pairs at once, and ``--seconds`` ends each process before it is through: then the faster of a pair
+has gone through a few more, and the seconds are per composition.
 """
 
 from __future__ import annotations
@@ -68,13 +69,13 @@ CLOCKS = ("wall", "processor")
 
 
 def time_here(
-    kind: str, limit: int, policy: str, compositions: int, most: float
+    kind: str, limit: int, policy: str, compositions: int, most_seconds: float
 ) -> tuple[float, float, int]:
     """Return what a composition takes, after one that is not counted.
 
     Returns:
         Seconds of the clock and of the processor per composition, and how many were gone through
-        in ``most`` seconds.
+        in ``most_seconds``.
     """
     import torch
 
@@ -83,7 +84,7 @@ def time_here(
     one(spec(0))  # measures the base model, and imports what is left
     wall, processor = time.perf_counter(), time.process_time()
     number = 0
-    while number < compositions and time.perf_counter() - wall < most:
+    while number < compositions and time.perf_counter() - wall < most_seconds:
         number += 1
         one(spec(number))
     seconds = time.perf_counter() - wall, time.process_time() - processor
@@ -143,6 +144,8 @@ def main() -> None:
     parser.add_argument("--together", action="store_true", help="all processes at once")
     parser.add_argument("--part", nargs=5, help="used by the program itself")
     options = parser.parse_args()
+    if min(options.compositions, options.seconds, options.pairs) <= 0:
+        parser.error("--compositions, --pairs and --seconds must be over 0")
     if options.part:
         kind, limit, policy, compositions, most = options.part
         print(json.dumps(time_here(kind, int(limit), policy, int(compositions), float(most))))

@@ -121,9 +121,9 @@ def prepare_database() -> None:
 def client() -> MlflowClient:
     """Return a client of the store; one that is missing is made first, by one process at a time.
 
-    MLflow's own client makes the tables too, but two that do so at one instant fail. Where it reads
-    a database itself, it also logs a traceback of whatever it raises: that is said once, by whoever
-    catches it.
+    MLflow's own client makes the tables too, but two that do so at one instant fail. Where a
+    database cannot be reached, it logs the traceback of an error that it raises, too: from here on
+    in this process such errors are raised and not logged.
     """
     from mlflow import MlflowClient
 
@@ -133,7 +133,7 @@ def client() -> MlflowClient:
 
 
 def _is_without_error(record: logging.LogRecord) -> bool:
-    return record.exc_info is None
+    return not record.exc_info
 
 
 def ensure_experiment(name: str = EXPERIMENT, description: str | None = None) -> str:

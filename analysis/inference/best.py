@@ -39,7 +39,7 @@ class BestMethod:
         units: how many edit batches or seeds all methods have in common, at least.
         is_best: whether a test says that every rival is worse.
         p: of the closest rival, two-sided; NaN where there is no test.
-        columns: of ``rivals``, each of shape (rivals,).
+        rival_columns: of ``rivals``; each has the shape (rivals,).
         confidence: of the intervals and tests.
     """
 
@@ -49,7 +49,7 @@ class BestMethod:
     units: int
     is_best: bool
     p: float
-    columns: Mapping[str, Sequence[str] | np.ndarray]
+    rival_columns: Mapping[str, Sequence[str] | np.ndarray]
     confidence: float = CONFIDENCE
 
     @property
@@ -58,7 +58,7 @@ class BestMethod:
 
         ``method, value``; ``margin``, how much worse it is, with ``low, high``; ``p``.
         """
-        return pd.DataFrame(dict(self.columns))
+        return pd.DataFrame(dict(self.rival_columns))
 
 
 def best_method(
@@ -241,6 +241,6 @@ def _outcome(
         units=int(units.min()),
         is_best=bool(may_claim(np.array([closest]), confidence)[0]),
         p=closest,
-        columns={"method": ranking[1:], "value": np.array(rival_values), **measured},
+        rival_columns={"method": ranking[1:], "value": np.array(rival_values), **measured},
         confidence=confidence,
     )

@@ -14,6 +14,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
 
 from analysis.labels import Labels
 from analysis.plots import figures
@@ -44,8 +47,9 @@ def draw_all(drawables: Sequence[Drawable], titles: Labels, folder: Path) -> Non
 def drawn_meanwhile(drawables: Sequence[Drawable], titles: Labels, folder: Path) -> Iterator[None]:
     """Draw figures while a block computes on; all are there when it ends.
 
-    A few are drawn before the block begins, as are all where Python is embedded. Where the block
-    raises, or this process is killed, drawing ends too. The folder is there from the beginning.
+    A few are drawn before the block begins, as are all in a frozen program, which cannot start
+    Python. Where the block raises, drawing ends; where this process is killed, it ends after the
+    figure at hand. The folder is there from the beginning.
 
     Args:
         drawables: what is drawn.
@@ -55,23 +59,23 @@ def drawn_meanwhile(drawables: Sequence[Drawable], titles: Labels, folder: Path)
     Raises:
         RuntimeError: the process that draws failed, with its last words.
     """
-    # a program that Python is embedded in cannot be started as one
-    if sum(map(_count_panels, drawables)) <= _FEW or not sys.executable:
+    folder.mkdir(parents=True, exist_ok=True)  # for what the block writes there
+    has_python = bool(sys.executable) and not getattr(sys, "frozen", False)
+    if not has_python or sum(map(_count_panels, drawables)) <= _FEW:
         draw_all(drawables, titles, folder)
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)  # for what the block writes there
     with tempfile.TemporaryFile() as job, tempfile.TemporaryFile() as said:
-        pickle.dump((drawables, titles, folder.absolute(), os.getpid()), job)
+        pickle.dump((drawables, titles, folder.absolute(), os.getpid(), _style()), job)
         job.seek(0)
-        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        paths = [path or str(Path.cwd()) for path in sys.path if isinstance(path, str)]
         process = subprocess.Popen(
             # without the working folder, which may have a package of the same name
             [sys.executable, "-P", "-m", __name__],
             stdin=job,
             stdout=subprocess.DEVNULL,
             stderr=said,
-            env=os.environ | {"PYTHONPATH": paths},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         )
         try:
             yield
@@ -91,11 +95,20 @@ def _count_panels(drawable: Drawable) -> int:
     return len(drawable.criteria if isinstance(drawable, Heat) else drawable.fronts)
 
 
-def _draw_for(drawables: Sequence[Drawable], titles: Labels, folder: Path, parent: int) -> None:
+def _style() -> Any:
+    """Return how this process draws; the backend is not asked for, which would choose one."""
+    return {name: mpl.rcParams[name] for name in mpl.rcParams if name != "backend"}
+
+
+def _draw_for(
+    drawables: Sequence[Drawable], titles: Labels, folder: Path, parent: int, style: Any
+) -> None:
     """Draw as long as the process that wants the figures is there: it may be killed."""
+    mpl.rcParams.update(style)
     for drawable in drawables:
-        if os.getppid() == parent:
-            draw_all([drawable], titles, folder)
+        if os.getppid() != parent:
+            sys.exit("the process that wants the figures is not there")
+        draw_all([drawable], titles, folder)
 
 
 if __name__ == "__main__":

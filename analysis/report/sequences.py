@@ -108,27 +108,40 @@ class _Predictor:
     set_up: pd.DataFrame
     settings: list[str]
 
-    def gain(self, first: str, second: str, criterion: str, run_id: str) -> float:
-        """Return what a pair gains by an order; NaN where it was not run alone, as in a sequence.
+    def gain(
+        self, pair: tuple[str, str], sequence: list[str], criterion: str, run_id: str
+    ) -> float:
+        """Return what the first of two steps gains by standing before the second.
+
+        NaN where the pair was not run alone with the sequence's settings, and where a method of it
+        stands in the sequence twice: which of the hyperparameters are whose is not looked up.
 
         Args:
-            first: a step with its hyperparameters, as text.
-            second: likewise.
+            pair: two steps with their hyperparameters, as text.
+            sequence: all steps, likewise.
             criterion: that the gain is of.
             run_id: of a run of the sequence. The pair's settings, and the hyperparameters of both
                 steps, must be that run's.
         """
-        names = [spec.partition("(")[0] for spec in (first, second)]
+        methods = [_method(spec) for spec in sequence]
+        names = [_method(spec) for spec in pair]
+        if any(methods.count(name) > 1 for name in names):
+            return np.nan
         of_steps = [name for name in map(str, self.set_up) if name.partition(".")[0] in names]
         columns = [*self.settings, *of_steps]
         wanted = self.set_up.loc[run_id, columns]
         measured = self.points[self.points.criterion == criterion]
-        for sign, (one, other) in ((1, names), (-1, names[::-1])):
-            rows = measured[(measured.intervention == one) & (measured.partner == other)]
+        for sign, (intervention, partner) in ((1, names), (-1, names[::-1])):
+            is_pair = (measured.intervention == intervention) & (measured.partner == partner)
+            rows = measured[is_pair]
             for gain, run_ids in zip(rows.gain, rows.forward_runs, strict=True):
                 if run_ids and self.set_up.loc[run_ids[0], columns].equals(wanted):
                     return float(sign * gain)
         return np.nan
+
+
+def _method(spec: str) -> str:
+    return spec.partition("(")[0]
 
 
 def _tests_of_set(
@@ -162,7 +175,7 @@ def _tests_of_set(
         yield SequenceTest(
             question="pair",
             subject=f"{first}{ARROW}{second}",
-            predicted=predictor.gain(first, second, criterion, once.run_id.iloc[0]),
+            predicted=predictor.gain((first, second), orders[0], criterion, once.run_id.iloc[0]),
             test=paired_test(differences),
             **about,
         )

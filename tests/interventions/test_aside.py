@@ -104,12 +104,13 @@ def test_a_folder_whose_lock_another_has_is_left_to_it_and_one_without_locks_is_
         real(descriptor, how)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    before = len(os.listdir("/proc/self/fd"))
     with whole_folder(tmp_path) as aside:
         assert len(names(tmp_path)) == folders
         assert aside.name in names(tmp_path)
     assert len(names(tmp_path)) == folders - 1
-    assert len(os.listdir("/proc/self/fd")) == before
+    opened = [Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
+    targets = [os.readlink(path) for path in opened if path.is_symlink()]
+    assert not [target for target in targets if target.startswith(str(tmp_path))]
 
 
 def test_a_folder_that_is_removed_is_renamed_first(

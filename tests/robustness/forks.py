@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import mlflow
 import torch
@@ -140,7 +140,7 @@ def fork(command: Callable[[], int], log: Path, variables: Mapping[str, str]) ->
             os.dup2(descriptor, standard)
         # pytest's write elsewhere
         sys.stdout, sys.stderr = (
-            open(standard, "w", buffering=1, closefd=False)  # noqa: SIM115
+            open(standard, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
             for standard in (1, 2)
         )
         os.environ.pop("MLFLOW_RUN_ID", None)
@@ -149,7 +149,9 @@ def fork(command: Callable[[], int], log: Path, variables: Mapping[str, str]) ->
         import tempfile
 
         tempfile.tempdir = None
-        warnings.simplefilter("default")  # pytest's are errors: a sweep says them and goes on
+        # pytest makes errors of them, or keeps them: a sweep says them and goes on
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = _say_warning
         mlflow.set_tracking_uri(variables["MLFLOW_TRACKING_URI"])
         status = 99
         status = command()
@@ -159,6 +161,17 @@ def fork(command: Callable[[], int], log: Path, variables: Mapping[str, str]) ->
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _say_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr)
 
 
 def command_line(words: Sequence[str]) -> Callable[[], int]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
 
@@ -57,11 +58,13 @@ def written(folder: Path) -> dict[str, bytes]:
 def test_a_process_draws_what_is_drawn_here(
     two_grids: list[Any], titles: Labels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(mpl.rcParams, "text.color", "red")
     draw_all(two_grids, titles, tmp_path / "here")
     # a package of the same name in the working folder is not the one
     (tmp_path / "analysis").mkdir()
     (tmp_path / "analysis" / "__init__.py").write_text("raise SystemExit(7)")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("ignored")])  # as Python's imports do
     with (
         apart(monkeypatch) as started,
         drawn_meanwhile(two_grids, titles, Path("apart")),
@@ -90,10 +93,12 @@ def test_a_few_are_there_when_the_block_begins(
         assert started
 
 
-def test_where_python_is_embedded_all_are_drawn_here(
-    two_grids: list[Any], titles: Labels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", "")
+@pytest.mark.parametrize(("name", "value"), [("executable", ""), ("frozen", True)])
+def test_where_no_python_can_be_started_all_are_drawn_here(
+    name: str, value: object, two_grids: list[Any], titles: Labels, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sys, name, value, raising=False)
     with (
         apart(monkeypatch) as started,
         drawn_meanwhile(two_grids, titles, tmp_path),
@@ -132,9 +137,10 @@ def test_a_process_that_fails_is_an_error_with_its_last_words(
 def test_a_process_draws_for_its_parent_alone(
     is_there: bool, two_grids: list[Any], titles: Labels, tmp_path: Path
 ) -> None:
-    job = (two_grids, titles, tmp_path, os.getpid() if is_there else os.getppid())
+    job: Any = (two_grids, titles, tmp_path, os.getpid() if is_there else os.getppid(), {})
     command = [sys.executable, "-m", "analysis.plots.drawing"]
-    subprocess.run(command, input=pickle.dumps(job), cwd=ROOT, check=True, capture_output=True)
+    ended = subprocess.run(command, input=pickle.dumps(job), cwd=ROOT, capture_output=True)
+    assert ended.returncode == (0 if is_there else 1)
     assert len(written(tmp_path)) == (2 if is_there else 0)
 
 
@@ -145,6 +151,8 @@ def test_the_folder_is_there_when_the_block_begins(
     with apart(monkeypatch), drawn_meanwhile(two_grids, titles, folder):
         (folder / "page.html").write_text("")
     assert len(written(folder)) == 3
+    with drawn_meanwhile([], titles, tmp_path / "empty"):
+        assert written(tmp_path / "empty") == {}
 
 
 def test_a_killed_process_is_an_error(
@@ -169,5 +177,5 @@ def test_matrices_and_fronts_are_drawn_and_counted_by_their_panels(tmp_path: Pat
     )
     drawables: list[Any] = [matrices, *fronts]
     draw_all(drawables, titles_of(runs), tmp_path)
-    assert sorted(written(tmp_path)) == sorted(f"{each.name}.png" for each in drawables)
-    assert [drawing._count_panels(each) for each in drawables] == [2, 3]
+    assert sorted(written(tmp_path)) == sorted(f"{figure.name}.png" for figure in drawables)
+    assert [drawing._count_panels(figure) for figure in drawables] == [2, 3]

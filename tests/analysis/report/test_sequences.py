@@ -118,3 +118,22 @@ def test_other_settings_are_no_replicates() -> None:
 
 def test_pairs_alone_are_no_sequences() -> None:
     assert results_of(replicated("ft", "wanda", {0.5: 0.9}, {0.5: 0.6})) == {}
+
+
+def test_a_method_that_stands_twice_is_held_beside_no_pair() -> None:
+    steps = ("ft", "wanda(sparsity=0.25)", "wanda(sparsity=0.5)")
+    runs = []
+    for order in permutations(steps):
+        levels = [0.25 if "0.25" in step else 0.5 for step in order if step != "ft"]
+        columns = {"wanda.sparsity": levels[0], "wanda_2.sparsity": levels[1]}
+        for batch in range(3):
+            value = 0.5 + 0.01 * batch * (order[0] == "ft")
+            entry = run(" | ".join(order), edit_success=value, edit_batch=batch, **columns)
+            methods = {
+                f"step{number}": step.partition("(")[0] for number, step in enumerate(order, 1)
+            }
+            runs.append(entry | methods | {"pair": "ft + wanda + wanda"})
+    pair = replicated("ft", "wanda", {0.25: 0.7, 0.5: 0.9}, {0.25: 0.6, 0.5: 0.5})
+    results = results_of([*runs, *pair])
+    predicted = [entry.predicted for (question, _), entry in results.items() if question == "pair"]
+    assert len(predicted) == 3 and np.isnan(predicted).all()
