@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tracking import schema
+from tracking.address import sqlite_file
 
 ROOT = Path(__file__).parents[3]
 INTERVENTIONS = "ft(steps=1); wanda(samples=4, sparsity=[0.5, 0.75]); ga(samples=4)"
@@ -49,6 +50,9 @@ def ended(process: subprocess.Popen[str], seconds: float = 900) -> tuple[int, st
 
 def search(store: str, filter: str) -> list[Run]:
     """Return runs of the default experiment; none before there is one."""
+    file = sqlite_file(store)
+    if file is not None and not file.exists():
+        return []  # MLflow's client would make the tables beside the command, which does that too
     client = MlflowClient(tracking_uri=store)
     experiment = client.get_experiment_by_name("composability")
     return list(client.search_runs([experiment.experiment_id], filter)) if experiment else []
