@@ -5,7 +5,8 @@ as it takes (`--kind replicates`), or with as many values of a hyperparameter (`
 each with the params, metrics and tags of our own runs. They are written into MLflow's tables
 directly, as 10,000 runs through its client take half an hour. Each measurement is a process of its
 own: seconds of the query, of points with their intervals, areas and wins, of Tables 2 to 4 and 8 to
-14 as files, of the whole command (with figures and the report), and peak memory of all of it.
+14 as files, of the whole command (with figures and the report), and its peak memory. Many figures
+are drawn by another process, whose memory is not in it.
 """
 
 from __future__ import annotations
@@ -192,9 +193,8 @@ def whole() -> dict[str, float]:
 
 
 def _peak() -> float:
-    """Return the peak of this process and of the largest that it started, in GiB."""
-    both = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(resource.getrusage(who).ru_maxrss for who in both) / 2**20
+    """Return the peak of this process in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def _apart(part: str, uri: str) -> dict[str, float]:

@@ -80,7 +80,7 @@ def test_what_runs_the_blocks_one_by_one_asks_whether_they_can_be_before_a_run(
     method: str, values: dict[str, Any], gpt: LM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = make(method, **values)
-    asked: list[object] = []
-    monkeypatch.setattr(sys.modules[type(step).__module__], "check_one_by_one", asked.append)
+    checked: list[object] = []
+    monkeypatch.setattr(sys.modules[type(step).__module__], "check_one_by_one", checked.append)
     step.check(gpt.model)
-    assert asked == [gpt.model]
+    assert checked == [gpt.model]

@@ -76,11 +76,11 @@ def test_a_pair_of_other_settings_predicts_nothing(changed: dict[str, Any]) -> N
     (name,) = changed
     usual = {name: {"model": "m", "wanda.sparsity": 0.5}.get(name)}
     runs = [entry | usual for entry in sequences({})]
-    other = [entry | changed for entry in replicated("ft", "wanda", {0.5: 0.8}, {0.5: 0.7})]
-    assert np.isnan(results_of([*runs, *other])["pair", "ft → wanda"].predicted)
+    differing = [entry | changed for entry in replicated("ft", "wanda", {0.5: 0.8}, {0.5: 0.7})]
+    assert np.isnan(results_of([*runs, *differing])["pair", "ft → wanda"].predicted)
     # of two settings the one that is the sequence's
-    same = [entry | usual for entry in replicated("ft", "wanda", {0.5: 0.9}, {0.5: 0.6})]
-    both = results_of([*runs, *other, *same])
+    matching = [entry | usual for entry in replicated("ft", "wanda", {0.5: 0.9}, {0.5: 0.6})]
+    both = results_of([*runs, *differing, *matching])
     assert both["pair", "ft → wanda"].predicted == pytest.approx(0.3, abs=0.01)
 
 

@@ -97,7 +97,7 @@ def test_made_up_choices_are_of_the_questions_that_a_model_is_asked(
 ) -> None:
     questions = (small if sampled else data).questions
     made_up = question_answering.made_up_choices(questions, better)
-    asked = question_answering.choices_of_sets(lm, questions, better)
-    assert [name for name, _ in made_up] == [name for name, _ in asked]
-    assert [len(choices) for _, choices in made_up] == [len(choices) for _, choices in asked]
+    measured = question_answering.choices_of_sets(lm, questions, better)
+    assert [name for name, _ in made_up] == [name for name, _ in measured]
+    assert [len(choices) for _, choices in made_up] == [len(choices) for _, choices in measured]
     assert {value for _, choices in made_up for value in choices} == {0.0}

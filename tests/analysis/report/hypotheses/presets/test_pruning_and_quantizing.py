@@ -99,11 +99,11 @@ def test_orders_that_end_with_unequal_sizes_are_not_compared() -> None:
     results = judged(SPARSE, larger_at_4_bits, 0)
     assert {result.verdict for result in results} == {HOLDS}
     assert {result.note for result in results} == {"2 of 4 levels have equal sizes"}
-    average, *each = judged(WEAKER, larger_at_4_bits, 0)[:3]
+    average, *by_weaker = judged(WEAKER, larger_at_4_bits, 0)[:3]
     assert average.note.endswith("in 4 the orders' sizes differ")
     # 0.1 by pruning first, in as many pairs in which it is the weaker as in which it is not
     assert average.effect == pytest.approx(0.0, abs=0.02)
-    assert [result.effect for result in each] == pytest.approx([0.1, -0.1], abs=0.03)
+    assert [result.effect for result in by_weaker] == pytest.approx([0.1, -0.1], abs=0.03)
 
 
 def test_where_all_sizes_differ_there_is_no_test() -> None:
