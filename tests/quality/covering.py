@@ -26,6 +26,7 @@ from tests.quality.copies import copy_checkout
 from tests.quality.plain_words import PACKAGES, ROOT
 
 FILE = ROOT / ".cache" / "covering.json"
+_QUICK_SECONDS, _MOST_SECONDS = 6.0, 2.5  # of quick tests together, and of each
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,21 @@ class Covering:
             return f"/test_{stem}" not in self.tests[index], self.seconds[index]
 
         return [self.tests[index] for index in sorted(found, key=rank)]
+
+    def quick_tests_of(self, path: str, line: int, text: str) -> list[str]:
+        """Return those of the tests that run a line which take some seconds together."""
+        quick, room = [], _QUICK_SECONDS
+        for test in self.tests_of(path, line, text):
+            seconds = self.seconds_of(test)
+            if seconds <= min(room, _MOST_SECONDS):
+                quick.append(test)
+                room -= seconds
+        return quick
+
+    @property
+    def quickest_tests(self) -> list[str]:
+        """Return all tests, the quickest first."""
+        return [test for _, test in sorted(zip(self.seconds, self.tests, strict=True))]
 
     def seconds_of(self, test: str) -> float:
         """Return how long a test takes."""

@@ -4,11 +4,12 @@
     python -m tests.quality.mutants --files interventions/merging --each 10
 
 A mutant is killed if a test fails. Asked first are the tests that run the line, the quickest and
-nearest first, where `python -m tests.quality.covering` has noted them and the file is still the
-same; else the tests of the file, those of its folder, and those of its package and the contracts;
-last the slow and full ones of the file. Of a line that only importing runs, those tests are asked
-too that read what importing makes. Mutants are made in copies of the checkout, so the checkout
-itself is never changed. Survivors are printed; the exit status is 1 if fewer than 95 % were killed.
+nearest first (some seconds of them in forks of a session that has imported all), where `python -m
+tests.quality.covering` has noted them and the file is still the same; else the tests of the file,
+those of its folder, and those of its package and the contracts; last its slow and full ones. Of
+a line that only importing runs, those tests are asked too that read what importing makes. Mutants
+are made in copies of the checkout, so the checkout itself is never changed. Survivors are printed;
+the exit status is 1 if fewer than 95 % were killed.
 Not drawn is what ``equivalent.jsonl`` lists: changes after which the code does the same, with why.
 """
 
@@ -275,11 +276,15 @@ class Judge:
 
     Args:
         covering: which tests run which lines, if that is known.
+
+    Attributes:
+        quickest_tests: all that are known, the quickest first.
     """
 
     def __init__(self, covering: Covering | None) -> None:
         self._covering = covering
         self._passing: set[str] = set()  # tests that were seen to pass without a mutant
+        self.quickest_tests = covering.quickest_tests if covering else []
 
     def is_killed(self, mutant: Mutant, copy: Copy) -> bool:
         """Apply a mutant in a copy of the checkout, run tests, and put the file back.
@@ -288,6 +293,8 @@ class Judge:
         """
         target = copy.folder / mutant.path
         source = target.read_text()
+        if self._is_killed_in_fork(mutant, source, copy):
+            return True
         for tests, marked in self._tests_of(mutant, source):
             target.write_text(mutant.applied(source))
             try:
@@ -299,6 +306,15 @@ class Judge:
             if failed:
                 print(f"these fail without a mutant too: {' '.join(failed)}", flush=True)
         return False
+
+    def _is_killed_in_fork(self, mutant: Mutant, source: str, copy: Copy) -> bool:
+        if self._covering is None or is_of_import(source, mutant.line):
+            return False
+        tests = self._covering.quick_tests_of(mutant.path, mutant.line, source)
+        failed = copy.first_failure_in_fork(mutant.path, source, mutant.applied(source), tests)
+        return bool(failed) and (
+            copy.first_failure_in_fork(mutant.path, source, source, [str(failed)]) == ""
+        )
 
     def _tests_of(self, mutant: Mutant, source: str) -> list[Round]:
         covering = self._covering
@@ -340,7 +356,7 @@ def main() -> int:
 
 
 def _survivors(mutants: Sequence[Mutant], workers: int, judge: Judge, folder: Path) -> list[str]:
-    free = [Copy(folder / f"copy{number}") for number in range(workers)]
+    free = [Copy(folder / f"copy{n}", judge.quickest_tests) for n in range(workers)]
     copies = list(free)
 
     def survives(mutant: Mutant) -> str:
