@@ -13,7 +13,7 @@ from analysis.inference.basis import basis_columns
 from analysis.inference.combinations import Combiner, Term
 from analysis.inference.confidence import CONFIDENCE, check_confidence
 from analysis.inference.corrections import benjamini_hochberg, holm, may_claim
-from analysis.inference.intervals import error_ends, sign_of
+from analysis.inference.intervals import distance_from_zero, error_ends, sign_of
 from analysis.inference.item_scores import PointItems, items_of_points
 from analysis.inference.moments import moments_of_gains
 from analysis.inference.procedures import estimate
@@ -75,35 +75,32 @@ def area_intervals(
         is_usable &= points.index.isin(within(points, bounds).index)
     combiner = Combiner(units, points, scores)
     rows, sums = [], []
-    is_log = points.unit.isin(LOGARITHMIC).to_numpy()
     for key, weights in _curves(points, is_usable):
         positions = list(weights)
-        terms: list[Term] = [
-            (p, weight * sign[p], -weight * sign[p]) for p, weight in weights.items()
-        ]
         shares = np.array(list(weights.values()))
+        signed = shares * sign[positions]
+        terms: list[Term] = list(zip(positions, signed, -signed, strict=True))
         sums.append(terms)
-        errors = [_mean_end(shares, end[positions], bool(is_log[positions[0]])) for end in ends]
-        rows.append((*key, *errors, float(shares @ upper_ends[positions]), positions[0]))
+        is_log = key[CURVE.index("unit")] in LOGARITHMIC
+        errors = [_mean_end(shares, end[positions], is_log) for end in ends]
+        rows.append((*key, *errors, float(shares @ upper_ends[positions]), next(iter(weights))))
     names = [*CURVE, "order_free_error_low", "order_free_error_high", "order_sensitivity_high"]
     areas = pd.DataFrame(rows, columns=[*names, "position"])
     moments = combiner.moments(sums)
     estimates = estimate(moments, confidence)
-    first = points.iloc[areas.position].reset_index(drop=True)
     low, high, p_holm = estimates.low, estimates.high, holm(estimates.p_claim)
-    crosses = (low <= 0) & (high >= 0)
     return areas.drop(columns="position").assign(
-        signed=moments.mean + 0.0,
+        signed=moments.mean,
         signed_low=low,
         signed_high=high,
-        order_sensitivity_low=np.where(crosses, 0.0, np.minimum(np.abs(low), np.abs(high))),
+        order_sensitivity_low=distance_from_zero(low, high),
         se=estimates.se,
         df=np.where(np.isnan(estimates.se), np.nan, estimates.df),
         p=estimates.p,
         p_holm=p_holm,
         q=benjamini_hochberg(estimates.p),
         differs=may_claim(p_holm, confidence),
-        **basis_columns(units, first, moments, estimates),
+        **basis_columns(units, points.iloc[areas.position], moments, estimates),
     )
 
 
@@ -123,7 +120,7 @@ def _curves(
     The trapezoidal rule; nothing is drawn across a level that is not usable.
     """
     swept = points[points.strength != ""].sort_values([*CURVE, "level"], kind="stable")
-    groups: Any = swept.groupby(CURVE, sort=False, dropna=False).indices
+    groups: Any = swept.groupby(CURVE).indices
     positions_of_row, level_of_row = swept.index.to_numpy(), swept.level.to_numpy(float)
     curves = []
     for key, rows in groups.items():

@@ -109,8 +109,6 @@ def _gain_columns(
     p_claim = np.where(is_directed, estimates.p_claim, np.nan)
     p_holm = holm(p_claim)
     with np.errstate(invalid="ignore"):
-        holds_zero = (low <= 0) & (high >= 0)
-        nearer = np.where(holds_zero, 0.0, np.minimum(np.abs(low), np.abs(high)))
         of_items = np.sqrt(np.maximum(estimates.se**2 - _over_units_part(moments), 0))
     return {
         # + 0.0 turns -0.0, which is printed with its sign, into 0.0
@@ -125,11 +123,21 @@ def _gain_columns(
         "q": benjamini_hochberg(p),
         "differs": may_claim(p_holm, confidence),
         "noise_floor": estimates.se * _FOLDED,
-        "order_sensitivity_low": np.where(np.isnan(low), np.nan, nearer),
+        "order_sensitivity_low": distance_from_zero(low, high),
         "order_sensitivity_high": np.maximum(np.abs(low), np.abs(high)),
         "spread": np.sqrt(moments.variance),
         "item_error": np.where(moments.crossed & estimates.over_units, of_items, 0.0),
     }
+
+
+def distance_from_zero(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return how far from 0 the nearest point of each interval is; NaN where there is none.
+
+    Example:
+        >>> distance_from_zero(np.array([0.1, -0.1, -0.3]), np.array([0.2, 0.2, -0.1])).tolist()
+        [0.1, 0.0, 0.1]
+    """
+    return np.maximum(np.maximum(low, -high), 0.0)
 
 
 def _over_units_part(moments: Moments) -> np.ndarray:

@@ -77,7 +77,8 @@ def variance_over_items(counting: Counting) -> tuple[float, int]:
         table = _sum_of_items(points)
         if table is None:
             return math.nan, 0
-        of_items = float(table.mean(0).var(ddof=1)) / table.shape[1] + _pseudo_counts(points)
+        of_items = float(table.mean(0).var(ddof=1)) / table.shape[1]
+        of_items += _pseudo_counts(points, table.shape[1])
         if points[0][1].of_edits:
             deviations += math.sqrt(of_items)
         else:
@@ -109,19 +110,19 @@ def _nested_variance(points: Counting) -> float:
                 return math.nan
             sums[unit] = part * row if total is None else total + part * row
     variances = [float(total.var(ddof=1)) / len(total) for total in sums.values()]
-    return (float(np.mean(variances)) + _pseudo_counts(points)) / len(sums)
+    count = len(next(iter(sums.values())))
+    return (float(np.mean(variances)) + _pseudo_counts(points, count)) / len(sums)
 
 
-def _pseudo_counts(points: Counting) -> float:
+def _pseudo_counts(points: Counting, items: int) -> float:
     """Return the variance of half an item in each of the four cells of a paired table.
 
     Without it, items that are all alike (a saturated criterion) would be measured exactly: Agresti
     and Min 2005, "Simple improved confidence intervals for comparing matched proportions".
     """
-    first = points[0][1]
-    if not first.bounded or not first.items:
+    if not points[0][1].bounded:
         return 0.0
-    return float((sum(part for part, _ in points) / len(first.items[0])) ** 2)
+    return float((sum(part for part, _ in points) / items) ** 2)
 
 
 def _sum_of_items(points: Counting) -> np.ndarray | None:

@@ -57,7 +57,7 @@ class ScoreEstimate:
 
     def turned(self, sign: int) -> ScoreEstimate:
         """Return the gain of the order that a sign stands for: 1 forward, -1 backward."""
-        if sign > 0:
+        if sign == 1:
             return self
         # 0 - x, as -0.0 is printed with its sign
         return replace(self, value=0 - self.value, low=0 - self.high, high=0 - self.low)

@@ -61,7 +61,7 @@ class Orders:
         """
         measured = self.runs[criteria].to_numpy(float)
         # position -1, of a run that is not there, is the last row
-        table = np.vstack([measured, np.full((1, len(criteria)), np.nan)])
+        table = np.vstack([measured, np.full(len(criteria), np.nan)])
         return table[self.frame[order].to_numpy()]
 
 
@@ -112,7 +112,10 @@ def criteria_of(runs: pd.DataFrame, catalogue: Catalogue) -> list[str]:
 
 
 def count_steps(runs: pd.DataFrame) -> pd.Series:
-    """Count the planned interventions, without recompressions; one that is applied twice is 99."""
+    """Count the planned interventions, without recompressions: 1 where there are none.
+
+    A run that applies one intervention twice has 99.
+    """
     if "pair" not in runs:
         return pd.Series(dtype=object)
     return runs.pair.map(_count_planned)
@@ -120,8 +123,6 @@ def count_steps(runs: pd.DataFrame) -> pd.Series:
 
 def _count_planned(pair: str) -> int:
     names = pair.split(" + ")
-    if names == [EMPTY]:
-        return 0
     return len(names) if len(set(names)) == len(names) else _TWICE
 
 
@@ -163,7 +164,7 @@ def _strength_of_pair(names: tuple[str, ...], runs: pd.DataFrame, catalogue: Cat
     for name in reversed(names):
         facts = catalogue.interventions.get(name)
         column = f"{name}.{facts.strength}" if facts and facts.strength else ""
-        if column and column in runs:
+        if column in runs:
             return column
     return ""
 
@@ -175,11 +176,10 @@ def _match_orders(pairs: pd.DataFrame) -> pd.DataFrame:
     for order, is_forward in (("forward", True), ("backward", False)):
         side = pairs.loc[pairs.forward == is_forward, key]
         sides.append(side.assign(**{order: side.index}))
-    # an order that was not run stays as a gap, so that it can be named
+    # an order that was not run stays as a gap, so that it can be named; the rows are sorted by key
     both = sides[0].merge(sides[1], on=key, how="outer")
     both[["forward", "backward"]] = both[["forward", "backward"]].fillna(NO_RUN).astype("int64")
-    both = both.sort_values(key, ignore_index=True)
-    both["point"] = both.groupby(POINT, dropna=False, sort=False).ngroup()
+    both["point"] = both.groupby(POINT, dropna=False).ngroup()
     return both
 
 

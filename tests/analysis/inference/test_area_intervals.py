@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.inference.area_intervals import _mean_end, area_intervals
+from analysis.inference.area_intervals import _mean_end, _with_logarithms, area_intervals
 from analysis.inference.intervals import intervals
+from analysis.inference.item_scores import items_of_points
+from analysis.inference.units import collect_units
 from analysis.metrics.composability import area, point
 from tests.analysis.inference.replicated import scored
 from tests.analysis.synthetic import curve, frame, only
@@ -158,3 +160,28 @@ def test_the_mean_of_ends_of_ratios_is_geometric_and_never_below_zero(
 ) -> None:
     shares = np.array([0.5, 0.5])
     assert _mean_end(shares, np.array(ends), is_log) == pytest.approx(mean)
+
+
+def test_curves_come_in_the_order_of_the_areas_whatever_the_points_are_indexed_by() -> None:
+    runs = [*curve("lora", "wanda", LEVELS, FORWARD[0], BACKWARD[0])]
+    runs += curve("ft", "wanda", LEVELS, FORWARD[1], BACKWARD[1])
+    table = frame(runs)
+    points = point(table)
+    rows = area_intervals(table, points)
+    assert rows.intervention.tolist() == area(points).intervention.tolist() == ["ft", "lora"]
+    assert rows.signed.to_numpy() == pytest.approx((FORWARD - BACKWARD)[[1, 0]] @ WEIGHTS)
+    named = points.set_axis(range(7, 7 + len(points))).rename_axis("level")
+    pd.testing.assert_frame_equal(area_intervals(table, named), rows)
+
+
+def test_items_of_logarithms_have_the_relative_deviations_of_the_values() -> None:
+    """Delta method: log(x) is log(mean) + (x - mean) / mean near the mean."""
+    runs, items = scored(np.array([[2.0, 4.0, 6.0]]), np.array([[1.0, 2.0, 3.0]]), "wikitext_ppl")
+    points = point(runs)
+    units = collect_units(runs, points)
+    logarithms, (scores,) = _with_logarithms(units, points, items_of_points(units, points, items))
+    relative = np.array([-0.5, 0, 0.5])
+    assert scores.forward[0] == pytest.approx(math.log(4) + relative)
+    assert scores.backward[0] == pytest.approx(math.log(2) + relative)
+    assert logarithms.forward[0, 0] == pytest.approx(math.log(4))
+    assert logarithms.backward[0, 0] == pytest.approx(math.log(2))

@@ -83,3 +83,42 @@ def test_half_an_item_is_added_to_each_cell_where_differences_are_bounded() -> N
     assert variance_over_items([(1.0, alike)])[0] == pytest.approx(1 / 20**2)
     halves = [(0.5, alike), (0.25, alike)]
     assert variance_over_items(halves)[0] == pytest.approx((0.75 / 20) ** 2)
+
+
+def nested(*rows: list[float]) -> PointGains:
+    """Edits of their own in each unit."""
+    return gains_of_rows([np.array(row) for row in rows], sample="nested")
+
+
+def gains_of_rows(rows: list[np.ndarray], sample: str) -> PointGains:
+    gains = np.array([row.mean() for row in rows])
+    return PointGains(
+        tuple(range(len(rows))), gains, items=tuple(rows), sample=sample, bounded=False
+    )
+
+
+def test_the_same_edits_at_two_levels_are_summed_one_by_one() -> None:
+    """By hand: .5 (1, 2, 4) + .25 (0, 2, 1) = (.5, 1.5, 2.25), of variance 37/48, over 3 edits."""
+    levels = [(0.5, nested([1, 2, 4])), (0.25, nested([0, 2, 1]))]
+    variance, count = variance_over_items(levels)
+    assert variance == pytest.approx(37 / 144) and count == 3
+    assert math.isnan(variance_over_items([levels[0], (0.25, nested([0, 2]))])[0])
+
+
+def test_the_fewest_items_of_a_unit_are_told() -> None:
+    """By hand: variances 1 and 2.5 of 3 and 5 edits, over 2 batches."""
+    variance, fewest = variance_over_items([(1.0, nested([1, 2, 3], [1, 2, 3, 4, 5]))])
+    assert variance == pytest.approx((1 / 3 + 2.5 / 5) / 2 / 2) and fewest == 3
+
+
+def test_questions_that_some_units_lack_have_neither_a_variance_nor_a_number() -> None:
+    short = gains_of_rows([np.zeros(3), np.zeros(2)], "crossed")
+    variance, fewest = variance_over_items([(1.0, short)])
+    assert math.isnan(variance) and fewest == 0
+
+
+def test_two_units_tell_what_is_due_to_the_questions() -> None:
+    """By hand: questions' means 2 and 0 have variance 2, over 2; the residual 1/2, over 2 units."""
+    pair_of_units = gains_of_rows([np.array([3.0, 0.0]), np.array([1.0, 0.0])], "crossed")
+    variance, is_known = variance_of_questions([(1.0, pair_of_units)])
+    assert variance == pytest.approx(0.75) and is_known

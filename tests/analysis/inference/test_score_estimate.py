@@ -125,3 +125,29 @@ def test_a_test_of_more_weight_is_corrected_less() -> None:
 def test_a_test_that_could_not_be_made_keeps_its_share() -> None:
     corrected = weighted_holm([0.02, math.nan], [1, 1])
     assert corrected[0] == pytest.approx(0.04) and math.isnan(corrected[1])
+
+
+def test_the_units_are_the_fewest_of_a_point() -> None:
+    points = {0: PointGains(BATCHES, FIRST), 1: PointGains(BATCHES[:3], SECOND[:3])}
+    assert estimate_score({0: 0.5, 1: 0.5}, points, 0.95).units == 3
+    points[1] = PointGains(BATCHES[:3], np.array([math.inf, 0.0, 0.0]))
+    assert estimate_score({0: 0.5, 1: 0.5}, points, 0.95).units == 3
+
+
+def test_three_units_have_a_test_unless_a_point_has_one_batch_only() -> None:
+    points = {0: PointGains(BATCHES[:3], FIRST[:3]), 1: PointGains(BATCHES[:3], SECOND[:3])}
+    reference = stats.ttest_1samp(FIRST[:3] + SECOND[:3], 0)
+    assert estimate_score({0: 1.0, 1: 1.0}, points, 0.95).p == pytest.approx(reference.pvalue)
+    points[1] = PointGains(BATCHES[:3], SECOND[:3], kind=ONE_BATCH)
+    assert math.isnan(estimate_score({0: 1.0, 1: 1.0}, points, 0.95).p)
+
+
+def test_a_deviation_of_a_billionth_is_rounding() -> None:
+    """The deviation of these gains is 1 exactly; of edits, half an item in 2 is 1/2."""
+    gains = np.array([1.0, 1.0, -1.0, -1.0, 0.0])
+    of_units = {0: PointGains(BATCHES, gains)}
+    assert math.isnan(estimate_score({0: 1e-9}, of_units, 0.95).deviation)
+    assert estimate_score({0: 2e-9}, of_units, 0.95).deviation == pytest.approx(2e-9)
+    of_items = {0: PointGains((0,), np.zeros(1), items=(np.zeros(2),), sample="nested")}
+    assert math.isnan(estimate_score({0: 2e-9}, of_items, 0.95).low)
+    assert estimate_score({0: 3e-9}, of_items, 0.95).low < 0

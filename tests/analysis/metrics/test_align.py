@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from analysis.metrics.align import both_orders
+from analysis.metrics.columns import POINT, VARIANT
 from analysis.metrics.composability import point
 from interventions.errors import InvalidInput
 from tests.analysis.synthetic import curve, frame, only, run, third_party
@@ -147,3 +148,39 @@ def test_a_composition_of_three_steps_is_no_pair_of_its_first_two() -> None:
     assert orders.left_out == [
         "2 runs of three and more interventions: composability is defined for two"
     ]
+
+
+def test_points_are_numbered_in_the_order_of_their_rows_and_without_a_level_too() -> None:
+    runs = [
+        run(steps, edit_success=0.5) for steps in ("lora | ga", "ga | lora", "ft | ga", "ga | ft")
+    ]
+    runs += curve("ft", "wanda", [0.5, 0.25], [0.9, 0.8], [0.7, 0.6], **{"ft.lr": 1e-3})
+    orders = both_orders(frame(runs))
+    numbered = orders.frame[["point", "intervention", "partner", "level"]].fillna(-1)
+    assert numbered.to_numpy().tolist() == [
+        [0, "ft", "ga", -1],
+        [1, "ft", "wanda", 0.25],
+        [2, "ft", "wanda", 0.5],
+        [3, "lora", "ga", -1],
+    ]
+    assert orders.frame.index.tolist() == [0, 1, 2, 3]
+
+
+def test_the_runs_of_pairs_and_those_alone_are_numbered_anew() -> None:
+    runs = [
+        run("none", edit_success=0.1),
+        *curve("ft", "wanda", [0.5], [0.9], [0.8]),
+        run("ft", edit_success=0.9),
+    ]
+    table = frame(runs)
+    orders = both_orders(table)
+    assert orders.runs.index.tolist() == orders.alone.index.tolist() == [0, 1]
+    described = {"forward", *POINT, *VARIANT}
+    assert set(orders.runs) == set(orders.alone) == {*table, *described}
+
+
+def test_a_strength_that_no_run_states_is_no_level() -> None:
+    """Wanda's sparsity is not among the columns."""
+    runs = [run(steps, edit_success=0.5) for steps in ("ft | wanda", "wanda | ft")]
+    row = only(point(frame(runs)))
+    assert row.strength == "" and np.isnan(row.level)

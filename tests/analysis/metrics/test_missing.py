@@ -97,3 +97,27 @@ def test_one_criterion_of_the_intervention_alone_is_enough() -> None:
     runs = curve("ft", "wanda", [0.5], [0.9], [0.8], mmlu=0.5)
     runs += [run("ft", edit_success=0.9), run("wanda", level=0.5, mmlu=0.5)]
     assert missing_alone(point(frame(runs))).empty
+
+
+def test_gaps_are_named_in_the_order_of_the_points_and_their_levels_from_low_to_high() -> None:
+    """Strengths, settings and levels whose order is not that of their names or numbers."""
+    slow, fast = {"ft.lr": 1e-3}, {"ft.lr": 2e-3}
+    runs = [
+        *curve("ft", "wanda", [0.5], [0.9], [0.8], **slow),
+        *curve("ft", "wanda", [0.25], [0.9], [0.8], **fast),
+        *curve("lora", "awq", [2, 3, 8], [0.9, 0.9, 0.9], [0.8, 0.8, 0.8]),
+        *curve("memit", "awq", [2], [0.9], [0.8]),
+    ]
+    rows = missing(point(frame(runs)))
+    columns = ["intervention", "strength", "level", "intervention_variant"]
+    assert rows[columns].to_numpy().tolist() == [
+        ["ft", "wanda.sparsity", 0.5, "lr=0.002"],
+        ["ft", "wanda.sparsity", 0.25, "lr=0.001"],
+        ["memit", "awq.bits", 3, ""],
+        ["memit", "awq.bits", 8, ""],
+    ]
+    alone = missing_alone(point(frame(runs)))
+    said = "was not run alone with the seeds and batches of both orders"
+    in_order = ["ft", "wanda", "ft", "wanda", "lora", "awq", "memit", "awq"]
+    assert alone.what.tolist() == [f"{name} {said}" for name in in_order]
+    assert alone.intervention_variant.tolist()[:4] == ["lr=0.002"] * 2 + ["lr=0.001"] * 2
