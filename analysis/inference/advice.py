@@ -24,7 +24,6 @@ from analysis.inference.level_advice import (
 )
 from analysis.inference.pareto import compare_settings
 from analysis.inference.power import batches_needed
-from analysis.inference.procedures import FEWEST_UNITS
 from analysis.inference.recommendation import (
     BETTER,
     BOUNDS,
@@ -129,7 +128,7 @@ def _nonzero(parts: np.ndarray) -> dict[int, float]:
 
 def _needed(overall: ScoreEstimate, error_rate: float) -> float:
     """Return how many units a useful gain needs, as ``Recommendation.needed``."""
-    if overall.units < FEWEST_UNITS or math.isnan(overall.p):
+    if math.isnan(overall.p):
         return math.nan
     return batches_needed(USEFUL_GAIN, overall.deviation, overall.item_error, 1 - error_rate)
 

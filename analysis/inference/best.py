@@ -127,7 +127,7 @@ def _cells(points: pd.DataFrame, side: str) -> dict[str, list[int]]:
     methods = points[side].where(variants == "", points[side] + " (" + variants + ")")
     key = [points[other], points[f"{other}_variant"], points.level, points.context]
     frame = pd.DataFrame({"method": methods, "position": points.index})
-    frame["cell"] = points.groupby(key, dropna=False, sort=False).ngroup()
+    frame["cell"] = points.groupby(key, dropna=False).ngroup()
     wide = frame.pivot_table(index="cell", columns="method", values="position", aggfunc="first")
     shared = wide.dropna()
     return {str(method): shared[method].astype(int).tolist() for method in wide.columns}
@@ -232,12 +232,13 @@ def _outcome(
     confidence: float,
 ) -> BestMethod:
     units = measured.pop("units")
+    terms = next(iter(contest.terms.values()))  # all methods have as many cells
     rival_values = [values[name] + contest.constant for name in ranking[1:]]
     closest = float(np.max(measured["p"]))  # NaN where one rival cannot be tested
     return BestMethod(
         method=ranking[0],
         value=values[ranking[0]] + contest.constant,
-        cells=len({position for position, *_ in contest.terms[ranking[0]]}),
+        cells=len({position for position, *_ in terms}),
         units=int(units.min()),
         is_best=bool(may_claim(np.array([closest]), confidence)[0]),
         p=closest,

@@ -53,9 +53,7 @@ class _Scores:
     def __init__(self, items: pd.DataFrame) -> None:
         codes, ids = pd.factorize(items.item.astype(str))
         parts = pd.Series(ids, dtype=object).str.partition("/")
-        prefixes = pd.factorize(parts[0])[0] if len(parts) else np.zeros(0, dtype=int)
-        has_slash = (parts[1] == "/").to_numpy() if len(parts) else np.zeros(0, dtype=bool)
-        self.prefixes = np.where(has_slash, prefixes, -1)
+        self.prefixes = np.where(parts[1] == "/", pd.factorize(parts[0])[0], -1)
         scores = items.score.to_numpy(float)
         groups = items.groupby(["run_id", "criterion"]).indices
         self._of_run = {key: _RunScores(codes[rows], scores[rows]) for key, rows in groups.items()}
@@ -119,7 +117,8 @@ def items_of_points(
             continue
         nested = facts[criterion].items == "nested"
         rows = rows_of_point[number]
-        rows = rows[np.isfinite(values["forward"][rows, column] + values["backward"][rows, column])]
+        is_finite = [np.isfinite(values[order][rows, column]) for order in _ORDERS]
+        rows = rows[np.logical_and(*is_finite)]
         scores_of_order: dict[str, list[_RunScores]] = {order: [] for order in _ORDERS}
         for order, row in ((order, row) for row in rows for order in _ORDERS):
             value = values[order][row, column]

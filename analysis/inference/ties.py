@@ -54,7 +54,7 @@ def tied(
     combiner = Combiner(units, points, items_of_points(units, points, items))
     better = points.better.to_numpy()
     key = [name for name in duels.columns if name not in _DUEL_COLUMNS]
-    members = cells.groupby(key, dropna=False, sort=False).ngroup()
+    members = cells.groupby(key, dropna=False).ngroup()
     labels_of_group = cells.index.to_series().groupby(members.to_numpy()).agg(list).to_dict()
     group_of_label = dict(zip(cells.index, members, strict=True))
     measured = {name: cells[name].notna().to_dict() for name in MEASURES}

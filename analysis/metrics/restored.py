@@ -112,7 +112,7 @@ def restored(runs: pd.DataFrame, criteria: Iterable[str] | None = None) -> pd.Da
 def _unlearning_first(described: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
     """Return the runs of two steps of which the first unlearns, with the steps in their order."""
     if "partner" not in described:
-        return described.iloc[:0]
+        return described  # there are no runs
     pairs = described[described.partner != ""]
     for role, first in (("unlearning", True), ("then", False)):
         is_intervention = pairs.forward == first

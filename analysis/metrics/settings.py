@@ -66,16 +66,14 @@ def describe_settings(runs: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
     roles = ("intervention", "partner")
     # of runs with the same settings and steps, one is put in words for all
     key = pd.DataFrame({"settings": numbers, **{role: runs[role].to_numpy() for role in roles}})
-    group = key.groupby(list(key), sort=False, dropna=False).ngroup().to_numpy()
+    group = key.groupby(list(key)).ngroup().to_numpy()
     _, first = np.unique(group, return_index=True)
     of_runs = [(name, values.iloc[first]) for name, values in shown.items() if "." not in name]
     words = {"context": _words(of_runs, len(first))}
     for role in roles:
         hyperparameters = _hyperparameters(shown, runs[role], first)
         words[f"{role}_variant"] = _words(hyperparameters, len(first))
-    in_words = pd.DataFrame(words).iloc[group].set_axis(runs.index)
-    in_words.insert(0, "settings", numbers)
-    return in_words
+    return pd.DataFrame(words).iloc[group].set_axis(runs.index).assign(settings=numbers)
 
 
 def _number_rows(codes: np.ndarray) -> np.ndarray:
@@ -89,7 +87,7 @@ def _number_rows(codes: np.ndarray) -> np.ndarray:
     if not differing.shape[1]:
         return np.zeros(len(codes), dtype=np.int64)
     _, numbers = np.unique(differing, axis=0, return_inverse=True)
-    return numbers.reshape(-1)
+    return numbers
 
 
 def _is_implied(runs: pd.DataFrame, column: str) -> bool:

@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.inference.item_scores import PointItems, items_of_points
+from analysis.inference.item_scores import (
+    PointItems,
+    _by_unit,
+    _RunScores,
+    _Scores,
+    items_of_points,
+)
 from analysis.inference.units import collect_units
 from analysis.metrics.composability import point
 from interventions.errors import InvalidInput
@@ -139,3 +145,58 @@ def test_items_without_a_column_are_refused() -> None:
     with pytest.raises(InvalidInput, match="items"):
         interval(runs, items.drop(columns="score"))
     assert only(point(runs)).replicates == 2
+
+
+def test_no_items_are_items_of_no_point() -> None:
+    runs, items = scored(answers(2, 5), answers(2, 5))
+    assert point_items(runs, items.iloc[:0]) == []
+
+
+@pytest.mark.parametrize("lacking", [0, 1, 2])
+def test_items_that_one_unit_lacks_are_left_out_of_all(lacking: int) -> None:
+    units = [
+        _RunScores(np.array([2, 4, 6, 8]), np.array([0.2, 0.4, 0.6, 0.8]) + unit)
+        for unit in range(3)
+    ]
+    units[lacking] = _RunScores(np.array([2, 6, 8]), np.array([0.2, 0.6, 0.8]) + lacking)
+    by_unit = _by_unit({"forward": units, "backward": units}, np.arange(3), True)
+    assert by_unit is not None
+    forward, backward, codes = by_unit
+    assert codes.tolist() == [2, 6, 8]
+    expected = np.array([[0.2, 0.6, 0.8]]) + np.arange(3)[:, None]
+    assert np.stack(forward) == pytest.approx(expected)
+    assert np.stack(backward) == pytest.approx(expected)
+
+
+def run_scores(ids: list[str], scores: list[float], value: float) -> list[float] | None:
+    """What the items of a single run are taken for, given the criterion's value."""
+    items = pd.DataFrame({"run_id": "r", "criterion": "c", "item": ids, "score": scores})
+    run_items = _Scores(items).of("r", "c", value, nested=False)
+    return None if run_items is None else run_items.scores.tolist()
+
+
+@pytest.mark.parametrize(("difference", "is_used"), [(1.0, True), (1.1, False)])
+def test_a_mean_may_be_off_by_a_millionth(difference: float, is_used: bool) -> None:
+    """Of a million that is 1; likewise of the mean of two groups, of 1 and 2 questions."""
+    mean = 1e6 + difference
+    assert (run_scores(["1", "2"], [mean - 5, mean + 5], 1e6) is not None) is is_used
+    grouped = run_scores(["a/1", "b/1", "b/2"], [mean + 300, mean - 300, mean - 300], 1e6)
+    assert (grouped is not None) is is_used
+
+
+def test_below_1_a_mean_may_be_off_by_a_millionth_of_1() -> None:
+    assert run_scores(["1", "2"], [0.9e-6, 0.9e-6], 0.0) == [0.9e-6, 0.9e-6]
+    assert run_scores(["1", "2"], [1.5e-6, 1.5e-6], 0.0) is None
+    mean, apart = 1.5e-6, 0.003
+    scores = [mean + apart, mean - apart, mean - apart]
+    assert run_scores(["a/1", "b/1", "b/2"], scores, 0.0) is None
+
+
+def test_scores_of_an_exponential_are_turned_to_its_scale() -> None:
+    """Delta method: exp(mean + d) is exp(mean) (1 + d); below 1 too."""
+    mean = math.log(0.5)
+    turned = run_scores(["1", "2", "3"], [mean - 0.2, mean, mean + 0.2], 0.5)
+    assert turned == pytest.approx([0.4, 0.5, 0.6])
+    assert run_scores(["1", "2"], [0.1, 0.1], 1.0) == pytest.approx([1.0, 1.0])
+    assert run_scores(["1", "2"], [0.11, 0.11], 1.0) is None
+    assert run_scores(["1", "2"], [0.0, 0.1], 0.0) is None

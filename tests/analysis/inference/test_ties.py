@@ -1,11 +1,14 @@
+import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.inference.ties import tied
+from analysis.inference.best import BestMethod
+from analysis.inference.ties import _is_best, tied
 from analysis.metrics.composability import cells, duels, point, wins
-from tests.analysis.synthetic import curve, frame
+from tests.analysis.synthetic import curve, frame, run
 
 
 @pytest.mark.parametrize(("gap", "expected"), [(0.002, 0), (0.2, 1)])
@@ -118,3 +121,31 @@ def test_criteria_of_opposite_directions_are_compared_at_once() -> None:
     fought["tied"] = tied(runs, points, views, fought)
     errors = fought[fought.measure == "order_free_error"].set_index("criterion")
     assert dict(errors.tied) == {"mmlu": False, "wmdp": True}
+
+
+@pytest.mark.parametrize(("margin", "is_best"), [(1e-10, False), (2e-10, True)])
+def test_a_margin_of_rounding_is_none(margin: float, is_best: bool) -> None:
+    unknown = np.array([math.nan])
+    columns = {"margin": np.array([margin]), "low": unknown, "high": unknown, "p": unknown}
+    outcome = BestMethod("wanda", 6.0, 1, 4, False, math.nan, columns)
+    assert _is_best(outcome, is_exact=True) is is_best
+    assert not _is_best(outcome, is_exact=False)
+
+
+def test_methods_without_a_level_are_compared_within_their_criterion() -> None:
+    """LoRA is the best in one criterion, FT in the other."""
+    runs = []
+    for batch, noise in enumerate((-0.01, 0.0, 0.01)):
+        for edit, success, locality in (("ft", 0.6, 0.9), ("lora", 0.9, 0.6)):
+            values = {"edit_success": success, "edit_locality": locality}
+            for steps, less in ((f"{edit} | ga", 0.0), (f"ga | {edit}", 0.1 - noise)):
+                measured = {name: value + noise - less for name, value in values.items()}
+                runs.append(run(steps, edit_batch=batch, **measured))
+            noise /= 2
+    table = frame(runs)
+    points = point(table)
+    views = cells(points)
+    fought = duels(views)
+    fought["tied"] = tied(table, points, views, fought)
+    errors = fought[(fought.measure == "order_free_error") & fought.level.isna()]
+    assert len(errors) >= 2 and not errors.tied.any()

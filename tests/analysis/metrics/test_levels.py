@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 
 from analysis.metrics.composability import point
@@ -70,3 +71,28 @@ def test_many_orders_that_have_a_level_alone_are_not_all_named() -> None:
     named = "wanda → ft and ga → wanda and wanda → lora and others"
     with pytest.raises(InvalidInput, match=f"level sparsity=0.5: only {named} has it"):
         point(frame(runs), levels={"sparsity": 0.5})
+
+
+def unsorted_points() -> pd.DataFrame:
+    """Levels and strengths whose order is not that of their numbers or names."""
+    runs = [
+        *curve("ft", "wanda", [0.5], [0.9], [0.8]),
+        *curve("lora", "awq", [8, 3], [0.9] * 2, [0.8] * 2),
+        *curve("memit", "wanda", [0.25], [0.9], [0.8]),
+    ]
+    return point(frame(runs))
+
+
+def test_the_strengths_come_in_the_order_of_the_points() -> None:
+    """3 and 8 bits are equally near to 5.5."""
+    chosen = chosen_levels(unsorted_points(), Catalogue(), {"bits": 5.5, "sparsity": 0.5})
+    assert list(chosen.items()) == [("sparsity", 0.5), ("bits", 3.0)]
+
+
+def test_what_could_have_been_meant_is_listed_in_order() -> None:
+    points = unsorted_points()
+    with pytest.raises(InvalidInput, match=r"'ratio'; there are: bits, sparsity$"):
+        at_levels(points, {"ratio": 0.5})
+    with pytest.raises(InvalidInput, match=r"levels that both orders have: 0\.25, 0\.5$"):
+        at_levels(points, {"sparsity": 0.75})
+    assert at_levels(points, {"sparsity": 0.25}).columns.tolist() == points.columns.tolist()

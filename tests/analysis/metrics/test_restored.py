@@ -150,3 +150,18 @@ def test_of_the_papers_rows_lora_brings_back_what_gd_took(published: pd.DataFram
     table = restored(published).set_index(["unlearning", "then"]).sort_index()
     assert table.restored["gd", "lora"].item() == pytest.approx(28 / 32, abs=0.01)
     assert (table.restored["gd", "gptq"] < 0).all()
+
+
+def test_rows_come_by_criterion_and_as_the_runs_do() -> None:
+    values = {"wmdp": 0.3, "mmlu": 0.8}
+    runs = [
+        run("none", wmdp=0.9, mmlu=0.9),
+        run("rmu", **values),
+        run("rmu | gptq", level=4, minutes=1, **values),
+        run("rmu | ft", minutes=2, **values),
+        run("rmu | awq", level=3, **values),
+    ]
+    table = restored(frame(runs), ["wmdp", "mmlu"])
+    assert table.index.tolist() == list(range(6))
+    assert table.criterion.tolist() == ["wmdp"] * 3 + ["mmlu"] * 3
+    assert table.then.tolist() == ["ft", "gptq", "awq"] * 2

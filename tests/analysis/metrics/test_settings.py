@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.metrics.composability import point
-from analysis.metrics.settings import _number_rows, describe_settings, settings_of
+from analysis.metrics.settings import _is_implied, _number_rows, describe_settings, settings_of
 from interventions.errors import InvalidInput
 from tests.analysis.synthetic import curve, frame, only, run
 from tracking.catalogue import Catalogue
@@ -141,3 +141,10 @@ def test_every_run_has_the_words_of_its_own_settings_and_steps() -> None:
     assert described.intervention_variant.tolist() == ["", "", "samples=64", "", ""]
     assert described.partner_variant.tolist() == ["samples=64", "", "", "samples=32", "samples=64"]
     assert described.settings.tolist() == [0, 2, 0, 1, 2]
+
+
+def test_a_window_is_implied_by_the_data_where_all_runs_on_them_have_it() -> None:
+    runs = pd.DataFrame({"data": ["a", "a", "b"], "window": [64, 64, 128]})
+    assert _is_implied(runs, "window")
+    assert not _is_implied(runs.drop(columns="data"), "window")
+    assert not _is_implied(runs.assign(data="a"), "window")
