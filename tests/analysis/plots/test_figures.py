@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,8 @@ import pandas as pd
 import pytest
 
 from analysis.plots import figures
+from tests.analysis.plots.golden import described, stored
+from tests.analysis.plots.hand_made import TITLES, panel_grid
 from tests.analysis.plots.panel_grids import drawn_text, panel_grids, titles_of
 from tests.analysis.synthetic import curve, frame, run, third_party
 
@@ -109,3 +112,12 @@ def test_a_third_partys_strength_has_an_axis_of_its_own() -> None:
         columns = third_party(edit_success=0.9, **{"shrink.ratio": ratio})
         runs += [run(steps, **columns) for steps in ("ft | shrink", "shrink | ft")]
     assert "Ratio" in drawn_text(drawn(frame(runs), "figure2"))
+
+
+def test_curves_of_hand_made_panels_look_as_stored() -> None:
+    assert described("figures") == stored("figures")
+
+
+def test_a_legend_has_at_most_five_columns() -> None:
+    wide = replace(panel_grid(), rows=["mmlu"], columns=["a", "b", "c", "d"], panels={})
+    assert figures.draw(wide, TITLES).legends[0]._ncols == 5

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ import pandas as pd
 import pytest
 
 from analysis.plots.interactive import draw_curves, finite_or_none
+from tests.analysis.plots.golden import described, stored
+from tests.analysis.plots.hand_made import TITLES, hand_made_curve, panel_grid
 from tests.analysis.plots.panel_grids import panel_grids, titles_of
 from tests.analysis.plots.test_figures import UNDRAWABLE
 from tests.analysis.synthetic import curve, frame, run
@@ -93,3 +96,23 @@ def test_a_figure_with_values_that_json_cannot_hold_is_valid_json(values: list[f
 def test_a_gap_stands_for_an_infinite_or_missing_value() -> None:
     values = np.array([1.0, math.inf, -math.inf, math.nan])
     assert finite_or_none(values) == [1.0, None, None, None]
+
+
+def test_curves_of_hand_made_panels_look_as_stored() -> None:
+    assert described("interactive") == stored("interactive")
+
+
+@pytest.mark.parametrize(("values", "low", "high"), [([], 1.0, 10.0), ([8.0], 8.0, 8.8)])
+def test_triangles_stand_above_an_axis_of_no_or_one_value(
+    values: list[float], low: float, high: float
+) -> None:
+    """An axis of no value goes from 1 to 10; one of a single value ends a tenth above it."""
+    infinite = [math.inf] * 2
+    endless = replace(
+        hand_made_curve("gptq", "GPTQ", [4.0, 8.0], infinite, infinite), alone=np.array(values)
+    )
+    grid = panel_grid()
+    panel = replace(grid.panels[1, 1], curves=[endless])
+    *_, forward, backward = draw_curves(replace(grid, panels={(1, 1): panel}), TITLES).data
+    assert list(forward.y) == pytest.approx([high * (high / low) ** 0.06] * 2)
+    assert list(backward.y) == pytest.approx([high * (high / low) ** 0.12] * 2)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from analysis.plots.figures import save_figure
 from analysis.plots.literal import matplotlib_text, plotly_text
 
-NAME = r"a $\frac{b}$ <i>c</i> %{x} _d"
+NAME = r'a $\frac{b}$ <i>c</i> %{x} _d "e"'
 
 
 def test_matplotlib_draws_a_name_as_it_is(tmp_path: Path) -> None:
@@ -36,6 +36,6 @@ def test_a_legend_has_names_that_begin_with_an_underscore() -> None:
 
 
 def test_plotly_shows_a_name_as_it_is() -> None:
-    assert plotly_text(NAME) == r"a $\frac{b}$ &lt;i&gt;c&lt;/i&gt; % {x} _d"
+    assert plotly_text(NAME) == r'a $\frac{b}$ &lt;i&gt;c&lt;/i&gt; % {x} _d "e"'
     figure = go.Figure(go.Scatter(x=[1], y=[1], name=plotly_text("</script><script>")))
     assert "</script><script>" not in figure.to_html(include_plotlyjs=False)
