@@ -82,11 +82,11 @@ class PartResult:
 
 @dataclass(frozen=True)
 class _Decision:
-    """The test that decides a part, its p value and whether it speaks for the claim."""
+    """The test that decides a part, its p value, and its verdict where that p is small enough."""
 
     test: PairedTest
     p: float
-    speaks_for: bool
+    verdict: str
 
 
 def judge_parts(
@@ -100,29 +100,27 @@ def judge_parts(
     """
     of_kind = values if isinstance(values, Mapping) else {part.over: values for part in parts}
     measured = [_measured(part, of_kind[part.over]) for part in parts]
-    corrected = holm(np.array([result.p for result, _ in measured]))
+    corrected = holm(np.array([result.p for result in measured]))
     results = []
-    for (result, speaks_for), p_holm in zip(measured, corrected, strict=True):
-        verdict = UNTOLD
-        if p_holm <= LEVEL:
-            verdict = HOLDS if speaks_for else FAILS
+    for result, p_holm in zip(measured, corrected, strict=True):
+        verdict = result.verdict if p_holm <= LEVEL else UNTOLD
         results.append(replace(result, p_holm=float(p_holm), verdict=verdict))
     return results
 
 
-def _measured(part: Part, values: CellValues) -> tuple[PartResult, bool]:
-    """Return a part's result before the correction, and whether it speaks for the claim."""
+def _measured(part: Part, values: CellValues) -> PartResult:
+    """Return a part's result before the correction."""
     if part.lacking:
-        return PartResult(part, reason=part.lacking), False
+        return PartResult(part, reason=part.lacking)
     try:
         common = values.common(part.cells, part.constant)
         replicates = len(common.table)
         if not np.isfinite(common.table.to_numpy(float)).all():
             raise CannotTest("some values are not finite")
-        differences = part.measure(common) if replicates else [np.full(1, np.nan)]
+        differences = part.measure(common) if replicates else [np.array([np.nan])]
         note = part.note(common) if part.note and replicates else ""
     except CannotTest as error:
-        return PartResult(part, reason=str(error)), False
+        return PartResult(part, reason=str(error))
     # another batch of edits has other weights; another seed need not
     alike = [
         cell
@@ -132,24 +130,24 @@ def _measured(part: Part, values: CellValues) -> tuple[PartResult, bool]:
     if alike or replicates < FEWEST:
         effect = float(np.mean(differences[0]))
         reason = f"{counted_replicates(replicates, part.over)}, and a test needs {FEWEST}"
-        if alike and replicates > 1:
+        if alike:
             reason = f"some seeds lead to equal values: {_few(alike)}"
-        return PartResult(part, effect, replicates=replicates, reason=reason, note=note), False
+        return PartResult(part, effect, replicates=replicates, reason=reason, note=note)
     is_any = part.needs == ANY
     decision = _of_any(differences) if is_any else _of_all(differences, part.thresholds)
     test = decision.test
     reason = "" if np.isfinite(decision.p) else f"no spread between {part.over}"
-    result = PartResult(
+    return PartResult(
         part,
         test.mean,
         test.low,
         test.high,
         decision.p,
         replicates=replicates,
+        verdict=decision.verdict,
         reason=reason,
         note=note,
     )
-    return result, decision.speaks_for
 
 
 def counted_replicates(count: int, over: str) -> str:
@@ -177,14 +175,15 @@ def _of_all(differences: Sequence[np.ndarray], thresholds: int) -> _Decision:
     """
     tests = [paired_test(difference) for difference in differences]
     p_greater = np.array([test.p_greater for test in tests])
-    p_for = float(p_greater.max()) if np.isfinite(p_greater).all() else 1.0
+    p_for = float(p_greater.max()) if np.isfinite(p_greater).all() else np.inf
     may_refute = p_greater[: len(tests) - thresholds]
     against = 1 - may_refute[np.isfinite(may_refute)]
-    p_against = float(min(1.0, len(may_refute) * against.min())) if len(against) else 1.0
     decisive = min(tests, key=lambda test: test.mean)
     if not len(against):
-        return _Decision(decisive, np.nan, False)
-    return _Decision(decisive, min(1.0, 2 * min(p_for, p_against)), p_for <= p_against)
+        return _Decision(decisive, np.nan, UNTOLD)
+    p_against = float(len(may_refute) * against.min())
+    p, verdict = min((p_for, HOLDS), (p_against, FAILS))
+    return _Decision(decisive, min(1.0, 2 * p), verdict)
 
 
 def _of_any(differences: Sequence[np.ndarray]) -> _Decision:
@@ -195,9 +194,9 @@ def _of_any(differences: Sequence[np.ndarray]) -> _Decision:
     tests = [paired_test(item, 1 - LEVEL / len(differences)) for item in differences]
     tested = [test for test in tests if np.isfinite(test.p)]
     if not tested:
-        return _Decision(tests[0], np.nan, False)
+        return _Decision(tests[0], np.nan, UNTOLD)
     surest = min(tested, key=lambda test: test.p)
-    return _Decision(surest, min(1.0, len(tests) * surest.p), True)
+    return _Decision(surest, min(1.0, len(tests) * surest.p), HOLDS)
 
 
 def verdict_of(results: Sequence[PartResult]) -> str:

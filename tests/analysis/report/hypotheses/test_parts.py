@@ -4,7 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp
 
+from analysis.report.hypotheses import parts
 from analysis.report.hypotheses.cells import BATCHES, SEEDS, TEXTS
 from analysis.report.hypotheses.contrasts import CannotTest, CellValues
 from analysis.report.hypotheses.parts import (
@@ -12,6 +14,7 @@ from analysis.report.hypotheses.parts import (
     ANY,
     FAILS,
     HOLDS,
+    LEVEL,
     UNTOLD,
     Part,
     PartResult,
@@ -133,3 +136,64 @@ def test_a_cell_that_no_seed_changes_is_no_sign_that_seeds_are_alike() -> None:
 
 def few(count: int) -> CellValues:
     return CellValues(VALUES.table.iloc[:count])
+
+
+def test_p_is_that_of_a_two_sided_test_of_the_mean() -> None:
+    """With no more than the fewest replicates too."""
+    for values in (VALUES, few(3)):
+        shifts = values.table["a", "x"].to_numpy()
+        for mean in (0.02, -0.02):
+            expected = ttest_1samp(mean + shifts, 0).pvalue
+            assert judge_parts([part(mean)], values)[0].p == pytest.approx(expected)
+
+
+def test_a_p_value_at_the_level_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    (result,) = judge_parts([part(0.02)], VALUES)
+    monkeypatch.setattr(parts, "LEVEL", result.p_holm)
+    assert verdict(part(0.02)) == HOLDS and verdict(part(-0.02)) == FAILS
+    monkeypatch.setattr(parts, "LEVEL", np.nextafter(result.p_holm, 0))
+    assert verdict(part(0.02)) == UNTOLD
+
+
+def test_against_a_claim_the_smallest_p_of_all_is_corrected() -> None:
+    """A threshold does not count among them, nor does a difference without spread."""
+    alone, among, beside = (
+        judge_parts([tested], VALUES)[0].p
+        for tested in (part(-0.02), part(-0.02, 0.3, 0.3), part(-0.02, 0.3, thresholds=1))
+    )
+    assert among == pytest.approx(3 * alone) and beside == pytest.approx(alone)
+
+
+def test_of_differences_without_spread_the_first_or_the_smallest_is_shown() -> None:
+    means = (0.3, 0.2, 0.4)
+    effects = [
+        judge_parts([part(*means, needs=needs, spread=0.0)], VALUES)[0].effect
+        for needs in (ANY, ALL)
+    ]
+    assert effects == pytest.approx([0.3, 0.2])
+
+
+def test_the_surest_of_several_is_shown_at_the_level_of_all() -> None:
+    """Its interval is Bonferroni's: of two differences, 97.5 %."""
+    (result,) = judge_parts([part(0.001, 0.1, needs=ANY)], VALUES)
+    second = ttest_1samp(0.1 + SHIFTS * 8 / 7, 0)
+    interval = second.confidence_interval(1 - LEVEL / 2)
+    assert result.effect == pytest.approx(0.1) and result.p == pytest.approx(2 * second.pvalue)
+    assert (result.low, result.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_seeds_that_lead_to_equal_values_are_counted() -> None:
+    cells = ("a", "b", "c", "d")
+    table = pd.DataFrame({(cell, "x"): [0.1, 0.1, 0.2] for cell in cells})
+    alike = replace(part(0.3), over=SEEDS, cells=cells)
+    (result,) = judge_parts([alike], CellValues(table))
+    assert result.reason == "some seeds lead to equal values: a, b, c and 1 more"
+    (result,) = judge_parts([replace(alike, cells=cells[:3])], CellValues(table))
+    assert result.reason == "some seeds lead to equal values: a, b, c"
+    (single,) = judge_parts([alike], CellValues(table.iloc[:1]))
+    assert single.reason == "1 seed, and a test needs 3" and single.effect == pytest.approx(0.31)
+
+
+def test_no_corrected_p_is_above_1() -> None:
+    tested = (part(0.3, -0.0001), part(0.001, 0.002, needs=ANY))
+    assert [judge_parts([doubtful], VALUES)[0].p for doubtful in tested] == [1, 1]
