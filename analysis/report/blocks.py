@@ -52,7 +52,7 @@ def level_block(advice: Sequence[tuple[pd.DataFrame, Recommendation]], titles: L
             rows.append(_level_row(level, titles))
             pairs.append(points.iloc[[0]])
             runs.append(runs_of(points[is_level]))
-    names = _pair_labels(pd.concat(pairs, ignore_index=True), titles) if pairs else []
+    names = _pair_labels(pd.concat(pairs), titles) if pairs else []
     return _without_empty(_block(rows, names, list(_LEVEL_COLUMNS), runs))
 
 
@@ -117,7 +117,7 @@ def _without_empty(block: Block) -> Block:
     values, best, runs = (
         frame.drop(columns=empty) for frame in (block.values, block.best, block.runs)
     )
-    is_number = values.apply(lambda column: column.str.match(r"[-<]?[\d∞]", na=False))
+    is_number = values.apply(lambda column: column.str.match(r"[-<]?[\d∞]"))
     return Block(values, best, runs.where(is_number))
 
 
@@ -146,7 +146,7 @@ def area_block(areas: pd.DataFrame, points: pd.DataFrame, titles: Labels) -> Blo
     ]
     rows = list(zip(criteria, areas.levels, *numbers, *tests, strict=True))
     both_orders = points.forward_runs + points.backward_runs
-    runs_of_curve = both_orders.groupby([points[name] for name in _CURVE], sort=False).sum()
+    runs_of_curve = both_orders.groupby([points[name] for name in _CURVE]).sum()
     curves = areas[_CURVE].itertuples(index=False, name=None)
     runs = [tuple(dict.fromkeys(runs_of_curve[curve])) for curve in curves]
     return _without_empty(_block(rows, _pair_labels(areas, titles), columns, runs))
@@ -162,7 +162,7 @@ def _in_paper_order(areas: pd.DataFrame, titles: Labels) -> pd.DataFrame:
     )
     key = ["context", "first_place", "second_place", *VARIANT, "criterion_place"]
     key += ["level"] if "level" in areas else []
-    return areas.sort_values(key, ignore_index=True)
+    return areas.sort_values(key)
 
 
 def _block(
@@ -171,7 +171,7 @@ def _block(
     """Return a block in which every cell of a row links to the row's runs, and none is best."""
     values = pd.DataFrame(rows, index=index, columns=columns)
     linked = pd.DataFrame({name: pd.Series(runs, dtype=object) for name in columns})
-    return Block(values, values.notna() & False, linked.set_axis(index, axis=0))
+    return Block(values, values.notna() & False, linked.set_axis(index))
 
 
 def _pair_labels(frame: pd.DataFrame, titles: Labels) -> list[str]:

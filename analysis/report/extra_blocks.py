@@ -77,7 +77,7 @@ def sequences_block(tests: Sequence[SequenceTest], titles: Labels) -> Block | No
     block = _unlinked(frame)
     runs = pd.DataFrame(
         {name: pd.Series([entry.runs for entry in tests], dtype=object) for name in frame}
-    ).set_axis(frame.index, axis=0)
+    ).set_axis(frame.index)
     return Block(block.values, block.best, runs)
 
 
@@ -157,7 +157,7 @@ def merges_block(frame: pd.DataFrame | None, titles: Labels) -> Block | None:
     columns = ["Criterion", "Order", "After the order", "Merged", "Merge better by", "95% interval"]
     block = _unlinked(pd.DataFrame(rows, index, [*columns, "p (Holm)", "A test says"]))
     runs = pd.DataFrame({name: pd.Series(run_ids, dtype=object) for name in block.values})
-    return Block(block.values, block.best, runs.set_axis(block.values.index, axis=0))
+    return Block(block.values, block.best, runs.set_axis(block.values.index))
 
 
 def _verdict(entry: SequenceTest) -> str:
@@ -168,7 +168,7 @@ def _verdict(entry: SequenceTest) -> str:
         return "best of these orders"
     words = "gains" if entry.test.mean > 0 else "loses"
     if entry.question == "pair" and np.isfinite(entry.predicted):
-        agrees = entry.predicted * entry.test.mean > 0
+        agrees = np.sign(entry.predicted) == np.sign(entry.test.mean)
         words += ", as the pair alone" if agrees else ", unlike the pair alone"
     return words
 

@@ -32,6 +32,7 @@ def entry(question: str, mean: float, p: float, predicted: float = np.nan) -> Se
         ("pair", 0.1, 0.01, -0.3, "gains, unlike the pair alone"),
         ("pair", -0.1, 0.01, -0.3, "loses, as the pair alone"),
         ("pair", -0.1, 0.01, 0.3, "loses, unlike the pair alone"),
+        ("pair", 0.1, 0.01, 0.0, "gains, unlike the pair alone"),
         ("position", 0.1, 0.01, 0.3, "gains"),
     ],
 )
