@@ -116,7 +116,7 @@ class Strengths:
         """
         clear, count = self.clear & self.equal, len(self.gaps)
         pruning, quantization = (
-            int((clear & (sign_of_gap * self.gaps > 0)).sum()) for sign_of_gap in (1, -1)
+            int((clear & (np.sign(self.gaps) == sign_of_gap)).sum()) for sign_of_gap in (1, -1)
         )
         if sign is not None:
             return f"of {count} pairs in {pruning if sign > 0 else quantization}"

@@ -26,9 +26,9 @@ _UNIT = "mean of edit success, 1 - WMDP and MMLU"
 
 
 def _overall(values: CellValues, cell: str) -> np.ndarray:
-    """Return the mean of edit success, 1 - WMDP and MMLU, by batch."""
+    """Return the mean of edit success, 1 - WMDP and MMLU, less 1/3, by batch: what differs."""
     terms: list[Term] = [(sign / len(_WANTED), cell, name) for sign, name in _WANTED]
-    return weighted(values, terms) + 1 / len(_WANTED)
+    return weighted(values, terms)
 
 
 def merging_or_sequence() -> Preset:
@@ -122,7 +122,7 @@ def _last_is_best(step: str, name: str, criterion: str, sign: float) -> Part:
         *((sign / len(last), order, criterion) for order in last),
         *((-sign / len(first), order, criterion) for order in first),
     ]
-    effect = "leaves more" if sign > 0 else "leaves less"
+    effect = "leaves more" if sign == 1 else "leaves less"
     return Part(
         4,
         f"{name} last rather than first {effect} {_NAMES[criterion]}",

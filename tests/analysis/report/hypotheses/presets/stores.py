@@ -23,6 +23,7 @@ from analysis.report.hypotheses.presets.preset import Preset
 
 CRITERIA = ("edit_success", "wmdp", "mmlu")
 Truth = Callable[[str], dict[str, float]]  # of a composition: its criteria, but for those of NULL
+Expected = list[tuple[int, list[pd.Series]]]  # number of the finding, differences by replicate
 NULL = {"edit_success": 0.7, "wmdp": 0.5, "mmlu": 0.6, "wikitext_ppl": 3.0}
 _COUNT = {TEXTS: 200, QUESTIONS: 300}
 
@@ -79,6 +80,29 @@ def _of_items(preset: Preset, truth: Truth, random: np.random.Generator, kind: s
             latent = stats.norm.ppf(value) + np.sqrt(0.9) * shared + np.sqrt(0.1) * drawn
             columns[cell.text, name] = (latent > 0).astype(float)
     return CellValues(pd.DataFrame(columns))
+
+
+def drawn(preset: Preset) -> pd.DataFrame:
+    """Return unlike values above chance of every cell; the base model's are above all others."""
+    texts = dict.fromkeys(cell.text for cell in preset.cells)
+    columns = [(text, name) for text in texts for name in CRITERIA]
+    values = np.random.default_rng(0).uniform(0.3, 0.9, (5, len(columns)))
+    table = pd.DataFrame(values, columns=pd.MultiIndex.from_tuples(columns))
+    return table + [float(cell == "none") for cell, _ in columns]
+
+
+def of_criterion(table: pd.DataFrame, criterion: str) -> pd.DataFrame:
+    """Return the values of one criterion, a column per cell."""
+    return pd.DataFrame(table.xs(criterion, axis=1, level=1))
+
+
+def assert_measured(preset: Preset, table: pd.DataFrame, expected: Expected) -> None:
+    """Check what each part measures, with the number of its finding, in order."""
+    assert [part.finding for part in preset.parts] == [number for number, _ in expected]
+    assert list(preset.titles) == sorted({number for number, _ in expected})
+    for part, (_, differences) in zip(preset.parts, expected, strict=True):
+        measured = part.measure(CellValues(table))
+        np.testing.assert_allclose(measured, differences, atol=1e-12, err_msg=part.claim)
 
 
 def judged(preset: Preset, truth: Truth, seed: int, **options: float) -> list[PartResult]:
