@@ -37,9 +37,8 @@ def side_by_side_block(points: pd.DataFrame, titles: Labels) -> Block | None:
     rows: dict[str, dict[str, Any]] = {}
     groups = shared.groupby(_ROW, sort=False, dropna=False)
     for _, group in groups:
-        first = group.iloc[0]
         of_context: Any = {row.context: row for row in group.itertuples()}
-        rows[_row_label(first, titles)] = of_context
+        rows[_row_label(next(iter(of_context.values())), titles)] = of_context
     cells = [[_cell(of_row.get(name)) for name in contexts] for of_row in rows.values()]
     values = pd.DataFrame([[text for text, _ in row] for row in cells], list(rows), contexts)
     runs = pd.DataFrame([[ids for _, ids in row] for row in cells], list(rows), contexts, object)
@@ -48,7 +47,8 @@ def side_by_side_block(points: pd.DataFrame, titles: Labels) -> Block | None:
 
 def _row_label(point: Any, titles: Labels) -> str:
     sides = [
-        titles.method(point[side], point[f"{side}_variant"]) for side in ("intervention", "partner")
+        titles.method(getattr(point, side), getattr(point, f"{side}_variant"))
+        for side in ("intervention", "partner")
     ]
     level = labels.level_text(point.strength, point.level)
     where = f" at {level}" if level else ""

@@ -37,8 +37,8 @@ def unequal_sizes(evidence: Evidence) -> Iterator[Finding]:
             f" {evidence.titles.method(str(second))} end at different"
             f" {evidence.titles.criterion(str(widest.criterion))} at"
             f" {len(unequal)} of {labels.counted(len(sized), 'point')}"
-            + (f" (most at {level}:" if level else " (")
-            + f" {labels.number(widest.forward)} after {forward},"
+            + (f" (most at {level}: " if level else " (")
+            + f"{labels.number(widest.forward)} after {forward},"
             f" {labels.number(widest.backward)} after {backward}): there, other differences between"
             " the orders are not between models of one size.",
             runs_of(unequal),

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from analysis.report.claims import claimed_criteria, with_claims
-from tracking.catalogue import Catalogue
+from tracking.catalogue import Catalogue, CriterionFacts
 
 
 def points(rows: list[tuple[int, str, str, str, float]]) -> pd.DataFrame:
@@ -47,3 +47,13 @@ def test_criteria_that_were_not_measured_are_not_claimed() -> None:
     assert claimed_criteria(Catalogue(), ["edit_locality", "sparsity", "wikitext_ppl"]) == {
         "edit_locality": "editing"
     }
+
+
+def test_one_criterion_alone_stands_for_general_ability() -> None:
+    extra = {
+        "reading": CriterionFacts("higher", "share"),
+        "toxicity": CriterionFacts("lower", "share"),
+    }
+    catalogue = Catalogue(criteria={**extra, **Catalogue().criteria})
+    measured = ["toxicity", "mmlu", "reading", "wmdp"]
+    assert claimed_criteria(catalogue, measured) == {"wmdp": "unlearning", "reading": ""}

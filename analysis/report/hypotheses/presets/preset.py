@@ -50,9 +50,7 @@ class Preset:
         lacking = [name for name in self.newer if name not in registered]
         parts = []
         for part in self.parts:
-            needed = [
-                name for name in lacking if any(_mentions(cell, [name]) for cell in part.cells)
-            ]
+            needed = [name for name in lacking if any(_mentions(cell, name) for cell in part.cells)]
             reason = f"not testable here: no intervention is named {', '.join(needed)}"
             parts.append(replace(part, lacking=reason) if needed else part)
         needed_cells = {cell for part in parts if not part.lacking for cell in part.cells}
@@ -60,6 +58,6 @@ class Preset:
         return replace(self, cells=cells, parts=tuple(parts))
 
 
-def _mentions(composition: str, names: Collection[str]) -> bool:
-    """Return whether a composition has a step of one of some names, in a branch too."""
-    return any(re.search(rf"\b{re.escape(name)}\b(?!=)", composition) for name in names)
+def _mentions(composition: str, name: str) -> bool:
+    """Return whether a composition has a step of some name, in a branch too."""
+    return bool(re.search(rf"\b{re.escape(name)}\b(?!=)", composition))

@@ -41,7 +41,8 @@ def test_what_is_judged_item_by_item_or_never_changes_is_run_once() -> None:
     [
         "", "sparsity=0.5", "sparsity=0.5,0.6", "sparsity=0.5,0.5;bits=3,4", "bits=3,4;levels=1,2",
         "sparsity=0.5,0.6,0.7;bits=3,4", "sparsity=1.5,0.6;bits=3,4", "sparsity=0.5,0.6;bits=a,4",
-        "sparsity=nan,0.6;bits=3,4", "sparsity=0.5,0.6;bits=3,4;x=1",
+        "sparsity=nan,0.6;bits=3,4", "sparsity=0.5,0.6;bits=3,4;x=1", "sparsity=0.5,0.6;bits=0,4",
+        "sparsity=0,0.6;bits=3,4", "sparsity=1,0.6;bits=3,4",
     ],
 )  # fmt: skip
 def test_levels_that_are_not_two_of_each_are_refused(text: str) -> None:
@@ -52,10 +53,11 @@ def test_levels_that_are_not_two_of_each_are_refused(text: str) -> None:
 
 def test_levels_are_read_and_said() -> None:
     assert str(Levels.parse("bits=2,3;sparsity=0.5,0.75")) == "sparsity 0.5 and 0.75, 2 and 3 bits"
+    assert Levels.parse("bits=1,2;sparsity=0.5,0.75").bits == (1, 2)
 
 
 @pytest.mark.parametrize("count", [-1, 2, 1001])
 def test_too_few_or_too_many_replicates_are_refused(count: int) -> None:
     with pytest.raises(InvalidInput, match=f"from 3 to 1000, but got {count}"):
         check_replicates(count)
-    assert check_replicates(3) == 3
+    assert [check_replicates(most) for most in (3, 1000)] == [3, 1000]

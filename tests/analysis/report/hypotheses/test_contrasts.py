@@ -84,3 +84,13 @@ def test_replicates_of_other_weights_differ_though_a_criterion_is_equal() -> Non
     assert same.common(["a"]).distinct("a") == 1
     partly = CellValues.from_runs(runs.assign(weights=pd.Series({0: "p", 2: "r"})), ["x"])
     assert partly.common(["a"]).distinct("a") == 2
+
+
+def test_values_that_only_rounding_tells_apart_are_one() -> None:
+    assert values(a=[0.1, 0.1 + 3e-11]).distinct("a") == 1
+    assert values(a=[0.1, 0.1 + 3e-10]).distinct("a") == 2
+
+
+def test_at_most_three_missing_cells_are_named() -> None:
+    for names, words in (("abc", "not run: a, b, c"), ("abbcde", "not run: a, b, c and 2 more")):
+        assert str(LacksCells(names)) == words

@@ -7,10 +7,15 @@ from analysis.report.hypotheses.cells import BATCHES
 from analysis.report.hypotheses.contrasts import CellValues
 from analysis.report.hypotheses.page import Judged, findings_page
 from analysis.report.hypotheses.paper import TITLES, parts
-from analysis.report.hypotheses.parts import judge_parts
+from analysis.report.hypotheses.parts import HOLDS, Part, PartResult, judge_parts
 from analysis.report.hypotheses.presets.all import paper_preset, presets_named
+from analysis.report.hypotheses.presets.preset import Preset
 from tests.analysis.report.hypotheses.stores import LEVELS, as_the_paper, nothing, store
 
+HEADER = (
+    "| part | effect | 95% interval | p | p (Holm) | over | verdict |\n"
+    "| --- | --- | --- | --- | --- | --- | --- |"
+)
 PARTS = parts(LEVELS)
 EMPTY = CellValues.from_runs(pd.DataFrame(), [])
 PAPER = paper_preset(LEVELS)
@@ -61,3 +66,33 @@ def test_what_a_part_says_of_the_values_stands_beside_its_verdict() -> None:
     noted = replace(RESULTS["paper"][0], note="best: ft | awq")
     page = findings_page([Judged(PAPER, "testbed", {"auto": [noted]})], 10)
     assert r"| holds (best: ft \| awq) |" in page
+
+
+def test_a_page_has_the_rows_of_each_finding_and_no_other() -> None:
+    def of_finding(number: int, unit: str) -> Part:
+        return Part(number, f"claim {number}", unit, BATCHES, ("a",), lambda values: [])
+
+    results = [
+        PartResult(of_finding(1, "squared x"), 0.12345, 0.01234, 0.23456, 0.0004, 0.012, 5, HOLDS),
+        PartResult(of_finding(2, "x"), 0.12345, reason="1 more"),
+    ]
+    preset = Preset(
+        "mine", "My heading", ("arXiv 1", "arXiv 2"), "It is so.", "By runs.",
+        {1: "First", 2: "Second"}, (), tuple(result.part for result in results),
+    )  # fmt: skip
+    page = findings_page([Judged(preset, "m", {"never": results})], 4).split("\n\n")
+    assert page[:4] + page[5:] == [
+        "# My heading",
+        "It is so. (arXiv 1, arXiv 2)",
+        "Tested on m, over 4 edit batches where all were run. By runs. `composability findings"
+        " --preset mine --run` computes what is missing and writes this page.",
+        "| finding | `recompress=never` |\n| --- | --- |\n| 1. First | holds |\n"
+        "| 2. Second | cannot be told |",
+        "## With `recompress=never`",
+        "**1. First: holds.**",
+        f"{HEADER}\n| claim 1 (squared x) | 0.1235 | 0.0123 to 0.2346 | <0.001 | 0.012"
+        " | 5 edit batches | holds |",
+        "**2. Second: cannot be told.**",
+        f"{HEADER}\n| claim 2 (x) | 0.123 | – | – | – | 0 edit batches | cannot be told (1 more)"
+        " |\n",
+    ]

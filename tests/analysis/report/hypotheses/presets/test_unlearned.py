@@ -4,6 +4,7 @@ import pytest
 
 from analysis.report.hypotheses.cells import ALWAYS, QUESTIONS, SEEDS, Cell
 from analysis.report.hypotheses.contrasts import CannotTest, CellValues
+from analysis.report.hypotheses.presets import unlearned
 from analysis.report.hypotheses.presets.unlearned import (
     bound,
     cells_of,
@@ -62,3 +63,10 @@ def test_a_mean_of_shares_needs_no_ratio_in_each_replicate() -> None:
     """Where one seed took next to nothing, a ratio in it would be huge."""
     uneven = values(none=[0.9] * 3, rmu=[0.4, 0.4, 0.89], after=[0.5, 0.5, 0.9])
     assert np.abs(shares(uneven, SEEDS, "rmu", "after")).max() < 0.5
+
+
+def test_what_was_taken_may_be_as_little_as_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unlearned, "LEAST_TAKEN", 0.25)
+    enough = values(none=[0.75, 0.75], rmu=[0.5, 0.5], after=[0.75, 0.625])
+    assert shares(enough, SEEDS, "rmu", "after").tolist() == [1.0, 0.5]
+    assert bound(enough, SEEDS, "rmu", ["after"], 0.5).tolist() == [-0.5, 0.0]
