@@ -112,7 +112,7 @@ def _refuse_extras(config: Mapping[str, Any]) -> None:
             f"it has trained biases (bias={shown(config['bias'], _MOST_SHOWN)}), which are not"
             " merged here"
         )
-    beginning = config.get("init_lora_weights", True)
+    beginning = config.get("init_lora_weights")
     if not isinstance(beginning, bool | str | None) or beginning not in _PLAIN_BEGINNINGS:
         raise InvalidInput(
             f"init_lora_weights is {shown(beginning, _MOST_SHOWN)}, which changes the base model"

@@ -136,7 +136,7 @@ def size_of_rank(
     """
     rank = max(1, round(density * sum(weight.numel() for weight in before.values())))
     prefix = 0
-    for shift in range(64 - _DIGIT, -1, -_DIGIT):
+    for shift in (48, 32, 16, 0):
         counts = sum(
             _count_digits((end - start).abs(), shift, prefix)
             for name, weight in before.items()
@@ -144,7 +144,7 @@ def size_of_rank(
         )
         assert isinstance(counts, Tensor)  # a model has weights
         at_least = counts.flip(0).cumsum(0)  # from the greatest digit down
-        place = min(int((at_least < rank).sum().item()), len(counts) - 1)
+        place = int((at_least < rank).sum().item())
         rank -= int(at_least[place - 1].item()) if place else 0
         prefix = (prefix << _DIGIT) + len(counts) - 1 - place
     size: float = struct.unpack("<d", struct.pack("<q", min(prefix, _GREATEST)))[0]
@@ -162,13 +162,11 @@ def _count_digits(sizes: Tensor, shift: int, prefix: int) -> Tensor:
     Returns:
         (2 ** 16), integers.
     """
-    bits = sizes.view(torch.int64)
-    digits = (bits >> shift) & (2**_DIGIT - 1)
-    # a shift by all 64 bits is not defined; there is no prefix then
-    above = shift + _DIGIT
-    is_counted = bits >> above == prefix if above < 64 else torch.ones_like(bits, dtype=torch.bool)
+    shifted = sizes.view(torch.int64) >> shift
+    # in two shifts: one by all 64 bits is not defined
+    is_counted = shifted >> _DIGIT == prefix
     counts = torch.zeros(2**_DIGIT, dtype=torch.int64, device=sizes.device)
-    return counts.scatter_add_(0, digits, is_counted.long())
+    return counts.scatter_add_(0, shifted & (2**_DIGIT - 1), is_counted.long())
 
 
 def _elected(
@@ -189,5 +187,5 @@ def _elected(
 
 def _pieces(*flat: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield pieces of equally long tensors, in float64."""
-    for start in range(0, len(flat[0]), _PIECE):
-        yield tuple(tensor[start : start + _PIECE].double() for tensor in flat)
+    for pieces in zip(*(tensor.split(_PIECE) for tensor in flat), strict=True):
+        yield tuple(piece.double() for piece in pieces)
