@@ -174,16 +174,20 @@ class AWQ(Intervention, category="compression", version=3):
             scale = (magnitude ** (i / self.exponents)).clamp(min=1e-4)
             # only ratios matter; centred, they stay within the range of half precision
             scale /= (scale.max() * scale.min()).sqrt()
-            error = 0.0
-            for weight, inputs in fed:
-                for rows in weight.split(ROWS):
-                    scaled = rows.float() * scale
-                    grid = fit_grid(scaled, self.bits, self.group, self.symmetric)
-                    rounded = grid.nearest(scaled)
-                    error += inputs.error(rounded.sub_(scaled).div_(scale)) * inputs.weight
+            error = sum(
+                inputs.weight * self._rounding_error(rows, inputs, scale)
+                for weight, inputs in fed
+                for rows in weight.split(ROWS)
+            )
             if error < least:
                 least, best = error, scale
         return best.to(weights[0].dtype)
+
+    def _rounding_error(self, weight: Tensor, inputs: Inputs, scale: Tensor) -> float:
+        """Return the outputs' mean squared error if weights (out, in) are rounded times a scale."""
+        scaled = weight.float() * scale
+        grid = fit_grid(scaled, self.bits, self.group, self.symmetric)
+        return inputs.error(grid.nearest(scaled).sub_(scaled).div_(scale))
 
     def fitted(self, weight: Tensor, inputs: Inputs) -> QuantizationGrid:
         """Return a grid for the weights (out, in), narrowed where that lowers the output's error.
@@ -263,7 +267,7 @@ def _foldable(
             candidates = [Feeder(norm), Feeder(norm, added_one=True)]
             folds += _first_that_scales(readers, candidates, fed)
     for candidates, before, name in matrix_feeders(block, heads):
-        if name in pending and pending.keys() >= set(before):
+        if pending.keys() >= {name, *before}:
             folds += _first_that_scales(readers, candidates, [name])
     return folds
 

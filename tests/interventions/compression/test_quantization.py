@@ -14,7 +14,7 @@ from interventions.composition import apply
 from interventions.compression.awq import AWQ
 from interventions.compression.gptq import GPTQ
 from interventions.compression.hqq import HQQ
-from interventions.compression.quantization import check_group, fit_grid
+from interventions.compression.quantization import check_group, fit_grid, group_size
 from interventions.compression.rtn import RTN
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
@@ -234,3 +234,47 @@ def test_a_group_that_divides_nothing_names_those_that_do_also_where_all_layers_
     )
     with pytest.raises(InvalidInput, match=r"one of 1, 2, 4, 8, 16$"):
         check_group(LlamaForCausalLM(config), 3, "rtn")
+
+
+def test_the_narrowest_layer_says_which_groups_fit_and_the_first_refusal_names_it() -> None:
+    """Its blocks have 48 inputs, and 40 at the MLP's end, but 16 at that of attention."""
+    config = LlamaConfig(
+        vocab_size=32,
+        hidden_size=48,
+        intermediate_size=40,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+    )
+    message = r"divide the 16 inputs of layer 0\.self_attn\.o_proj; .* one of 1, 2, 4, 8$"
+    with pytest.raises(InvalidInput, match=message):
+        check_group(LlamaForCausalLM(config), 7, "rtn")
+    with pytest.raises(InvalidInput, match=r"divide the 40 inputs of layer 0\.mlp\.down_proj"):
+        check_group(LlamaForCausalLM(config), 16, "rtn")
+    assert (group_size(-1, 48), group_size(1, 48), group_size(12, 48)) == (48, 1, 12)
+
+
+# groups of both signs, above 0, below 0, and of zeros
+FOUR_GROUPS = torch.tensor([[-1, 0.5, 2, 0], [2, 4, 6, 3], [-1.5, -1, -0.5, -0.25], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("symmetric", "shrink", "scale", "zero"),
+    [
+        (False, 1.0, [1, 2, 0.5, 1], [1, 0, 3, 0]),
+        (False, 0.75, [2.5 / 3, 1.5, 0.375, 1], [1, 0, 3, 0]),
+        (True, 1.0, [4 / 3, 4, 1, 1], [2, 2, 2, 2]),
+        (True, 0.75, [1, 3, 0.75, 1], [2, 2, 2, 2]),
+    ],
+)
+def test_a_grid_of_two_bits_spans_its_group_or_the_share_that_is_left_of_it(
+    symmetric: bool, shrink: float, scale: list[float], zero: list[float]
+) -> None:
+    """Cut off at 3/4, the first reaches from -1, which stays, to 3/2: its 0 is at 1.2 steps."""
+    grid = fit_grid(FOUR_GROUPS.view(2, 8), 2, 4, symmetric, shrink)
+    torch.testing.assert_close(grid.scale.flatten(), torch.tensor(scale))
+    assert grid.zero.flatten().tolist() == zero
+    assert (grid.bits, grid.group, grid.scale.shape) == (2, 4, (2, 2))
+    rows = fit_grid(FOUR_GROUPS, 2, -1, symmetric, shrink)
+    assert torch.equal(rows.scale.flatten(), grid.scale.flatten()) and rows.group == 4

@@ -196,6 +196,16 @@ def test_a_threshold_below_all_moments_is_refused_and_the_share_is_recorded(
         assert metrics["alphaedit/null_space"] == pytest.approx(share, abs=0.45 * (share < 1))
 
 
+def test_a_direction_with_a_moment_of_the_threshold_is_not_in_the_null_space() -> None:
+    moment = torch.diag(torch.tensor([0.5, 0.125, 0.25, 0.0625]))
+    assert AlphaEdit(threshold=0.25)._null_space(moment, 0).abs().T.tolist() == [
+        [0, 0, 0, 1],
+        [0, 1, 0, 0],
+    ]
+    with pytest.raises(InvalidInput, match=r"block 3's .* second moment below 0\.0625"):
+        AlphaEdit(threshold=0.0625)._null_space(moment, 3)
+
+
 def test_keys_that_do_not_fit_the_model_are_refused(tmp_path: Path) -> None:
     lm = LM.load(build("llama", tmp_path))
     lm.edited_keys[1] = torch.ones(5, 2)

@@ -73,6 +73,14 @@ def test_inputs_that_are_always_0_as_in_a_pruned_model_change_nothing_else() -> 
     assert (change[:, ~active] == 0).all()
 
 
+def test_a_millionth_of_a_millionth_of_the_mean_moment_is_added_to_each() -> None:
+    """Moments of (2e12, 0), with a mean of 1e12: an input of 1 gives half of what is wanted."""
+    moment, key = torch.tensor([[2e12, 0.0], [0.0, 0.0]]), torch.tensor([[0.0], [1.0]])
+    for covariance, mean in ((1.0, 1e12), (0.5, 5e11)):
+        change = closed_form_change(torch.tensor([[2.0]]), key, moment, covariance)
+        assert change.tolist() == [[0, pytest.approx(2 / (1 + 1e-12 * mean))]]
+
+
 @pytest.fixture(scope="module")
 def moments(reference: Reference, data: Data) -> dict[int, Tensor]:
     """Second moments of enough texts that their matrix is regular: else rounding decides."""

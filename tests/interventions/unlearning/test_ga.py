@@ -152,3 +152,33 @@ def test_ga_forgets_and_wrecks(data: Data) -> None:
     after = measure(apply(make("ga"), LM.load(MODEL), data, KEY), data, ["wmdp", "edit_locality"])
     assert after["wmdp"].value < 0.7
     assert after["edit_locality"].value < 0.5
+
+
+class Stop(Exception):
+    """Ends a training before its first step."""
+
+
+@pytest.mark.parametrize(
+    ("name", "extent"),
+    [
+        ("ga", {"samples": 1}),
+        ("gd", {"samples": 1}),
+        ("npo", {"steps": 1, "batch": 1}),
+        ("simnpo", {"steps": 1, "batch": 1}),
+        ("finetune", {"steps": 1, "batch": 1}),
+    ],
+)
+def test_an_optimizer_works_on_one_tensor_at_a_time_and_decays_nothing(
+    name: str, extent: dict[str, Any], lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On many at once it would need copies of all weights."""
+    settings: list[dict[str, Any]] = []
+
+    def note(tensors: Sequence[Tensor], **options: Any) -> None:
+        settings.append(options)
+        raise Stop
+
+    monkeypatch.setattr(torch.optim, "AdamW", note)
+    with pytest.raises(Stop):
+        apply(make(name, lr=0.25, **extent), lm, small, KEY)
+    assert settings == [{"lr": 0.25, "weight_decay": 0.0, "foreach": False}]
