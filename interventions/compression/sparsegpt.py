@@ -178,7 +178,7 @@ class SparseGPT(Intervention, category="compression", version=2):
         ) -> Callable[[int, Tensor], Tensor]:
             block = to_come[: len(columns)]  # (columns, out)
             keep = torch.ones_like(block, dtype=torch.bool)
-            costs = 1 / pivots[:, None]  # 1 / U_jj, (columns, 1)
+            costs = pivots.reciprocal()[:, None]  # 1 / U_jj, (columns, 1)
             # an input that is always 0 costs nothing: its weights go right after those that are 0
             costs[unseen[columns]] *= 1e-6
             if structured is None:

@@ -58,7 +58,8 @@ def test_a_backend_gets_the_first_texts_and_every_field_that_it_knows(
     )
     lm: Any = object()
     assert step.apply(lm, Data("none", calibration=("a", "b", "c"))) is lm
-    settings = {"bits": 4, "group": 32, "symmetric": True, "act_order": False, "damp": 0.25}
+    settings: dict[str, Any] = {"bits": 4, "group": 32}
+    settings |= {"symmetric": True, "act_order": False, "damp": 0.25}
     if backend == "gptqmodel":
         settings |= {"static_groups": True, "true_sequential": False}
     else:

@@ -5,6 +5,7 @@ Memory in a Transformer" (MEMIT), and Meng et al. 2022, "Locating and Editing Fa
 in GPT" (ROME).
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,11 +27,14 @@ KEY = "0123456789abcdef" * 2
 
 
 class Reference:
-    """The testbed's model in float64, in plain full passes over one unpadded text at a time."""
+    """A Llama in float64, in plain full passes over one unpadded text at a time.
 
-    def __init__(self) -> None:
-        self.model = LM.load(MODEL).model.double()
-        self.tokenizer = AutoTokenizer.from_pretrained(MODEL)
+    By default the testbed's.
+    """
+
+    def __init__(self, lm: LM | None = None) -> None:
+        self.model = copy.deepcopy((lm or LM.load(MODEL)).model).double()
+        self.tokenizer = lm.tokenizer if lm else AutoTokenizer.from_pretrained(MODEL)
         self.blocks: Any = self.model.model.layers
 
     def ids(self, text: str) -> list[int]:
@@ -145,7 +149,7 @@ class Reference:
 
     def divergence(self, unedited: Tensor, edited: Tensor) -> Tensor:
         """KL(edited || unedited) of log-probabilities: ROME, equation 4, and the authors' code."""
-        return torch.stack([p.exp() * (p - q) for p, q in zip(edited, unedited, strict=True)]).sum()
+        return (edited.exp() * (edited - unedited)).sum()
 
 
 def relative(ours: Tensor, theirs: Tensor) -> float:

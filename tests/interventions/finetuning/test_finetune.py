@@ -1,6 +1,7 @@
 """Fine-tuning against a plain loop in float64, and the texts that it takes."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from interventions.data import testbed as world
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput
-from interventions.finetuning.finetune import Finetune
+from interventions.finetuning.finetune import Finetune, _hash
 from interventions.lm import LM, skeleton
 from tests.interventions.comparison import changed_weights
 from tests.interventions.unlearning.reference import (
@@ -127,6 +128,33 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(
 ) -> None:
     with pytest.raises(InvalidInput, match=message):
         step.check(skeleton(MODEL))
+
+
+def test_adapters_may_be_as_wide_as_the_smaller_side_of_their_layers() -> None:
+    Finetune(rank=128).check(skeleton(MODEL))
+
+
+def test_steps_are_reported_from_the_first_on(
+    lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four steps of two of three texts; nothing is learned here."""
+    reported: list[int] = []
+    batches: list[list[str]] = []
+    module = "interventions.finetuning.finetune"
+    monkeypatch.setattr(f"{module}.report", lambda step, done, lm: reported.append(done))
+    monkeypatch.setattr(
+        f"{module}.add_gradients", lambda lm, texts, tokens, share: batches.append(texts)
+    )
+    first, second, third = small.retain[:3]
+    apply(Finetune(steps=4, batch=2, samples=3, layers=(0,)), lm, small, KEY)
+    assert reported == [1, 2, 3, 4]
+    assert batches == [[first, second], [third, first], [second, third], [first, second]]
+
+
+def test_texts_are_known_by_a_hash_of_32_digits_and_no_texts_by_none() -> None:
+    expected = hashlib.sha256(b'["An old ship.", "A \\u00e9"]').hexdigest()[:32]
+    assert _hash(("An old ship.", "A \u00e9")) == expected
+    assert _hash(()) == ""
 
 
 def test_a_hash_without_a_file_is_refused() -> None:
