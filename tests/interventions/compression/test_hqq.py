@@ -244,3 +244,13 @@ def test_packed_forms_are_refused_in_one_line_and_nothing_is_written(
     assert "\n" not in str(info.value) and not list(tmp_path.iterdir())
     lm.save(tmp_path / "dense")
     assert LM.load(tmp_path / "dense").fingerprint() == lm.fingerprint()
+
+
+def test_an_update_gives_the_next_zeros_and_the_mean_change_before_it() -> None:
+    """Rounded to 0, 0, 1, 3; of the changes 1/2 and 1/4, .3586 and .05 count as outliers'."""
+    grouped = torch.tensor([[[0.0, 0.5, 1.25, 3.0]]])
+    step = HQQ(bits=2, norm=0.5)
+    zeros, error = step._updated(grouped, torch.ones(1, 1), torch.zeros(1, 1), 10.0)
+    outliers = 0.5 - 0.5**-0.5 / 10 + 0.25 - 0.25**-0.5 / 10
+    assert zeros.tolist() == [[pytest.approx((4 - (4.75 - outliers)) / 4)]]
+    assert error.item() == 0.75 / 4

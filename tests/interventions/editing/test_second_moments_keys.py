@@ -1,0 +1,117 @@
+"""Which texts second moments are of, what their keys go by, and what is said of a full disk."""
+
+import hashlib
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from interventions.editing import second_moments as moments
+from tests.interventions.merging.branches import small_lm
+
+
+class Words:
+    """A tokenizer of words, which counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, texts: list[str], truncation: bool, max_length: int) -> dict[str, Any]:
+        self.calls += 1
+        words = [text.split() for text in texts]
+        return {"input_ids": [row[:max_length] if truncation else row for row in words]}
+
+
+@pytest.mark.parametrize(("context", "most"), [(64, 64), (None, 512), (4096, 512)])
+def test_a_text_is_cut_to_512_tokens_or_what_the_model_reads(
+    context: int | None, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moments, "context_length", lambda model: context)
+    lm: Any = SimpleNamespace(model=None)
+    assert moments._most_tokens(lm) == most
+
+
+def test_tokens_are_counted_for_the_widest_of_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moments, "blocks", lambda model: [3, 9, 5])
+    monkeypatch.setattr(
+        moments, "down_projection", lambda width: SimpleNamespace(in_features=width)
+    )
+    lm: Any = SimpleNamespace(model=None)
+    assert moments._most_inputs(lm, (0, 2)) == 5
+    assert moments._most_inputs(lm, (2, 1, 0)) == 9
+
+
+def test_texts_are_drawn_always_alike_until_there_are_enough_tokens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The seed's order is d, f, a, b, c, e; a text counts by what it is cut to: 3 words."""
+    monkeypatch.setattr(moments, "context_length", lambda model: 3)
+    monkeypatch.setattr(moments, "_BATCH", 2)
+    texts = ["a", "b", "c c", "d d d d d d", "e e", "f"]
+
+    def drawn(tokens: float) -> tuple[str, int]:
+        words = Words()
+        lm: Any = SimpleNamespace(model=None, tokenizer=words)
+        return "".join(text[0] for text in moments._enough(lm, texts, tokens)), words.calls
+
+    assert [drawn(tokens) for tokens in (1, 3, 3.5, 4, 5, 6, 7, 8, 99)] == [
+        ("d", 1),
+        ("d", 1),
+        ("df", 1),
+        ("df", 1),
+        ("adf", 2),
+        ("abdf", 2),
+        ("abcdf", 3),
+        ("abcdf", 3),
+        ("abcdef", 3),
+    ]
+
+
+def test_a_key_goes_by_what_is_known_of_a_model_in_any_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lm = small_lm("llama")
+    keys = []
+    for facts in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1, "b": 3}):
+        monkeypatch.setattr(moments, "_computing_facts", lambda model, facts=facts: facts)
+        keys.append(moments._keys(lm, ["a text"], (0, 1)))
+    assert keys[0] == keys[1] and keys[0].keys() == {0, 1} and len(keys[0][0]) == 32
+    assert len({*keys[0].values(), *keys[2].values()}) == 4
+
+
+def test_a_models_facts_are_all_but_those_of_where_it_came_from() -> None:
+    lm = small_lm("llama")
+    facts = moments._computing_facts(lm.model)
+    configuration = lm.model.config.to_dict()
+    origin = {"_name_or_path", "architectures", "transformers_version", "dtype", "use_cache"}
+    assert facts.keys() == configuration.keys() - origin
+    assert facts["hidden_size"] == configuration["hidden_size"]
+
+
+def test_weights_are_hashed_by_name_in_any_order() -> None:
+    first, second = torch.ones(2), torch.zeros(3)
+    digests = []
+    for state in ({"a": first, "b": second}, {"b": second, "a": first}, {"a": second, "b": first}):
+        hashed = hashlib.sha256()
+        moments._update(hashed, state)
+        digests.append(hashed.hexdigest())
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(OSError(28, "No space left on device"), "No space left on device"), (OSError("odd"), "odd")],
+)
+def test_moments_that_cannot_be_kept_are_a_warning_that_says_why(
+    error: OSError, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for raised in (error, SafetensorError(reason)):
+
+        def fail(file: object, raised: Exception = raised) -> None:
+            raise raised
+
+        monkeypatch.setattr(moments, "whole_file", fail)
+        with pytest.warns(UserWarning, match=f"^second moments are not kept: {reason}$"):
+            moments._save(cast(Any, SimpleNamespace(stem="key")), torch.eye(2))
