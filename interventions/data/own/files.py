@@ -157,7 +157,7 @@ def _lines_of_json(text: str) -> Iterator[Row]:
 
 def _csv(path: Path, texts: str) -> Iterator[Row]:
     text = _text_of(path)
-    before = csv.field_size_limit(len(text) + 1)
+    before = csv.field_size_limit(len(text))
     try:
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         header = next(reader, [])
