@@ -16,6 +16,9 @@ MOST_NAME = 200  # bytes of a name: less than a file's name or a column of MLflo
 
 LONGEST_PATH = 4095  # bytes that Linux takes
 
+# more of a text than is shown, so that a password at the cut is known as one
+_MOST_READ = 2 * MOST_SAID
+
 
 class InvalidInput(ValueError):
     """Say in one line what was given that is wrong, and what is valid.
@@ -90,10 +93,9 @@ class _Writer(reprlib.Repr):
         # by the builtin type, so that subclasses are written as safely
         if isinstance(x, str):
             # before it is cut: half an address does not show where its password ends
-            return repr(without_secrets(x[: 2 * MOST_SAID])[: self.maxstring + 1])
+            return repr(without_secrets(x[:_MOST_READ])[: self.maxstring])
         if isinstance(x, bytes | bytearray):
-            # more than is shown, so that a password at the cut is known as one
-            return repr(x[: 2 * self.maxstring])
+            return repr(x[:_MOST_READ])
         if isinstance(x, int) and not isinstance(x, bool):
             digits = int(x.bit_length() * math.log10(2)) + 1
             return repr(x) if digits <= 100 else f"an integer of about {digits} digits"

@@ -3,6 +3,7 @@
 import math
 import pickle
 import tracemalloc
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from interventions.errors import (
     did_you_mean,
     one_of,
     plain_text,
+    printable_line,
     shown,
     whole_number,
 )
@@ -64,6 +66,13 @@ def nested(depth: int) -> tuple[Any, ...]:
         (Broken(), "an object of type Broken"),
         (BrokenText("a"), "an object of type BrokenText"),
         ([Broken()], "an object of type list"),
+        (SimpleNamespace(shape=(2,)), "namespace(shape=(2,))"),
+        pytest.param(10**99, str(10**99), id="100 digits"),
+        pytest.param(10**100, "an integer of about 101 digits", id="101 digits"),
+        ([[[1]]], "[[[1]]]"),
+        ([[[[1]]]], "[[[[…]]]]"),
+        ([7] * 20, f"[{', '.join('7' * 20)}]"),
+        ([7] * 21, f"[{', '.join('7' * 20)}, …]"),
         (range(10**9), "range(0, 1000000000)"),
     ],
 )
@@ -95,6 +104,21 @@ def test_a_message_is_one_printable_line_that_fits_with_the_word_before_it() -> 
     assert str(InvalidInput("short")) == "short"
 
 
+def test_a_text_of_the_greatest_length_is_not_cut() -> None:
+    assert printable_line("abcd", most=4) == "abcd" != printable_line("abcde", most=4) == "abc…"
+    # with the ends of its lines, twice the length is looked at and no more
+    assert printable_line("\r\n" * 4, most=4) == "   "
+    assert printable_line("\r\n" * 4 + "a", most=4) == "   …"
+
+
+def test_no_more_than_twice_the_length_of_a_text_is_looked_at() -> None:
+    address = f"https://u:{'p' * 28}@h "  # 41 characters, of which 16 are left
+    assert printable_line(f"{address}abc", most=21) == "https://u:***@h a…"
+    text = address * 19 + "a"
+    assert len(text) == 2 * MOST_SAID
+    assert shown(f"{text}b", MOST_SAID)[1:-1] == "https://u:***@h " * 19 + "a"
+
+
 def test_a_refusal_reaches_another_process_as_it_is() -> None:
     error = InvalidInput("seed must be 3")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
@@ -107,7 +131,7 @@ def test_a_whole_number_is_an_integer_within_its_bounds(value: object) -> None:
         whole_number("seed", value, 0, 9)
 
 
-@pytest.mark.parametrize("name", ["first try", "a/b", "ünïcödé", "x" * MOST_NAME])
+@pytest.mark.parametrize("name", ["a", "first try", "a/b", "ünïcödé", "x" * MOST_NAME])
 def test_a_name_is_one_printable_line(name: str) -> None:
     assert plain_text("experiment", name) == name
 
@@ -118,6 +142,13 @@ def test_a_name_is_one_printable_line(name: str) -> None:
 )
 def test_a_name_that_no_file_or_column_can_hold_is_refused(name: object) -> None:
     with pytest.raises(InvalidInput, match="experiment must be one line of 1 to 200 printable"):
+        plain_text("experiment", name)
+
+
+@pytest.mark.parametrize(("blanks", "length"), [(49, ""), (50, "51 characters, ")])
+def test_the_length_of_a_long_name_is_told(blanks: int, length: str) -> None:
+    name = "a" + " " * blanks
+    with pytest.raises(InvalidInput, match=f"at its ends, but got {length}'{name}'$"):
         plain_text("experiment", name)
 
 
@@ -140,6 +171,8 @@ def test_the_nearest_names_are_proposed_if_they_are_near_enough() -> None:
 def test_what_is_no_text_is_near_to_nothing_and_a_long_text_is_not_compared() -> None:
     known = ["awq", "wanda"]
     assert did_you_mean(5, known) == "" == did_you_mean("wanda" * 10**5, known)
+    for length, hint in ((MOST_SHOWN, f" Did you mean '{'a' * MOST_SHOWN}'?"), (201, "")):
+        assert did_you_mean("a" * length, ["a" * length]) == hint
     for value in (5, None, ["cpu"]):
         with pytest.raises(InvalidInput, match="device must be cpu or cuda, but got"):
             one_of("device", value, ("cpu", "cuda"))
