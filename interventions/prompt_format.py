@@ -188,7 +188,6 @@ def _answer_of_process(request: dict[str, Any]) -> dict[str, Any]:
             [sys.executable, "-P", str(_RENDERER)],
             input=json.dumps(request),
             capture_output=True,
-            text=True,
             encoding="utf-8",
             timeout=_SECONDS,
             check=False,

@@ -126,7 +126,7 @@ def _parse(text: Any, mode: Literal["eval", "exec"], example: str) -> Any:
         with warnings.catch_warnings():
             # of "1if 2else 3" and the like, which is refused below
             warnings.simplefilter("ignore")
-            return ast.parse(text.strip() if mode == "eval" else text.strip().strip(";"), mode=mode)
+            return ast.parse(text.strip(" \n\t" if mode == "eval" else "; \n\t"), mode=mode)
     # the last two: of operators that are nested too deeply
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise InvalidInput(f"cannot read {shown(text)}: write {example}") from error

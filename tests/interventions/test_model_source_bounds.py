@@ -150,7 +150,7 @@ def test_a_model_may_have_twice_the_numbers_that_are_stored(tmp_path: Path) -> N
     folder = folder_of(tmp_path, {})
     save_file({"a": torch.ones(2, 3), "b": torch.ones(5)}, folder / "model.safetensors")
     assert check_size(folder, 22)
-    with pytest.raises(InvalidInput, match="a model of 23 numbers, but 11 are stored$"):
+    with pytest.raises(InvalidInput, match=r"a model of 23 numbers, but 11 are stored$"):
         check_size(folder, 23)
 
 

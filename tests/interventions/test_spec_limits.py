@@ -9,7 +9,7 @@ import pytest
 from interventions import specs
 from interventions.composition import Composition
 from interventions.errors import InvalidInput
-from interventions.specs import _check_characters, sweep
+from interventions.specs import _check_characters, _check_count, calls, sweep
 
 READERS: list[Callable[[Any], Any]] = [Composition.parse, sweep]
 
@@ -117,3 +117,24 @@ def test_ten_brackets_may_be_within_one_another() -> None:
     with pytest.raises(InvalidInput, match="10 brackets within one another, but got 11"):
         _check_characters("ft" + "([{" * 3 + "((" + "))" + "}])" * 3)
     _check_characters("ft(a='" + "(" * 50 + "')")  # those of a text are none
+
+
+def test_as_many_characters_and_interventions_as_may_be_are_let_through() -> None:
+    _check_characters("a" * 100_000)
+    with pytest.raises(InvalidInput, match="may have 100000 characters, but got 100001: 'aaa"):
+        _check_characters("a" * 100_001)
+    _check_count(100_000)
+    with pytest.raises(InvalidInput, match=r"may have 100000 interventions, .* make 100001$"):
+        _check_count(100_001)
+
+
+@pytest.mark.parametrize("text", ["ft\0", "ft(a='\x1b')", "gewöhnlich"])
+def test_neither_unprintable_characters_nor_letters_beyond_ascii_are_let_through(text: str) -> None:
+    with pytest.raises(InvalidInput, match="a spec is written in ASCII"):
+        _check_characters(text)
+
+
+def test_a_long_name_is_cut_at_50_characters() -> None:
+    with pytest.raises(InvalidInput) as error:
+        calls(f"{'a' * 60}(5)")
+    assert str(error.value).startswith(f"{'a' * 48}… takes key=value only, but got '5'")

@@ -90,6 +90,13 @@ def test_a_list_means_one_intervention_of_each_value_the_last_field_fastest() ->
     assert sweep("wanda;", "paper") == [make("wanda", "paper")]
 
 
+def test_semicolons_are_of_a_sweep_and_not_of_a_composition() -> None:
+    assert sweep("; ft ;") == [FT()]
+    for text in ("ft;", "; ft"):
+        with pytest.raises(InvalidInput, match=f"cannot read '{text}': write a spec such as"):
+            calls(text)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -100,6 +107,7 @@ def test_a_list_means_one_intervention_of_each_value_the_last_field_fastest() ->
         ("import os", "cannot read 'import os' in 'import os': write name or name(key=value)"),
         ("ft; 3", "cannot read '3' in 'ft; 3'"),
         ("ft(", "cannot read 'ft(': write a list such as"),
+        ("merge", "merge takes two or more branches, compositions that start from the model"),
     ],
 )
 def test_a_bad_sweep_gets_one_line_that_says_what_is_wrong(text: str, message: str) -> None:

@@ -111,7 +111,7 @@ def test_why_a_file_cannot_be_opened_is_told_in_the_words_of_the_system(tmp_path
     with pytest.raises(InvalidInput) as error:
         read_file(tmp_path / name)
     assert str(error.value) == f"cannot read '{'n' * 78}…: No such file or directory"
-    with pytest.raises(InvalidInput, match="': embedded null byte$"):
+    with pytest.raises(InvalidInput, match=r"': embedded null byte$"):
         read_file(tmp_path / "a\0b")
 
 
