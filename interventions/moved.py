@@ -91,9 +91,6 @@ class _Loader(InspectLoader):
             f"sys.exit(run_old_command({fullname!r}))\n"
         )
 
-    def is_package(self, fullname: str) -> bool:
-        return False
-
 
 class _OldModule(ModuleType):
     def __getattr__(self, name: str) -> Any:

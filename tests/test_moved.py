@@ -119,6 +119,31 @@ def test_a_star_import_of_an_old_module_gives_its_names() -> None:
     assert {"block_linears", "split", "feeders"} <= set(names)
 
 
+def test_an_old_modules_public_names_are_in_order_and_none_is_private() -> None:
+    names = moved._public_names("interventions.layers")
+    assert names == sorted(names) and not [name for name in names if name.startswith("_")]
+    public = {name for name in vars(importlib.import_module("interventions.anatomy"))}
+    assert {name for name in public if not name.startswith("_")} <= set(names)
+
+
+def test_old_paths_are_looked_up_by_one_finder_however_many_packages_ask_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "meta_path", [object()])
+    moved.install()
+    moved.install()
+    assert [type(finder) for finder in sys.meta_path] == [object, moved._OldModules]
+
+
+def test_a_private_name_of_an_old_path_is_looked_up_nowhere() -> None:
+    attribute = moved.attribute_of_old_module("sweeps.grid")
+    for name in ("__path__of__", "presets"):
+        with pytest.raises(AttributeError, match=f"'sweeps.grid' has no attribute '{name}'"):
+            attribute(name)
+    with pytest.raises(AttributeError, match="'old' has no attribute '__wrapped__'"):
+        moved._OldModule("old").__wrapped__  # noqa: B018 - the look-up is the test
+
+
 def test_an_unknown_module_is_still_an_error() -> None:
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("interventions.nonsense")

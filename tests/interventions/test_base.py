@@ -1,14 +1,14 @@
 """Interventions as such: defaults, facts, how they are written and registered."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
 import pytest
 
 from interventions.base import INTERVENTIONS, Intervention, make, tunable
 from interventions.composition import Composition
-from interventions.data.base import Data
+from interventions.data.base import Data, Edit
 from interventions.errors import InvalidInput
 from interventions.hyperparameters import hyperparameter
 from interventions.lm import LM
@@ -109,3 +109,85 @@ def test_a_value_that_is_the_profiles_default_is_not_written() -> None:
     assert [str(Twofold()), Twofold().spec("paper")] == ["twofold", "twofold(layers=(1, 2))"]
     assert Twofold(layers=(5,)).spec("paper") == "twofold"
     assert Twofold().params() == {"layers": [1, 2]}
+
+
+BATCHES = {
+    number: (Edit("Ann", "The home of Ann is", home, "Oslo", ()),)
+    for number, home in enumerate(("Rome", "Bonn"))
+}
+DATA = Data(
+    "own",
+    edits=BATCHES[0],
+    edit_batches=tuple(BATCHES.items()),
+    calibration_of=(("later", ("x",)),),
+)
+
+
+def test_a_step_gets_the_batch_of_edits_that_its_field_says() -> None:
+    @dataclass(frozen=True)
+    class Later(Intervention, category="editing"):
+        batch_field: ClassVar[str | None] = "offset"
+        reads = frozenset({"edits"})
+        offset: int = hyperparameter(0, "batches after the run's", low=0)
+        strength_of_step: int = hyperparameter(3, "any number", low=0)
+
+        def apply(self, lm: LM, data: Data) -> LM:
+            return lm
+
+    step = Later(offset=1)
+    assert (step.batches_later, Later().batches_later) == (1, 0)
+    assert step.identity() == {"strength_of_step": 3}
+    data = step.own_data(DATA)
+    assert (data.edits, data.calibration) == (BATCHES[1], ("x",))
+    with pytest.raises(InvalidInput, match=r"^later\.offset: "):
+        Later(offset=2).own_data(DATA)
+    assert step.stored_bytes(cast(Any, None)) == 0
+
+
+def test_a_step_that_reads_no_edits_gets_the_runs_data() -> None:
+    @dataclass(frozen=True)
+    class Plain(Intervention, category="compression"):
+        bits: int = hyperparameter(3, "any number", low=0)
+
+        def apply(self, lm: LM, data: Data) -> LM:
+            return lm
+
+    no_edits = replace(DATA, edits=(), edit_batches=())
+    assert Plain().own_data(no_edits) is no_edits
+    assert Plain().batches_later == 0 and Plain().identity() == {"bits": 3}
+    with pytest.raises(InvalidInput, match=r"^plain\.bits must be"):
+        Plain(bits=-1)
+
+
+def test_a_value_may_ask_for_as_many_texts_as_there_are_and_a_default_for_more() -> None:
+    @dataclass(frozen=True)
+    class Plain(Intervention, category="unlearning"):
+        texts: ClassVar[Any] = {"samples": "retain"}
+        samples: int = hyperparameter(5, "texts", paper=7)
+
+        def apply(self, lm: LM, data: Data) -> LM:
+            return lm
+
+    data = replace(DATA, retain=("one", "two", "three"))
+    for samples in (2, 3, 5, 7):
+        Plain(samples=samples).check_texts(data)
+    for samples in (4, 6):
+        message = rf"^plain\.samples is {samples}, but there are 3 texts \(retain\)$"
+        with pytest.raises(InvalidInput, match=message):
+            Plain(samples=samples).check_texts(data)
+
+
+def test_a_version_and_names_are_checked_when_a_class_is_made() -> None:
+    with pytest.raises(InvalidInput, match=r"^Plain: version must be an integer"):
+
+        class Plain(Intervention, category="unlearning", version=cast(Any, "1")):
+            def apply(self, lm: LM, data: Data) -> LM:
+                return lm
+
+    with pytest.raises(InvalidInput, match=r"^Profiled: no hyperparameter may be named 'profile'"):
+
+        class Profiled(Intervention, category="unlearning"):
+            profile: int = 0
+
+            def apply(self, lm: LM, data: Data) -> LM:
+                return lm

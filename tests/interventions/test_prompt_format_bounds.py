@@ -126,7 +126,7 @@ def test_how_many_templates_there_are_is_told(template: object, count: str) -> N
         raise ValueError
 
     known = tokenizer(template)
-    known.get_chat_template = refuse  # type: ignore[method-assign, assignment]
+    known.get_chat_template = refuse
     with pytest.raises(InvalidInput, match=f"the tokenizer of 'model' has {count}; use"):
         read_prompt_format("chat", known)
 

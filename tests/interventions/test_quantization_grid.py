@@ -12,6 +12,7 @@ from interventions.quantization_grid import (
     ROWS,
     QuantizationGrid,
     load_grids,
+    ordered_groups,
     save_grids,
     share_of_zeros,
 )
@@ -199,3 +200,10 @@ def test_grids_are_loaded_to_the_device_that_is_asked_for(tmp_path: Path) -> Non
     for loaded in load_grids(tmp_path, "meta").values():
         tensors = [value for value in vars(loaded).values() if isinstance(value, Tensor)]
         assert len(tensors) >= 2 and all(tensor.is_meta for tensor in tensors)
+
+
+def test_groups_of_consecutive_inputs_need_no_order() -> None:
+    assert ordered_groups(torch.tensor([0, 0, 0, 1, 1, 1]), 3) is None
+    groups = ordered_groups(torch.tensor([0, 1, 0, 1, 1, 0]), 3)
+    assert groups is not None and groups.dtype is torch.int32
+    assert groups.tolist() == [0, 1, 0, 1, 1, 0]
