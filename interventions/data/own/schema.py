@@ -101,7 +101,7 @@ def _check(validator: Validator, value: object, place: str) -> None:
 
 def _innermost(error: ValidationError) -> ValidationError:
     """Return what is wrong with an entry in that of several forms whose type it has."""
-    if error.validator not in ("anyOf", "oneOf") or not error.context:
+    if error.validator not in ("anyOf", "oneOf"):
         return error
     errors_of_form: dict[object, list[ValidationError]] = {}
     for inner in error.context:
@@ -112,14 +112,15 @@ def _innermost(error: ValidationError) -> ValidationError:
         for errors in errors_of_form.values()
         if not any(inner.validator == "type" and not inner.path for inner in errors)
     ]
-    # of two mappings, the one that lacks nothing is meant, and the one that knows the fields
-    for unlike in ("required", "additionalProperties"):
+    # one whose own forms all have another type is not meant; of two mappings, the one is that
+    # lacks nothing, and the one that knows the fields
+    for unlike in ("anyOf", "required", "additionalProperties"):
         fitting = [
             form
             for form in near
             if not any(inner.validator == unlike and not inner.path for inner in form)
         ]
-        near = fitting if len(near) > 1 and fitting else near
+        near = fitting or near
     return _innermost(near[0][0]) if len(near) == 1 else error
 
 
@@ -184,6 +185,7 @@ def _wanted(error: ValidationError) -> str:
         "maximum": "at most",
         "exclusiveMinimum": "greater than",
         "exclusiveMaximum": "less than",
+        "minProperties": "of a length of at least",
         "minLength": "of a length of at least",
         "maxLength": "of a length of at most",
     }
