@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -58,7 +59,7 @@ class Progress:
         self.run_id = run_id
         self.tally = tally
         self._bar = bar
-        self._last_log = 0.0
+        self._last_log = -math.inf
 
     @property
     def experiment_id(self) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, select_autoescape
+from jinja2 import Environment
 from markupsafe import Markup
 from optuna import Study, visualization
 from optuna.trial import FrozenTrial
@@ -56,7 +56,7 @@ def _pictures(study: Study, objectives: Sequence[Objective]) -> dict[str, Callab
             visualization.plot_param_importances, study, **options
         )
         pictures[f"Slices of {name}"] = partial(visualization.plot_slice, study, **options)
-    if any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
+    if any(trial.intermediate_values for trial in study.trials):
         pictures["Intermediate values"] = partial(visualization.plot_intermediate_values, study)
     return pictures
 
@@ -73,12 +73,7 @@ def render_page(title: str, words: str, figures: Mapping[str, Any]) -> str:
         words: what came of the study, in lines.
         figures: title -> plotly figure.
     """
-    environment = Environment(
-        autoescape=select_autoescape(default=True),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True)
     template = environment.from_string(_TEMPLATE.read_text())
     embedded: list[tuple[str, Markup]] = []
     for name, figure in figures.items():
