@@ -56,7 +56,7 @@ def choose(
 
 def losses(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> np.ndarray:
     """Return the objectives of trials so that each is to be minimized; (trials, objectives)."""
-    return np.array([trial.values for trial in trials]) * _signs(directions)
+    return _to_minimize([trial.values for trial in trials], directions)
 
 
 def hypervolume(
@@ -69,13 +69,17 @@ def hypervolume(
         directions: of its objectives.
         reference: the point up to which it is measured, in the objectives' own values.
     """
-    bound = np.array(reference) * _signs(directions)
+    bound = _to_minimize(reference, directions)
     completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not completed:
         return 0.0
-    inside = [row for row in losses(completed, directions) if (row < bound).all()]
-    return float(compute_hypervolume(np.array(inside), bound)) if inside else 0.0
+    # Optuna takes none beyond the bound; one that lies on it dominates no volume
+    inside = np.minimum(losses(completed, directions), bound)
+    return float(compute_hypervolume(inside, bound))
 
 
-def _signs(directions: Sequence[StudyDirection]) -> np.ndarray:
-    return np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in directions])
+def _to_minimize(
+    values: Sequence[float] | Sequence[Sequence[float]], directions: Sequence[StudyDirection]
+) -> np.ndarray:
+    is_maximized = [direction == StudyDirection.MAXIMIZE for direction in directions]
+    return np.where(is_maximized, -np.array(values), values)

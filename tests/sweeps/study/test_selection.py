@@ -81,3 +81,21 @@ def test_the_hypervolume_ends_at_the_reference_and_leaves_out_what_was_not_compl
     study.tell(study.ask(), state=TrialState.PRUNED)
     volume = hypervolume(study.trials, study.directions, (1, 0.1))
     assert volume == pytest.approx(0.35 + 0.225 - 0.15)
+
+
+def test_of_one_objective_a_strangers_better_trial_does_not_hide_the_studys_best() -> None:
+    study = completed([[0.5], [0.4]], [MINIMIZE])
+    study.add_trial(optuna.create_trial(value=0.1))
+    assert [trial.number for trial in best_trials(study)] == [1]
+
+
+def test_the_compromise_is_scaled_by_the_range_of_each_objective() -> None:
+    """Scaled, the trials are (0, 1), (1, 0) and (0.6, 0.3): only the last is nearer than 1."""
+    study = completed([[100.0, 1.0], [101.0, 0.0], [100.6, 0.3]], [MINIMIZE, MINIMIZE])
+    chosen = choose(study.trials, study.directions)
+    assert chosen is not None and chosen.number == 2
+
+
+def test_trials_on_or_beyond_the_bound_dominate_nothing() -> None:
+    study = completed([[1.0, 0.9], [0.5, 0.0], [3.0, 0.9], [2.0, -1.0]])
+    assert hypervolume(study.trials, study.directions, (1, 0)) == 0
