@@ -75,4 +75,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Return the public names, whether they were imported yet or not."""
-    return sorted({*globals(), *_MODULES})
+    return list({*globals(), *_MODULES})

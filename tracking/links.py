@@ -80,7 +80,7 @@ def charts_link(ui: str, experiment_id: str, filter: str = "", view: str = "") -
         'workflowType=machine_learning&compareRunsMode=CHART'
     """
     address = runs_link(ui, experiment_id, filter, view)
-    return address.replace(_TRAINING, f"{_TRAINING}&compareRunsMode=CHART", 1)
+    return address.replace(_TRAINING, f"{_TRAINING}&compareRunsMode=CHART")
 
 
 def models_link(ui: str, experiment_id: str) -> str:

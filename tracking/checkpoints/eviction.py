@@ -93,10 +93,10 @@ def checkpoints_by_use(folder: Path) -> list[tuple[float, int, Path]]:
         path = folder / name
         with suppress(OSError):  # another process may drop it meanwhile
             status = os.lstat(path)
-            inode, size = before.get(name, (0, 0))
-            if inode == status.st_ino:
-                known[name] = (inode, size)
-                sized.append((status.st_mtime, size, path))
+            inode_and_size = before.get(name)
+            if inode_and_size and inode_and_size[0] == status.st_ino:
+                known[name] = inode_and_size
+                sized.append((status.st_mtime, inode_and_size[1], path))
             elif (path / MANIFEST).exists():
                 known[name] = (status.st_ino, size_of(path))
                 sized.append((status.st_mtime, known[name][1], path))
