@@ -175,3 +175,7 @@ def test_what_is_waited_for_is_said_without_the_stores_password(
         patiently(attempt)
     assert "s3cret" not in str(error.value) + capsys.readouterr().err
     assert "http://ada:***@host:5000" in str(error.value)
+
+
+def test_an_error_is_said_in_three_hundred_characters() -> None:
+    assert retry._one_short_line(ValueError("x" * 900)) == "x" * 299 + "…"

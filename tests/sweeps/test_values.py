@@ -1,9 +1,10 @@
 """Names and switches, as a user gives them."""
 
 import pytest
+from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
 from interventions.errors import InvalidInput
-from sweeps.values import check_sweep_name, number_text, read_digits, read_switch
+from sweeps.values import check_sweep_name, check_text, number_text, read_digits, read_switch
 
 
 def test_a_name_has_no_character_that_ends_a_filter() -> None:
@@ -31,3 +32,19 @@ def test_an_integer_is_written_with_ascii_digits_and_a_sign() -> None:
 def test_a_number_as_text_is_as_short_as_a_user_writes_it() -> None:
     assert [number_text(value) for value in (2, 1.0, 0.25, "0.5")] == ["2", "1", "0.25", "0.5"]
     assert number_text(None) == "None"
+
+
+def test_a_name_that_is_too_long_is_refused_for_its_length_whatever_comes_behind() -> None:
+    with pytest.raises(InvalidInput, match="letters, digits, spaces"):
+        check_sweep_name("x" * 200 + "'")
+    with pytest.raises(InvalidInput, match="one line of 1 to 200"):
+        check_sweep_name("x" * 201 + "'")
+
+
+def test_a_text_may_be_as_long_as_a_param_of_mlflow() -> None:
+    check_text("objective", "x" * MAX_PARAM_VAL_LENGTH)
+    too_long = MAX_PARAM_VAL_LENGTH + 1
+    with pytest.raises(InvalidInput, match=f"may have .* characters, .* but got {too_long}: "):
+        check_text("objective", "x" * too_long)
+    with pytest.raises(InvalidInput, match="objective must be text, but got 5"):
+        check_text("objective", 5)

@@ -1,13 +1,18 @@
 """Runs that were logged, not computed, for the tests of what reads them."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from tracking import schema
+
+NOTHING: Mapping[str, Any] = {}
 
 
 def log_run(uri: str, experiment_id: str, number: int, items: Path | None = None) -> str:
@@ -69,3 +74,15 @@ def write_items(path: Path) -> Path:
     frame = pd.DataFrame(rows, columns=["criterion", "step", "item", "score"])
     frame.to_parquet(path, index=False)
     return path
+
+
+def logged(
+    number: int,
+    params: Mapping[str, str],
+    metrics: Mapping[str, float] = NOTHING,
+    tags: Mapping[str, str] = NOTHING,
+) -> Any:
+    """Return a run as MLflow's client does, without a store."""
+    info = SimpleNamespace(run_id=f"run {number}", experiment_id="7", start_time=number)
+    data = SimpleNamespace(params=dict(params), metrics=dict(metrics), tags=dict(tags))
+    return SimpleNamespace(info=info, data=data)

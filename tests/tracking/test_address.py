@@ -7,6 +7,7 @@ from mlflow.utils import rest_utils
 
 from interventions.errors import InvalidInput
 from tracking import query, store
+from tracking.address import scheme_of
 
 SECRET = "s3cret"
 
@@ -99,3 +100,8 @@ def test_an_unknown_experiment_is_named_without_the_password(
     with pytest.raises(InvalidInput) as error:
         query.compositions("nope")
     assert "http://ada:***@host:5000" in str(error.value)
+
+
+def test_a_scheme_is_a_word_of_letters_and_digits_with_a_colon_behind() -> None:
+    addresses = ("folder", "1a:b", "a b:c", "HTTP://host", "mysql+pymysql:x")
+    assert [scheme_of(address) for address in addresses] == ["", "", "", "http", "mysql"]

@@ -12,6 +12,7 @@ from interventions.base import INTERVENTIONS
 from interventions.composition import Composition
 from tracking import history, query, schema, store
 from tracking.house_facts import house_earlier
+from tracking.versions import with_version
 
 STATIC = {"gptq.static_groups": True, "gptq.true_sequential": False}
 
@@ -158,3 +159,21 @@ def test_a_run_that_states_no_version_is_of_those_that_ran_before_runs_stated_th
     names = (*INTERVENTIONS.all(), "wanda_2", "unknown")
     first_versions = {name: history.first_version(name) for name in names}
     assert first_versions == dict.fromkeys(names, 1) | {"wanda": 2, "wanda_2": 2}
+
+
+def test_a_name_that_ends_in_a_number_is_an_interventions_own_or_its_second_use() -> None:
+    params = {"step1": "wanda", "step2": "wanda", "wanda.sparsity": 1, "wanda_2.sparsity": 1}
+    assert history.versions(params) == {"wanda.version": 2, "wanda_2.version": 2}
+    assert history.versions({"step1": "mine_2", "mine_2.x": 1}) == {"mine_2.version": 1}
+    assert history.versions({"step1": "mine", "used.dtype": 1}) == {}
+
+
+def test_only_a_version_that_is_not_todays_explains_another_key() -> None:
+    current = with_version("data", "testbed")
+    assert current != "testbed"
+    unexplained = "model, data or versions are others"
+    for data in (current, "ours.yaml", "paper"):
+        assert history.what_differs({"data": data}) == unexplained
+    assert history.what_differs({"data": "testbed@1"}) == (
+        f"its data was testbed@1, which is {current}"
+    )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tracking import measures
 from tracking.measures import MEASURES, Error, order_free_error, order_sensitivity
 
 VALUES = (0.0, 0.25, 0.5, 1.0, 3.0, math.inf, math.nan)
@@ -74,3 +75,10 @@ def test_what_a_study_minimizes_is_never_nan() -> None:
             error = MEASURES["order_free_error"](forward, backward, better)
             best = max(forward, backward) if better == "higher" else min(forward, backward)
             assert error == (1 - best if better == "higher" else best)
+
+
+def test_a_study_minimizes_no_sensitivity_that_two_destroyed_models_share() -> None:
+    of_study = measures._sensitivity_to_minimize
+    assert of_study(0.75, 0.5, "higher") == 0.25
+    assert of_study(math.inf, math.inf, "lower") == math.inf == of_study(math.inf, 1.0, "lower")
+    assert math.isnan(of_study(math.nan, 1.0, "lower"))

@@ -1,27 +1,13 @@
 """How runs become rows: which params and metrics count, and what rows without a value get."""
 
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from interventions.errors import InvalidInput
+from tests.tracking.logged_runs import logged
 from tracking import query, schema, store
-
-NOTHING: Mapping[str, Any] = {}
-
-
-def logged(
-    number: int,
-    params: Mapping[str, str],
-    metrics: Mapping[str, float] = NOTHING,
-    tags: Mapping[str, str] = NOTHING,
-) -> Any:
-    """Return a run as MLflow's client does."""
-    info = SimpleNamespace(run_id=f"run {number}", experiment_id="7", start_time=number)
-    data = SimpleNamespace(params=dict(params), metrics=dict(metrics), tags=dict(tags))
-    return SimpleNamespace(info=info, data=data)
 
 
 class Client:

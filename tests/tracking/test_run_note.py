@@ -97,3 +97,22 @@ def test_a_description_that_somebody_wrote_meanwhile_stays(
     monkeypatch.setattr(Log, "_describe", written_before)
     run(Composition.parse("none"), criteria="sparsity", cache=checkpoints)
     assert mlflow.get_run(run_ids[0]).data.tags[schema.NOTE] == "mine"
+
+
+def test_a_change_is_marked_against_the_column_before_and_large_numbers_have_an_exponent() -> None:
+    steps = [step(None, mmlu=0.5), step("rtn", mmlu=0.9), step("ft", mmlu=0.7)]
+    assert rows(run_note(steps, FACTS))[2] == ["mmlu ↑", "0.500", "0.900 ▲", "0.700 ▼"]
+    large = [step(None, wikitext_ppl=9999.5), step("rtn", wikitext_ppl=10000.0)]
+    assert rows(run_note(large, FACTS))[3] == ["wikitext_ppl ↓", "9999.500", "1.0e+04 ▼"]
+
+
+def test_a_table_has_twelve_columns_and_five_thousand_characters_at_most() -> None:
+    assert run_note([step(None)] * 12, FACTS) and not run_note([step(None)] * 13, FACTS)
+
+    def note_of(length: int) -> str:
+        facts = {"mmlu": FACTS["mmlu"], "a" * length: FACTS["sparsity"]}
+        return run_note([step(None)], facts)
+
+    longest = 5000 - len(note_of(10)) + 10
+    assert len(note_of(longest)) == 5000 and len(rows(note_of(longest))) == 4
+    assert len(rows(note_of(longest + 1))) == 3

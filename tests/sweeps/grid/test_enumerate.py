@@ -3,9 +3,10 @@
 import pytest
 
 from interventions.base import make
+from interventions.composition import Composition
 from interventions.errors import InvalidInput
 from interventions.specs import sweep
-from sweeps.grid.enumerate import enumerate_compositions, preset_interventions
+from sweeps.grid.enumerate import check_apart, enumerate_compositions, preset_interventions
 from sweeps.grid.presets import PRESETS
 
 
@@ -114,3 +115,7 @@ def test_what_no_composition_can_be_made_of_is_said() -> None:
         InvalidInput, match=r"no composition of 2 .* no two steps of one intervention; .* has 1"
     ):
         enumerate_compositions(sweep("wanda(sparsity=[0.5, 0.75])"), [2], "all")
+
+
+def test_batches_may_be_named_in_any_order() -> None:
+    check_apart([Composition.parse("memit | memit(batch_offset=1)")], [8, 0, 24, 16])

@@ -1,8 +1,12 @@
 """How long a grid will take, by runs whose times are known."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from mlflow import MlflowClient
 
+from sweeps.grid import estimate
 from sweeps.grid.estimate import Estimate, estimate_time
 from tests.sweeps.small_testbed import grid_jobs
 from tracking import schema, store
@@ -70,3 +74,15 @@ def test_an_estimate_is_said_in_hours_and_minutes() -> None:
         "about 2 h 1 min by 3 earlier runs, but for ft, ga"
     )
     assert str(Estimate(0, 0, ())).startswith("not known: there are no finished runs")
+
+
+def test_interventions_whose_time_is_not_known_are_named_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ["ga", "awq", "rtn", "ft", "lora", "wanda", "memit"]
+    applications = [(f"key of {name}", SimpleNamespace(name=name)) for name in names]
+    composition = SimpleNamespace(applications=lambda keys, data: applications)
+    plan = SimpleNamespace(composition=composition, keys=["k"], data=None, settings=None)
+    monkeypatch.setattr(estimate, "_finished_runs", lambda experiment_id, settings: [])
+    job: Any = SimpleNamespace(plan=plan)
+    assert estimate_time([job], "7") == Estimate(0.0, 0, tuple(sorted(names)))

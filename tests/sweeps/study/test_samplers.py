@@ -1,5 +1,7 @@
 """The samplers by name."""
 
+from typing import Any
+
 import optuna
 import pytest
 
@@ -34,3 +36,11 @@ def test_a_longer_study_starts_with_more_random_trials_and_has_larger_generation
     assert make_sampler("tpe", 0, 0, trials)._n_startup_trials == random  # type: ignore[attr-defined]
     sampler = make_sampler("nsga2", 0, 0, trials)
     assert sampler._population_size == population  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("trials", "drawn"), [(3, 3), (12, 4), (15, 5), (30, 10), (99, 10)])
+def test_a_third_of_the_trials_but_at_least_three_and_at_most_ten_are_drawn_at_random(
+    trials: int, drawn: int
+) -> None:
+    sampler: Any = make_sampler("gp", 0, 0, trials)
+    assert sampler._n_startup_trials == drawn
