@@ -60,10 +60,10 @@ def publish() -> int:
     finished = set(runs.composition[runs.status == "FINISHED"]) if len(runs) else set()
     unfinished = _unfinished(client, experiment_id)
     paper_rows = rows()
-    alone = {row.steps: row for row in paper_rows if len(row.steps) < 2}
+    row_of_steps = {row.steps: row for row in paper_rows}
     lacking = [row for row in paper_rows if row.params()[schema.COMPOSITION] not in finished]
     for row in tqdm(lacking, desc="rows of the paper", unit="run", disable=None):
-        _log(client, experiment_id, row, alone, unfinished)
+        _log(client, experiment_id, row, row_of_steps, unfinished)
     return len(lacking)
 
 
@@ -82,11 +82,11 @@ def _log(
     client: MlflowClient,
     experiment_id: str,
     row: Row,
-    alone: Mapping[tuple[tuple[str, float | None], ...], Row],
+    row_of_steps: Mapping[tuple[tuple[str, float | None], ...], Row],
     unfinished: Mapping[str, str],
 ) -> None:
-    """Write one run. ``alone``: the rows of the base model and of single interventions."""
-    path = [alone[row.steps[:k]] for k in range(len(row.steps))] + [row]
+    """Write one run, with the rows of all that its composition begins with."""
+    path = [row_of_steps[row.steps[:k]] for k in range(len(row.steps))] + [row]
     name = schema.run_name(row.specs())
     if name in unfinished:
         run = client.get_run(unfinished[name])
