@@ -10,6 +10,7 @@ import itertools
 import math
 import re
 import warnings
+from string import whitespace
 from typing import Any, Literal
 
 from interventions.base import INTERVENTIONS, Intervention, make
@@ -126,7 +127,8 @@ def _parse(text: Any, mode: Literal["eval", "exec"], example: str) -> Any:
         with warnings.catch_warnings():
             # of "1if 2else 3" and the like, which is refused below
             warnings.simplefilter("ignore")
-            return ast.parse(text.strip(" \n\t" if mode == "eval" else "; \n\t"), mode=mode)
+            stripped = text.strip() if mode == "eval" else text.strip(f";{whitespace}")
+            return ast.parse(stripped, mode=mode)
     # the last two: of operators that are nested too deeply
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise InvalidInput(f"cannot read {shown(text)}: write {example}") from error

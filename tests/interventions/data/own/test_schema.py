@@ -9,7 +9,8 @@ from interventions.errors import InvalidInput
 
 KINDS = "a list or text (a number needs quotes) or a mapping"
 COMMIT = "a commit of 40 hexadecimal digits, as a branch moves"
-FIELDS = "rows, file, hub, config, split, fields, placeholder, texts, repeats, first, validation"  # of a source
+# of a source
+FIELDS = "rows, file, hub, config, split, fields, placeholder, texts, repeats, first, validation"
 
 
 def of_text(field: Any) -> dict[str, Any]:
