@@ -100,7 +100,7 @@ def _intervals(points: pd.DataFrame, rows: pd.Index, header: pd.MultiIndex) -> p
     parts = []
     for measure in MEASURES:
         ends = [f"{measure}_low", f"{measure}_high"]
-        if not set(ends) <= set(points):
+        if ends[0] not in points:
             return None
         texts = [
             f"{labels.number(low)} to {labels.number(high)}"

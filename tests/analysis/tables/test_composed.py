@@ -1,6 +1,7 @@
 import itertools
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -184,3 +185,31 @@ def test_wins_and_averages_come_from_all_runs_of_their_row_or_column() -> None:
     assert len(cell_runs.loc["Wanda", (WINS, "", "")]) == 4
     assert len(cell_runs.loc["SparseGPT", (WINS, "", "")]) == 2
     assert len(cell_runs.loc["Average"].iloc[0]) == 4
+    averaged = [run_ids for _, run_ids in cell_runs.loc["Average"].items()]
+    of_method = {
+        name: tuple(dict.fromkeys(run_id for ids in cell_runs[name][:-1] for run_id in _ids(ids)))
+        for name in cell_runs.columns
+    }
+    assert averaged[:-1] == list(of_method.values())[:-1]
+    assert set(averaged[-1]) == {entry["run_id"] for entry in runs}
+
+
+def _ids(run_ids: Any) -> tuple[str, ...]:
+    """Return the runs of a cell; none of a cell without a value."""
+    return run_ids if isinstance(run_ids, tuple) else ()
+
+
+def test_an_interval_stands_beside_a_number_where_both_ends_are_finite() -> None:
+    points = point(frame(pruned("large", 0.9, 0.8)))
+    low, high = "order_free_error_low", "order_free_error_high"
+    ends = points.assign(order_sensitivity_low=np.nan, order_sensitivity_high=np.nan)
+    ends[low], ends[high] = [0.0512, 0.1], [0.1488, np.inf]
+    (table,) = composed_tables(ends, Labels(Catalogue()))
+    (block,) = table.blocks
+    shown = [[block.interval(row, column) for column in range(3)] for row in range(3)]
+    wanda = ["0.05 to 0.15", "", ""]
+    by_pair = dict(zip(points.partner, [wanda, [""] * 3], strict=True))
+    assert shown == [by_pair["wanda"], by_pair["sparsegpt"], [""] * 3]
+    ends[high] = np.nan
+    for without in (points, ends):
+        assert composed_tables(without, Labels(Catalogue()))[0].blocks[0].intervals is None

@@ -1,8 +1,11 @@
 import math
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from analysis.report.findings.ability import hidden_by_general_ability
 from tests.analysis.report.findings.sentences import (
     BATCHES,
     findings_of,
@@ -81,3 +84,32 @@ def test_infinite_values_are_counted_by_unit_in_pairs_with_unlearning() -> None:
     (finding,) = [entry for entry in findings_of(frame(runs)) if "infinite" in entry.text]
     assert finding.text == "Perplexity is infinite in at least one order at 1 point."
     assert set(finding.runs) == {entry["run_id"] for entry in runs[:2]}
+
+
+def measured(number: int, criterion: str, low: float, high: float) -> dict[str, Any]:
+    return {
+        "point": number, "criterion": criterion, "intervention_category": "editing",
+        "differs": criterion == "edit_success", "order_sensitivity_low": low,
+        "order_sensitivity_high": high, "forward_runs": (f"{number}",), "backward_runs": (),
+    }  # fmt: skip
+
+
+def test_intervals_that_touch_are_not_apart_and_the_farthest_are_shown() -> None:
+    points = [
+        *(measured(1, "edit_success", 0.5, 0.75), measured(1, "mmlu", 0.25, 0.5)),
+        *(measured(2, "edit_success", 0.75, 0.9), measured(2, "mmlu", 0.1, 0.7)),
+        *(measured(3, "edit_success", 0.31, 0.5), measured(3, "mmlu", 0.0, 0.11)),
+    ]
+    evidence: Any = SimpleNamespace(
+        points=pd.DataFrame(points),
+        main_criteria={"editing": "edit_success"},
+        general_criterion="mmlu",
+        plain_title=str,
+    )
+    (finding,) = hidden_by_general_ability(evidence)
+    assert finding.text == (
+        "mmlu shows less of the order than edit_success, which differs at 3 points: at 2 of these"
+        " the intervals of both differences are apart (farthest: 0.00 to 0.11 against 0.31 to"
+        " 0.50); at 2 the interval of mmlu leaves out 0."
+    )
+    assert finding.runs == ("1", "2", "3") and finding.claim

@@ -92,5 +92,18 @@ def test_values_that_only_rounding_tells_apart_are_one() -> None:
 
 
 def test_at_most_three_missing_cells_are_named() -> None:
-    for names, words in (("abc", "not run: a, b, c"), ("abbcde", "not run: a, b, c and 2 more")):
+    for names, words in (
+        ("abc", "not run: a, b, c"),
+        ("abcd", "not run: a, b, c and 1 more"),
+        ("abbcde", "not run: a, b, c and 2 more"),
+    ):
         assert str(LacksCells(names)) == words
+
+
+def test_squares_of_three_replicates_are_the_pseudo_values_of_the_jackknife() -> None:
+    """Gaps of .4, .2 and .3: their products two by two, of all less those without each."""
+    gaps = values(a=[0.6, 0.4, 0.5], b=[0.2, 0.2, 0.2])
+    whole = (0.4 * 0.2 + 0.4 * 0.3 + 0.2 * 0.3) / 3
+    without = [0.2 * 0.3, 0.4 * 0.3, 0.4 * 0.2]
+    expected = [3 * whole - 2 * product for product in without]
+    assert squared_differences(gaps, [("a", "b")], "x") == pytest.approx(expected)
