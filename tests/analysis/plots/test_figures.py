@@ -120,4 +120,5 @@ def test_curves_of_hand_made_panels_look_as_stored() -> None:
 
 def test_a_legend_has_at_most_five_columns() -> None:
     wide = replace(panel_grid(), rows=["mmlu"], columns=["a", "b", "c", "d"], panels={})
-    assert figures.draw(wide, TITLES).legends[0]._ncols == 5
+    legend: Any = figures.draw(wide, TITLES).legends[0]
+    assert legend._ncols == 5

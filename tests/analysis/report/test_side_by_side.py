@@ -88,5 +88,5 @@ def test_a_context_that_lacks_a_row_has_a_dash() -> None:
     points.append(point(context="c", criterion="wmdp"))
     block = side_by_side_block(pd.DataFrame(points), Labels(Catalogue()))
     assert block is not None
-    assert block.values.loc["FT (steps=5) → RMU, WMDP ↓"].tolist()[1] == "–"
+    assert [cells[1] for cells in rows_of(block).values()][1] == "–"
     assert linked_runs(block)[1][1] is None
