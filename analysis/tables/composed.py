@@ -99,9 +99,9 @@ def _intervals(points: pd.DataFrame, rows: pd.Index, header: pd.MultiIndex) -> p
     """Return the intervals of both measures as text; None where the points have none."""
     parts = []
     for measure in MEASURES:
-        ends = [f"{measure}_low", f"{measure}_high"]
-        if ends[0] not in points:
+        if f"{measure}_low" not in points:
             return None
+        ends = [f"{measure}_low", f"{measure}_high"]
         texts = [
             f"{labels.number(low)} to {labels.number(high)}"
             if np.isfinite(low) and np.isfinite(high)
