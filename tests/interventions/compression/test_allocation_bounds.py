@@ -9,6 +9,8 @@ from torch import Tensor
 
 from interventions.compression import allocation
 from interventions.compression.allocation import block_sparsities, is_allocated, outlier_shares
+from interventions.compression.magnitude import Magnitude
+from interventions.compression.sparsegpt import SparseGPT
 from interventions.compression.wanda import Wanda
 
 Matrices = list[list[Tensor]]
@@ -73,3 +75,15 @@ def test_in_a_rehearsal_and_without_owl_every_block_loses_the_same(
     # of what stays 0, .1 and .2 more: by weight .125 more on average
     expected = [0.625, 0.525, 0.425]
     assert block_sparsities(lm, [], owl) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("method", [Magnitude, Wanda, SparseGPT])
+def test_what_is_measured_goes_by_how_the_shares_were_allocated(
+    method: type[Magnitude | Wanda | SparseGPT], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{method.__module__}.is_allocated", lambda *measured: measured)
+    monkeypatch.setattr(f"{method.__module__}.is_pruned", lambda *measured: measured)
+    lm: Any = "lm"
+    owl = method(sparsity=0.5, allocation="owl", allocation_range=0.125)
+    answers: list[Any] = [owl.holds(lm), method(sparsity=0.5, pattern="2:4").holds(lm)]
+    assert answers == [("lm", 0.5, 0.125), ("lm", 0.5, "2:4")]

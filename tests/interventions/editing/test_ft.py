@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import BatchEncoding
 
 from interventions.base import make
 from interventions.composition import apply
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
-from interventions.editing.ft import FT, answer_loss
+from interventions.editing.ft import FT, _rows, _shares, answer_loss
 from interventions.lm import LM
 from tests.interventions.comparison import changed_weights, unpadded_loss
 
@@ -154,3 +155,23 @@ def test_a_step_over_several_passes_is_that_of_one_pass(
         change = whole.model.model.layers[2].mlp.down_proj.weight - weight
         change_in_parts = in_parts.model.model.layers[2].mlp.down_proj.weight - weight
         assert (change - change_in_parts).norm() < 1e-3 * change.norm()
+
+
+def test_rows_of_a_pass_have_no_columns_that_are_padding_in_all_of_them() -> None:
+    mask = torch.tensor([[1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    ids = torch.arange(15).view(3, 5)
+    encoded = BatchEncoding({"input_ids": ids, "attention_mask": mask})
+    part, labels = _rows(encoded, -ids, slice(0, 2))
+    assert part["input_ids"].tolist() == [[0, 1, 2], [5, 6, 7]]
+    assert part["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
+    assert labels.tolist() == [[0, -1, -2], [-5, -6, -7]]
+    whole, labels = _rows(encoded, -ids, slice(2, 3))
+    assert whole["input_ids"].shape == labels.shape == (1, 5)
+
+
+def test_a_part_counts_by_its_tokens_or_by_its_edits() -> None:
+    """The first token of a text is predicted by none."""
+    labels = torch.tensor([[7, -100, 7, 7], [-100, -100, -100, 7], [-100, 7, -100, -100]])
+    parts = [slice(0, 1), slice(1, 3)]
+    assert _shares(labels, parts, "tokens") == [0.5, 0.5]
+    assert _shares(labels, parts, "edits") == [1 / 3, 2 / 3]
