@@ -87,3 +87,14 @@ def test_what_is_measured_goes_by_how_the_shares_were_allocated(
     owl = method(sparsity=0.5, allocation="owl", allocation_range=0.125)
     answers: list[Any] = [owl.holds(lm), method(sparsity=0.5, pattern="2:4").holds(lm)]
     assert answers == [("lm", 0.5, 0.125), ("lm", 0.5, "2:4")]
+
+
+def test_magnitude_runs_blocks_one_by_one_to_allocate_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[object] = []
+    module = "interventions.compression.magnitude"
+    monkeypatch.setattr(f"{module}.block_linears", lambda model: {})
+    monkeypatch.setattr(f"{module}.check_one_by_one", checked.append)
+    models: list[Any] = ["uniform", "owl"]
+    Magnitude(sparsity=0.5).check(models[0])
+    Magnitude(sparsity=0.5, allocation="owl").check(models[1])
+    assert checked == ["owl"]
