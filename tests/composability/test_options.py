@@ -40,6 +40,14 @@ BOUNDS: dict[tuple[str, str], tuple[float, float | None]] = {
     ("register", "--step"): (0, None),
     ("setup", "--ui"): (1, 65535),
 }
+DEFAULTS = {
+    ("grid", "--workers"): 1,
+    ("tune", "--workers"): 1,
+    ("tune", "--prune-every"): 20,
+    ("findings", "--workers"): 1,
+    ("findings", "--edit-batches"): 10,
+    ("findings", "--hours"): 3.0,
+}
 SWITCHES = {
     ("run", "--dry-run"),
     ("run", "--json"),
@@ -110,6 +118,17 @@ def test_every_number_has_these_bounds_themselves_included() -> None:
             assert not option.type.min_open and not option.type.max_open
             assert not option.type.clamp
     assert bounds == BOUNDS
+
+
+def test_every_number_is_0_unless_it_is_named_or_counts_something() -> None:
+    defaults = {
+        place: option.default
+        for place, option in every_option().items()
+        if isinstance(option.type, click.IntRange | click.FloatRange)
+        and isinstance(option.default, int | float)
+        and option.default != 0
+    }
+    assert defaults == DEFAULTS
 
 
 def test_every_switch_is_off_unless_it_is_named() -> None:
