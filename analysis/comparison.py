@@ -229,11 +229,11 @@ def _compare(
     with_merges = pd.concat([runs, merges], ignore_index=True) if merges is not None else runs
     items = query.items(with_merges, missing="skip") if len(with_merges) <= MOST_ITEM_RUNS else None
     compared = with_claims(intervals(runs, whole, items), catalogue, CONFIDENCE)
-    several = compared.groupby([*VARIANT, "settings"], sort=False).ngroups > 1
+    several = compared.groupby([*VARIANT, "settings"]).ngroups > 1
     titles = Labels(catalogue)
     levels = [
         _level(of_point, several, list(catalogue.criteria))
-        for _, of_point in compared.groupby("point", sort=False)
+        for _, of_point in compared.groupby("point")
     ]
     advice = [pair_advice.words for _, pair_advice in advise(runs, points, titles, items)]
     third_answers = compared_merges(with_merges, items, list(catalogue.criteria))

@@ -83,7 +83,7 @@ def rank_pairs(runs: pd.DataFrame) -> list[RankedPair]:
     judging = claimed_criteria(catalogue, list(points.criterion.unique()))
     points = points[complete(points) & points.criterion.isin(list(judging))]
     ranked = []
-    for _, of_point in points.groupby("point", sort=False):
+    for _, of_point in points.groupby("point"):
         first = of_point.iloc[0]
         categories = {category_of(str(first[side]), catalogue) for side in _SIDES}
         counts = of_point.criterion.map(judging).isin(categories | {""})

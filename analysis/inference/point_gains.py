@@ -41,13 +41,11 @@ def collect_gains(
         if not len(rows):
             continue
         distinct, place = np.unique(units.unit[rows], return_inverse=True)
-        values = columns[column][rows]
-        if len(distinct) < len(rows):
-            with np.errstate(invalid="ignore"):  # infinite in both directions
-                values = np.bincount(place, weights=values) / np.bincount(place)
+        with np.errstate(invalid="ignore"):  # infinite in both directions
+            sums = np.bincount(place, weights=columns[column][rows])
         gains_of[position] = PointGains(
             units=tuple(units.names[distinct].tolist()),
-            gains=values,
+            gains=sums / np.bincount(place),
             kind=str(units.kinds[number]),
             items=_item_gains(units, distinct, column, facts[column], items_of.get(position)),
             sample=_sample(facts[column], units, int(number)),

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
 from analysis.plots.ranking_figure import draw_ranking
-from analysis.ranking import rank_pairs
+from analysis.ranking import RankedPair, rank_pairs, ranking_markdown
 from composability.command import main
 from composability.grid_text import ranking_text
 from tests.analysis.synthetic import curve, frame
@@ -149,3 +149,33 @@ def test_the_picture_has_two_bars_for_each_pair_the_best_at_the_top() -> None:
     assert axis.yaxis_inverted()
     widths = [[bar.get_width() for bar in bars] for bars in axis.containers]
     assert widths == [[pair.error for pair in ranked], [pair.sensitivity for pair in ranked]]
+
+
+def test_leads_in_opposite_directions_cancel_out() -> None:
+    """Forgetting: .25 in favour of the second order; MMLU: .25 in favour of the first."""
+    runs = curve("rmu", "wanda", [0.5], [0.5], [0.25], criterion="wmdp")
+    runs[0]["mmlu"], runs[1]["mmlu"] = 0.75, 0.5
+    (ranked,) = rank_pairs(frame(runs))
+    assert ranked.best == "either" and set(ranked.criteria) == {"wmdp", "mmlu"}
+
+
+def test_a_description_has_thirty_pairs_and_says_how_many_more_there_are() -> None:
+    def pairs(count: int) -> list[RankedPair]:
+        first = RankedPair("ft", "", "either", 0.1234, 0.05, ("mmlu",), 3)
+        others = RankedPair("ga", "4 bits", "awq", 0.5, 0.25, ("wmdp", "mmlu"), 1)
+        return [first, *[others] * (count - 1)]
+
+    end = [
+        "",
+        "Ranked by order-free error, the mean over mmlu, wmdp where they judge the pair; smaller is"
+        " better. By the numbers alone: which order is better, `composability analyze` tests.",
+    ]
+    head = "| pair | level | better order | order-free error | order sensitivity | runs |"
+    lines = [
+        head,
+        "| --- | --- | --- | --- | --- | --- |",
+        "| ft |  | either | 0.123 | 0.050 | 3 |",
+    ]
+    lines += ["| ga | 4 bits | awq | 0.500 | 0.250 | 1 |"] * 29
+    assert ranking_markdown(pairs(30)).splitlines() == [*lines, *end]
+    assert ranking_markdown(pairs(31)).splitlines() == [*lines, "", "… and 1 more.", *end]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.inference.power import batches_needed, units_in_words
+from analysis.inference.power import _power, batches_needed, units_in_words
 from interventions.errors import InvalidInput
 
 
@@ -67,3 +67,16 @@ def test_the_words_name_units_number_and_gain() -> None:
     assert words("seeds", 0.1) == needed.format("seeds")
     assert words("edit batches", 0.1, 0.2).startswith("no number of edit batches would show")
     assert words("this batch only", math.nan) == ""
+
+
+def test_without_an_error_every_gain_is_shown() -> None:
+    assert _power(0.1, 0.0, 2, 0.95) == 1.0
+
+
+@pytest.mark.parametrize(("df", "tolerance"), [(4, 1e-9), (200, 1e-9), (201, 1e-4)])
+def test_the_power_is_that_of_the_noncentral_t(df: int, tolerance: float) -> None:
+    """Above 200 degrees of freedom by a normal approximation; far out, where it is worst."""
+    critical = stats.t.ppf((1 + 0.9999) / 2, df)
+    exact = float(stats.nct.sf(critical, df, critical + 1))
+    assert _power((critical + 1) * 0.02, 0.02, df, 0.9999) == pytest.approx(exact, abs=tolerance)
+    assert exact != pytest.approx(0.5, abs=0.1)
