@@ -176,7 +176,7 @@ def _matches_generic(value: Any, origin: Any, options: tuple[Any, ...]) -> bool:
         if isinstance(value, str | bytes):
             return False
         if isinstance(value, range):  # of integers alone, and maybe of very many
-            return all(_matches(item, options[0]) for item in value[:1])
+            return not value or _matches(value[0], options[0])
         # an iterator can be read only once, and that is the function's right
         is_readable = isinstance(value, list | tuple | set | frozenset)
         return not is_readable or all(_matches(item, options[0]) for item in value)

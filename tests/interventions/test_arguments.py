@@ -3,12 +3,12 @@
 import doctest
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 import pytest
 
-from interventions.arguments import check_type, checked, type_in_words
+from interventions.arguments import check_columns, check_type, checked, type_in_words
 from interventions.errors import InvalidInput
 
 
@@ -100,3 +100,57 @@ def test_a_range_is_not_read_to_its_end() -> None:
     with pytest.raises(InvalidInput, match="names must be several of a string"):
         example("a", names=numbers)  # type: ignore[arg-type]
     check_type("seeds", numbers, Iterable[int])
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "fits"),
+    [
+        ({}, Mapping[str, float], True),
+        ({"a": 1, "b": 2}, Mapping[str, float], True),
+        ({"a": 1, "b": "2"}, Mapping[str, float], False),
+        ({"a": 1, 2: 2}, Mapping[str, float], False),
+        (("a", 1), tuple[str, int], True),
+        (("a", "b"), tuple[str, int], False),
+        (("a",), tuple[str, int], False),
+        ((), tuple[int, ...], True),
+        ((1, 2, 3), tuple[int, ...], True),
+        (("a", 1), tuple[int, ...], False),
+        ([], list[str], True),
+        (["a", 1], list[str], False),
+        ([1, "a"], list[str], False),
+        (range(0), Sequence[str], True),
+        (range(1), Sequence[int], True),
+        (range(9), Sequence[str], False),
+        (5, Any, True),
+        (5, TypeVar("T"), True),
+        (10**300, float, True),
+        (10**300 + 1, float, False),
+    ],
+)
+def test_every_part_of_a_value_is_of_its_type(value: object, hint: Any, fits: bool) -> None:
+    if fits:
+        check_type("value", value, hint)
+    else:
+        with pytest.raises(InvalidInput, match="value must be"):
+            check_type("value", value, hint)
+
+
+def test_a_column_that_a_table_lacks_is_named_beside_the_first_twenty() -> None:
+    check_columns("table", pd.DataFrame(columns=["a", "b"]), ["b", "a"])
+    for columns, known in (([], "none"), (range(25), ", ".join(map(str, range(20))))):
+        with pytest.raises(InvalidInput) as error:
+            check_columns("table", pd.DataFrame(columns=columns), ["a", "b"])
+        assert str(error.value) == f"table must have a column 'a', but its columns are: {known}"
+
+
+def test_a_function_may_take_any_names_beside_its_own() -> None:
+    @checked
+    def with_rest(text: str, **rest: Any) -> dict[str, Any]:
+        return rest
+
+    assert with_rest("a", levels=3) == {"levels": 3}
+
+
+def test_a_tuple_is_described_with_its_length_or_without() -> None:
+    assert type_in_words(tuple[int, ...]) == "several of an integer"
+    assert type_in_words(tuple[str, int]) == "(a string, an integer)"

@@ -1,7 +1,9 @@
 """What holds for criteria as such: registration, what they may return, what they share."""
 
+import functools
 import math
 import statistics
+from typing import Any, cast
 
 import pytest
 
@@ -129,3 +131,45 @@ def test_items_follow_from_what_is_read_where_they_are_not_declared(
 def test_items_that_change_with_the_batch_cannot_be_crossed_with_batches() -> None:
     with pytest.raises(InvalidInput, match=r"items cannot be crossed: .* has other edits"):
         criterion("lower", "share", ("edits", "window"), items="crossed")
+
+
+def test_a_criterion_may_read_every_part_and_what_is_none_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(base.CRITERIA, "_entries", {})
+
+    def size(lm: LM, data: Data) -> Scores:
+        return Scores(1.0, 0.0, {})
+
+    registered = criterion(better="lower", unit="", title="Size", reads=sorted(base.PARTS))(size)
+    assert registered.reads == base.PARTS and registered.items == "nested"
+    lacking = registered.lacks(Data("none"))
+    assert lacking == sorted(lacking) and "edits" in lacking
+    with pytest.raises(InvalidInput, match=r"^reads names 'a'; the data has: aliases, "):
+        criterion(better="lower", unit="", title="Size", reads=["edits", *"zyxwvutsrqpa"])
+    with pytest.raises(InvalidInput, match=rf"^reads names '{'e' * 98}…; the data has"):
+        criterion(better="lower", unit="", title="Size", reads=["e" * 120])
+    with pytest.raises(InvalidInput, match="another batch of edits has other aliases, which"):
+        criterion(better="lower", unit="", title="Size", reads=sorted(base.PARTS), items="crossed")
+
+
+@pytest.mark.parametrize("function", [5, functools.partial(print), vars])
+def test_a_criterion_is_a_function_with_a_name(
+    function: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base.CRITERIA, "_entries", {})
+    register = criterion(better="lower", unit="", title="Size")
+    if function is vars:
+        assert register(cast(Any, function)).name == "vars"
+    else:
+        with pytest.raises(InvalidInput, match=r"^a criterion must be a function, but got"):
+            register(cast(Any, function))
+
+
+def test_three_near_names_are_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    criteria = {name: a_criterion(1.0) for name in ("recall1", "recall2", "recall3", "recall4")}
+    monkeypatch.setattr(base.CRITERIA, "_entries", criteria)
+    with pytest.raises(
+        InvalidInput, match=r"named 'recall'\. Did you mean '\w+' or '\w+' or '\w+'\?"
+    ):
+        base.criterion_of(Data("none"), "recall")

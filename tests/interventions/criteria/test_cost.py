@@ -93,3 +93,15 @@ def test_on_a_gpu_the_peak_is_that_of_its_tensors() -> None:
     assert busy.step_gib == pytest.approx(0.25, abs=0.01)
     assert busy.peak_gib == pytest.approx(before / 2**30 + 0.25, abs=0.01)
     assert there.numel() == QUARTER_GIB
+
+
+def test_sizes_are_read_as_linux_tells_them_in_kibibytes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cost_module, "_STATUS", tmp_path / "status")
+    monkeypatch.setattr(cost_module, "_resident_bytes", lambda: 7)
+    cpu = torch.device("cpu")
+    assert cost_module._bytes_in_use(cpu) == cost_module._peak_bytes(cpu) == 7
+    (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t  30 kB\nVmRSS:\t  20 kB\n")
+    assert (cost_module._bytes_in_use(cpu), cost_module._peak_bytes(cpu)) == (20480, 30720)
+    assert cost_module._status_bytes("VmSwap:") == 0

@@ -38,3 +38,9 @@ def test_limited_data_are_other_data_for_what_judges_alone(limit: int) -> None:
     assert len(limited.locality) == min(limit, 3) and limited.retain == data.retain
     assert limited.identity("questions") != data.identity("questions")
     assert data.limited(0) is data
+
+
+def test_the_stratum_with_the_largest_rest_gets_one_more() -> None:
+    """By hand: of 7 of 20, the shares are 3.5, 2.45 and 1.05."""
+    drawn = sample_indices(["a"] * 10 + ["b"] * 7 + ["c"] * 3, 7)
+    assert Counter("aaaaaaaaaabbbbbbbccc"[index] for index in drawn) == {"a": 4, "b": 2, "c": 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 import pytest
 from transformers import PreTrainedTokenizerBase
@@ -115,3 +116,37 @@ def test_on_a_full_disk_the_work_goes_on(
     with pytest.warns(UserWarning, match="are not kept: .*No space left"):
         encoded = encoded_requests(tokenizer("bytes"), PAIRS)
     assert _plain(encoded) == _plain(encode(tokenizer("bytes"), PAIRS))
+
+
+def test_as_many_bytes_as_may_be_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for age, name in enumerate(("new", "old")):
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(b"1234")
+        os.utime(path, (100 - age, 100 - age))
+    for most, names in ((8, ["new", "old"]), (7, ["new"])):
+        monkeypatch.setattr(stored_requests, "_MOST_BYTES", most)
+        stored_requests._make_room(tmp_path)
+        assert sorted(path.stem for path in tmp_path.iterdir()) == names
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("full"), "full"),
+    ],
+)
+def test_why_requests_are_not_kept_is_told(
+    error: OSError, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(file: Path, encoded: list[Encoded]) -> None:
+        raise error
+
+    monkeypatch.setenv("COMPOSABILITY_CACHE", str(tmp_path))
+    monkeypatch.setattr(stored_requests, "_save", fail)
+    monkeypatch.setattr(stored_requests, "_digest", lambda known: "a digest")
+    monkeypatch.setattr(stored_requests, "encode", lambda known, pairs: [Encoded([1], [2])])
+    known = cast(PreTrainedTokenizerBase, None)
+    with pytest.warns(UserWarning, match=f"^encoded requests are not kept: {reason}$"):
+        assert encoded_requests(known, PAIRS) == [Encoded([1], [2])]
+    assert len(stored_requests._key(known, PAIRS)) == 32
