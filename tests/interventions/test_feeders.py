@@ -58,10 +58,10 @@ def test_matrices_are_paired_within_the_module_that_holds_both() -> None:
 
 
 def test_norms_are_the_leaves_with_a_weight_of_one_dimension() -> None:
-    block = nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 3), nn.Sequential(nn.RMSNorm(3)), nn.ReLU())
-    assert _norms(block) == [block[0], block[2][0]]
+    first, second = nn.LayerNorm(3), nn.RMSNorm(3)
+    block = nn.Sequential(first, nn.Linear(3, 3), nn.Sequential(second), nn.ReLU())
     block.weight = nn.Parameter(torch.ones(3))  # of a module with children
-    assert _norms(block) == [block[0], block[2][0]]
+    assert _norms(block) == [first, second]
 
 
 FACTOR = torch.tensor([2.0, 4.0, 4.0])

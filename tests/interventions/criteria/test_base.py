@@ -10,7 +10,7 @@ import pytest
 from interventions.criteria import base, sharing
 from interventions.criteria.base import CRITERIA, Criterion, Scores, criterion, mean_scores, measure
 from interventions.criteria.sharing import measuring, once, shared
-from interventions.data.base import Data
+from interventions.data.base import PARTS, Data
 from interventions.errors import InvalidInput
 from interventions.lm import LM
 
@@ -141,8 +141,8 @@ def test_a_criterion_may_read_every_part_and_what_is_none_is_named(
     def size(lm: LM, data: Data) -> Scores:
         return Scores(1.0, 0.0, {})
 
-    registered = criterion(better="lower", unit="", title="Size", reads=sorted(base.PARTS))(size)
-    assert registered.reads == base.PARTS and registered.items == "nested"
+    registered = criterion(better="lower", unit="", title="Size", reads=sorted(PARTS))(size)
+    assert registered.reads == PARTS and registered.items == "nested"
     lacking = registered.lacks(Data("none"))
     assert lacking == sorted(lacking) and "edits" in lacking
     with pytest.raises(InvalidInput, match=r"^reads names 'a'; the data has: aliases, "):
@@ -150,7 +150,7 @@ def test_a_criterion_may_read_every_part_and_what_is_none_is_named(
     with pytest.raises(InvalidInput, match=rf"^reads names '{'e' * 98}…; the data has"):
         criterion(better="lower", unit="", title="Size", reads=["e" * 120])
     with pytest.raises(InvalidInput, match="another batch of edits has other aliases, which"):
-        criterion(better="lower", unit="", title="Size", reads=sorted(base.PARTS), items="crossed")
+        criterion(better="lower", unit="", title="Size", reads=sorted(PARTS), items="crossed")
 
 
 @pytest.mark.parametrize("function", [5, functools.partial(print), vars])

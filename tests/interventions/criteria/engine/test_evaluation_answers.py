@@ -47,6 +47,9 @@ def test_the_options_of_a_question_are_in_order_and_the_last_filter_counts(
     assert one_option.metrics == {"doc": "doc 4.0", "results": [-3.5]}
     assert [len(request.resps) for request in task.requests] == [1, 2, 1]
     assert _answered(task, [], [], None) == {}
+    task.requests = task.requests[2:]
+    (alone,) = _answered(task, task.requests, ANSWERS[:1], None).values()
+    assert alone.metrics["results"] == [-3.5]  # the answer of before is the first
 
 
 def test_a_question_is_what_a_user_says() -> None:

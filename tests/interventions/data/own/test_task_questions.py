@@ -40,7 +40,7 @@ def test_rows_are_numbered_from_1_and_a_task_may_have_no_options(
 ) -> None:
     passage = "One two three four five.\nOne two.\nSix seven eight nine ten."
     row = {"passage": passage, "heading": "One two", "more": ["red", 5]}
-    docs = [
+    docs: list[dict[str, Any]] = [
         {"row": {"mixed": ["red", 5]}, "options": ["a"], "target": 0},
         {"row": row, "options": None, "target": "a", "text": "Why is it so?"},
     ]
