@@ -143,3 +143,33 @@ def test_of_a_folder_the_files_count_and_second_names_where_they_are_to(tmp_path
     assert [size_of(path) for path in (first, second)] == [5, 8]
     assert size_of(second, most_names=1) == 3
     assert size_of(tmp_path / "link") == size_of(tmp_path / "missing") == 0
+
+
+def test_what_is_not_there_is_removed_without_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed: list[Path] = []
+    monkeypatch.setattr(Path, "rename", lambda path, to: renamed.append(path))
+    remove(tmp_path / "missing")
+    assert not renamed  # it is no folder to be renamed first
+
+
+def test_a_folder_is_removed_and_one_that_went_meanwhile_is_given_up_without_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full" / "below").mkdir(parents=True)
+    remove(tmp_path / "full")
+    assert names(tmp_path) == []
+    with whole_folder(tmp_path / "cache") as aside:
+        aside.rmdir()
+    assert names(tmp_path / "cache") == []
+    folder = tmp_path / "key"
+    folder.mkdir()
+
+    def rename(path: Path, target: Path) -> None:
+        path.rmdir()
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "rename", rename)
+    remove(folder)
+    assert not folder.exists()

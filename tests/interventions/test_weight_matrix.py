@@ -18,7 +18,12 @@ from transformers.pytorch_utils import Conv1D
 
 from interventions.anatomy import block_linears, linears
 from interventions.text_model import blocks
-from interventions.weight_matrix import WeightMatrix, unknown_matrices, weight_matrices
+from interventions.weight_matrix import (
+    WeightMatrix,
+    is_fused_experts,
+    unknown_matrices,
+    weight_matrices,
+)
 from tests.anatomies.references import matrices
 from tests.anatomies.zoo import ANATOMIES
 
@@ -168,3 +173,33 @@ def test_adapters_do_not_count_while_they_are_trained(config: LoraConfig) -> Non
     config.target_modules = {"down_proj"}
     adapted = get_peft_model(model, config)
     assert list(block_linears(adapted)) == names
+
+
+class Experts(nn.Module):
+    """Experts in parameters of three dimensions, as transformers describes them, and their bias."""
+
+    has_gate, has_bias, is_transposed, is_concatenated = False, True, False, True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up_proj = nn.Parameter(torch.ones(2, 4, 3))
+        self.up_proj_bias = nn.Parameter(torch.ones(2, 4))
+        self.down_proj = nn.Parameter(torch.ones(2, 3, 4))
+
+
+def test_only_what_has_every_fact_of_fused_experts_is_taken_for_them() -> None:
+    experts = Experts()
+    block = nn.ModuleDict({"experts": experts, "table": nn.Module()})
+    assert not is_fused_experts(experts) and not list(weight_matrices(block))
+    experts.register_buffer("_apply_gate", None)
+    assert is_fused_experts(experts)
+    assert [(name, tuple(matrix.weight.shape)) for name, matrix in weight_matrices(block)] == [
+        ("experts.0.up_proj", (4, 3)),
+        ("experts.0.down_proj", (3, 4)),
+        ("experts.1.up_proj", (4, 3)),
+        ("experts.1.down_proj", (3, 4)),
+    ]
+    assert [name for name, _ in unknown_matrices(block)] == []
+    # a bias of two dimensions of anything else is no expert's
+    block["table"].register_parameter("row_bias", nn.Parameter(torch.ones(2, 3)))
+    assert [name for name, _ in unknown_matrices(block)] == ["table.row_bias"]
