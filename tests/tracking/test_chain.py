@@ -276,3 +276,29 @@ def test_what_a_step_showed_is_found_again_where_it_was_lost(
     again = Chain(plan, checkpoints)
     assert [again.facts_of_step(k) for k in (1, 2)] == before
     assert before[1].weights and before[1].changed
+
+
+def test_what_measuring_cost_is_the_most_that_any_of_its_passes_did(
+    measured: Counter[str], context: RunContext, tmp_path: Path
+) -> None:
+    chain = Chain(plan_of(context, "none"), Checkpoints(tmp_path))
+    for entry, spent in zip(
+        chain.plan.criteria, (Cost(3.0, 1.0, 0.5), Cost(2.0, 4.0, 0.75)), strict=True
+    ):
+        identity, scores = entry.identity(chain.data), Scores(0.5, 0.0, {"0": 0.5})
+        chain.checkpoints.values.save_scores(chain.keys[0], identity, scores, spent)
+    _, total = chain.measure(0)
+    assert (total.seconds, total.peak_gib, total.step_gib) == (3.0, 4.0, 0.75)
+
+
+def test_a_model_in_memory_goes_on_unless_a_step_ahead_is_stored(
+    context: RunContext, tmp_path: Path
+) -> None:
+    checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "magnitude | rtn")
+    chain = Chain(plan, checkpoints)
+    assert chain.position == -1
+    first = chain.model_after(1)
+    Chain(plan, checkpoints).model_after(2)
+    assert chain.model_after(1) is first
+    chain.model_after(2)
+    assert (chain.steps_applied, chain.position) == (1, 2)
