@@ -181,17 +181,13 @@ def _unlearning_step(objective: Objective, steps: Sequence[type[Intervention]]) 
 
 def _usual_objectives(steps: Sequence[type[Intervention]]) -> str:
     """Return the objectives that the criteria name for the categories of the steps."""
-    judges: dict[str, Criterion] = {}
+    judges: list[str] = []
     for category in dict.fromkeys(step.category for step in steps):
         criteria = [c for c in CRITERIA.all().values() if category in c.judges]
         if not criteria:
             raise InvalidInput(f"no criterion judges {category}: give an objective")
-        judges.update((criterion.name, criterion) for criterion in sorted(criteria, key=_rank))
-    # with its direction, so that what is written is what a study's name and its note are made of
-    return ",".join(
-        f"{name}:{_BETTER[criterion.better]}" if criterion.better in _BETTER else name
-        for name, criterion in judges.items()
-    )
+        judges += [criterion.name for criterion in sorted(criteria, key=_rank)]
+    return ",".join(dict.fromkeys(judges))  # one that judges two categories is named once
 
 
 def _rank(criterion: Criterion) -> tuple[bool, str, int]:

@@ -1,7 +1,10 @@
 """The parent run of a sweep: which runs count, which are deleted, and who may be at it."""
 
+from typing import cast
+
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from interventions.errors import InvalidInput
 from sweeps.parent_run import ParentRun
@@ -144,6 +147,36 @@ def test_the_run_that_mlflow_run_made_may_be_the_parent_already(
     assert parent.open_run({}) == launched == parent.open_run({})
     run = parent.client.get_run(launched)
     assert run.info.run_name == "mine" and schema.PARENT not in run.data.tags
+
+
+def test_the_run_of_a_second_mlflow_run_is_nested_under_the_parent(
+    parent: ParentRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = parent.open_run({})
+    parent.client.set_terminated(run_id)
+    launched = parent.client.create_run(parent.experiment_id).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    assert parent.open_run({}) == run_id
+    run = parent.client.get_run(launched)
+    assert run.info.run_name == "mine (again)" and run.data.tags[schema.PARENT] == run_id
+
+
+def test_the_store_is_asked_only_for_runs_on_another_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    filters: list[str] = []
+
+    def no_runs(client: object, experiment_ids: list[str], condition: str) -> list[Run]:
+        filters.append(condition)
+        return []
+
+    monkeypatch.setattr("tracking.query.all_runs", no_runs)
+    unread = ParentRun(cast(MlflowClient, None), "7", "mine")
+    unread.check_version({"model": "testbed@3", "data": "paper"})
+    another_version = "params.model LIKE 'testbed%' and params.model != 'testbed@3'"
+    tagged = [f"tags.`{tag}` = 'mine'" for tag in (schema.SWEEP_ROOT, schema.SWEEP)]
+    assert filters == [f"{condition} and {another_version}" for condition in tagged]
+    assert unread.settle_runs() == {} and filters[2:] == tagged[1:]
 
 
 def test_a_second_process_may_join_only_a_shared_sweep(parent: ParentRun) -> None:

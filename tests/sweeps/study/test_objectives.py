@@ -14,6 +14,7 @@ from interventions.errors import InvalidInput
 from interventions.unlearning.rmu import RMU
 from sweeps.study.objectives import (
     Constraint,
+    Objective,
     finite,
     objectives_in_words,
     read_constraints,
@@ -75,6 +76,16 @@ def test_two_destroyed_models_are_not_insensitive_to_order() -> None:
     for both in ((math.inf, math.inf), (math.inf, 1.0)):
         paths = [[{objective.criterion: each}] for each in both]
         assert objective.from_paths(*paths) == math.inf
+
+
+def test_an_objective_of_the_criterion_itself_is_its_value_after_the_last_step() -> None:
+    path = [{"mmlu": 0.25}, {"mmlu": 0.5}, {"mmlu": 0.75}]
+    assert Objective("mmlu", "maximize").from_paths(path) == 0.75
+
+
+def test_a_measure_of_a_criterion_that_no_registry_has_goes_by_the_better_direction_given() -> None:
+    objective = Objective("of_mine", "minimize", "order_free_error", better="lower")
+    assert objective.from_paths([{"of_mine": 0.5}], [{"of_mine": 0.25}]) == 0.25
 
 
 def test_samplers_get_finite_values() -> None:

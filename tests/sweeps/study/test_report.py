@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import optuna
+import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
@@ -13,6 +14,7 @@ from sweeps.study.conclusion import Conclusion
 from sweeps.study.objectives import Objective
 from sweeps.study.report import (
     best_trials_markdown,
+    plan_in_words,
     result_in_words,
     summary_metrics,
     trial_table,
@@ -130,3 +132,30 @@ def test_the_parents_metrics_are_the_chosen_trials_on_both_splits() -> None:
         "test/mmlu": 0.61,
     }
     assert summary_metrics(spec(WMDP), Conclusion(TRIALS, [])) == {}
+
+
+def test_of_eleven_best_trials_the_last_is_only_counted() -> None:
+    best = [trial(number, [0.5]) for number in range(11)]
+    *_, last_row, blank, more = best_trials_markdown(spec(WMDP), Conclusion(best, best)).split("\n")
+    assert (last_row, blank, more) == ("| 9 | 19.0 | 0.5 |  |", "", "… and 1 more.")
+
+
+@pytest.mark.parametrize(
+    ("constraints", "line"),
+    [((), []), (("mmlu>0.5", "wmdp<0.3"), ["constraint: mmlu>0.5, wmdp<0.3"])],
+)
+def test_a_plan_says_what_is_tuned_for_what_and_what_is_measured_in_the_end(
+    constraints: tuple[str, ...], line: list[str]
+) -> None:
+    planned: Any = spec(WMDP, MMLU, constraints=constraints, data="testbed")
+    vars(planned.request).update(composition="rmu | wanda", sampler="tpe", space="wide")
+    planned.trials = 7
+    planned.space = SimpleNamespace(tuned={"rmu.alpha": "10, 20"}, left_out=["wanda.mode: as set"])
+    assert plan_in_words(planned).split("\n") == [
+        "mine: 7 trials of rmu | wanda by tpe on space=wide, judged by validation data",
+        "  rmu.alpha: 10, 20",
+        "  wanda.mode: as set",
+        "objective: wmdp:min,mmlu:max",
+        *line,
+        "the chosen setting is then measured once with split=test",
+    ]

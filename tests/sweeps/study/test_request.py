@@ -45,6 +45,16 @@ def test_the_parent_runs_params_are_the_values_as_given_without_the_storage() ->
     assert request.storage == address and "storage" not in params
 
 
+def test_the_parent_runs_params_say_the_version_of_the_testbed() -> None:
+    params = dict(read_study_request("rmu", model="testbed", data="paper", name="testbed").params)
+    assert (params["model"], params["data"], params["name"]) == ("testbed@3", "paper", "testbed")
+
+
+def test_an_address_with_a_password_is_refused_before_it_is_recorded() -> None:
+    with pytest.raises(InvalidInput, match="storage has a password, which would be recorded"):
+        read_study_request("rmu", storage="postgresql://ada:secret@host/studies")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -63,6 +73,9 @@ def test_the_parent_runs_params_are_the_values_as_given_without_the_storage() ->
         ({"sampler_seed": -1}, "sampler_seed must be an integer of at least 0, but got -1"),
         ({"workers": None}, "workers must be at least 1 and gpus at least 0, but got 'None'"),
         ({"gpus": -1}, "workers must be at least 1 and gpus at least 0, but got '1' and '-1'"),
+        ({"experiment": " mine"}, "experiment must be one line .*, but got ' mine'"),
+        ({"trust_remote_code": "yes"}, "trust_remote_code must be true or false, but got 'yes'"),
+        ({"seed": 2**40}, r"seed must be an integer of at least 0 and at most \d+, but got"),
         ({"space": "paper", "trials": 5}, "a grid has as many trials as points, but got trials=5"),
     ],
 )
