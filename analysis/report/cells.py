@@ -85,7 +85,8 @@ def block_parts(block: Block, numbers: RunNumbers) -> dict[str, Any]:
 def cut_note(block: Block) -> str:
     """Return a sentence on the rows that the page leaves out; empty if it has all."""
     more = len(block.values) - MOST_ROWS
-    return f" {more} more rows are in the CSV file." if more > 0 else ""
+    rows = "row is" if more == 1 else "rows are"
+    return f" {more} more {rows} in the CSV file." if more > 0 else ""
 
 
 def absent_note(tables: Iterable[Table]) -> str:

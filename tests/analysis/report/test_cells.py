@@ -71,6 +71,8 @@ def test_a_long_table_is_cut_on_the_page_and_says_so() -> None:
     long = block(pd.DataFrame({"error": np.zeros(402)}, index=[str(i) for i in range(402)]))
     assert len(block_parts(long, RUNS)["rows"]) == 400
     assert cut_note(long) == " 2 more rows are in the CSV file."
+    longer_by_one = block(long.values.iloc[:401])
+    assert cut_note(longer_by_one) == " 1 more row is in the CSV file."
     whole = block(pd.DataFrame({"error": np.zeros(400)}, index=[str(i) for i in range(400)]))
     assert (len(block_parts(whole, RUNS)["rows"]), cut_note(whole)) == (400, "")
 

@@ -24,7 +24,9 @@ def test_all_criteria_are_shown_unless_some_are_requested() -> None:
     assert prepared().criteria == ["edit_success", "mmlu"]
     analysis = prepared(criteria=("mmlu",))
     assert analysis.criteria == ["mmlu"]
-    assert set(analysis.shown(analysis.points).criterion) == {"mmlu"}
+    shown = analysis.shown(analysis.points)
+    assert set(shown.criterion) == {"mmlu"} and shown.index.tolist() == [0, 1, 2]
+    assert list(shown) == list(analysis.points)
     assert set(analysis.points.criterion) == {"edit_success", "mmlu"}  # bounds need the rest
 
 
