@@ -113,7 +113,7 @@ def estimate(moments: Moments, confidence: float) -> Estimates:
     low = np.where(within_bounds, share_low, low)
     high = np.where(within_bounds, share_high, high)
     item_low, item_high = _interval(centre, item_se, item_df, confidence)
-    is_sparse = moments.bounded & (moments.items > 0) & (moments.differing < _FEW_DIFFERENCES)
+    is_sparse = moments.bounded & (moments.differing < _FEW_DIFFERENCES)
     low = np.where(over_units, np.where(is_sparse, np.fmin(low, item_low), low), item_low)
     high = np.where(over_units, np.where(is_sparse, np.fmax(high, item_high), high), item_high)
     may_test = over_units & moments.is_sample & (moments.units >= FEWEST_UNITS)

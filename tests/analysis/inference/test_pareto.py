@@ -3,9 +3,11 @@ import pandas as pd
 import pytest
 
 from analysis import recommend
+from analysis.inference.pareto import compare_settings
 from interventions.errors import InvalidInput
 from tests.analysis.inference.edited_and_pruned import measured, runs
 from tests.analysis.synthetic import frame
+from tracking.catalogue import Catalogue
 
 
 def test_settings_that_no_other_beats_are_pareto_optimal() -> None:
@@ -89,3 +91,28 @@ def test_a_setting_out_of_bounds_beats_none() -> None:
     settings = recommend(table, "ft + wanda", {"edit_success": 1}, {"mmlu": 0.59}).settings
     unbeaten = settings[settings.pareto]
     assert list(zip(unbeaten.order, unbeaten.level, strict=True)) == [("ft → wanda", 0.25)]
+
+
+def test_every_order_and_level_has_its_values_whatever_the_order_of_the_points() -> None:
+    points = pd.DataFrame(
+        [
+            ("mmlu", 0.5, 0.1, 0.2, "higher"),
+            ("mmlu", 0.25, 0.3, 0.4, "higher"),
+            ("average_bits", 0.5, 8.0, 9.0, "lower"),
+        ],
+        columns=["criterion", "level", "forward", "backward", "better"],
+    ).assign(intervention="ft", partner="wanda", strength="wanda.sparsity")
+    settings = compare_settings(points, Catalogue(), {"mmlu": 1.0}, {})
+    expected = {
+        "order": ["ft → wanda"] * 2 + ["wanda → ft"] * 2,
+        "strength": ["wanda.sparsity"] * 4,
+        "level": [0.25, 0.5, 0.25, 0.5],
+        "average_bits": [np.nan, 8.0, np.nan, 9.0],
+        "mmlu": [0.3, 0.1, 0.4, 0.2],
+        "within": [True] * 4,
+        # 0.3 is beaten by 0.4; bits that were not measured are as bad as can be
+        "pareto": [False, True, True, True],
+    }
+    pd.testing.assert_frame_equal(settings, pd.DataFrame(expected))
+    unknown = compare_settings(points, Catalogue(), {"mmlu": 1.0}, {"wmdp": 0.5})
+    assert not unknown.within.any() and not unknown.pareto.any()
