@@ -6,6 +6,7 @@ said so with it. A cache that others may write is said once, since its checksums
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import warnings
@@ -59,8 +60,8 @@ def limit_gib() -> float:
     try:
         limit = float(text)
     except ValueError:
-        limit = -1.0
-    if not limit >= 0:  # also nan, which is neither below nor above
+        limit = math.nan
+    if not limit >= 0:  # nan is neither below nor above
         raise InvalidInput(f"{LIMIT} must be a number of at least 0, but got {shown(text)}")
     return limit
 

@@ -120,7 +120,7 @@ def check_fields(instance: Any, name: str) -> None:
             )
         if isinstance(value, tuple) and len(value) > MOST_ITEMS:
             raise InvalidInput(
-                f"{name}.{key} must have at most {MOST_ITEMS} items, but got {len(value)}"
+                f"{name}.{key} must have at most {MOST_ITEMS} items, but got {len(original)}"
             )
         for item in value if isinstance(value, tuple) else (value,):
             _check_text(f"{name}.{key}", item)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from interventions import cache
+from interventions.errors import InvalidInput
 from tracking.checkpoints.store import Checkpoints
 
 
@@ -103,3 +104,27 @@ def test_the_private_group_of_a_user_has_the_users_name(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(grp, "getgrgid", unknown)
     assert not cache._is_private_group(7)
+
+
+@pytest.mark.parametrize(("gib", "left"), [("3", "abc"), ("2", "bc"), ("1.9", "b"), ("0", "b")])
+def test_statistics_used_longest_ago_go_until_the_rest_fits(
+    gib: str, left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 1 GiB each; b stays in any case."""
+    monkeypatch.setenv(cache.LIMIT, gib)
+    paths = {name: tmp_path / name for name in "abc"}
+    for path in paths.values():
+        path.touch()
+    used = [(3.0, 2**30, paths["c"]), (1.0, 2**30, paths["a"]), (2.0, 2**30, paths["b"])]
+    monkeypatch.setattr(cache, "statistics_files", lambda folder: used)
+    cache.bound_statistics([paths["b"]])
+    assert "".join(sorted(path.name for path in tmp_path.iterdir())) == left
+
+
+@pytest.mark.parametrize("text", ["much", "-0.1", "nan"])
+def test_a_size_that_is_no_number_of_at_least_0_is_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(cache.LIMIT, text)
+    with pytest.raises(InvalidInput, match=f"must be a number of at least 0, but got '{text}'"):
+        cache.limit_gib()

@@ -120,3 +120,17 @@ def test_an_unknown_field_is_named_with_the_nearest_and_all() -> None:
 
     with pytest.raises(InvalidInput, match=r"empty has no hyperparameter 'shares'\. It has: none"):
         with_defaults(Empty, "empty", {"shares": 1}, "testbed")
+
+
+def test_one_number_may_be_all_that_is_within_the_bounds() -> None:
+    assert hyperparameter(1, "steps", low=1, high=1).default == 1
+    for bounds in ({"low": 2, "high": 1}, {"above": 2, "high": 1}, {"low": math.nan}):
+        with pytest.raises(InvalidInput, match=r"^'steps': no number is within the bounds"):
+            hyperparameter(1, "steps", **bounds)
+
+
+def test_of_too_many_items_all_are_counted() -> None:
+    assert len(fields(layers=range(1000)).layers) == 1000
+    for count in (1001, 1500):
+        with pytest.raises(InvalidInput, match=f"layers must have at most 1000.* but got {count}$"):
+            fields(layers=range(count))

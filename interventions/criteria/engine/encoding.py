@@ -82,7 +82,7 @@ def _encoded_texts(
     prefix = None if first is None else tokenizer.decode(first)
     ids_of: dict[str, list[int]] = {}
     groups: dict[bool, list[str]] = {True: [], False: []}
-    for text in sorted(texts):
+    for text in texts:
         adds_special = prefix is None or not text.startswith(prefix)
         groups[adds_special].append(text)
     for adds_special, group in groups.items():

@@ -115,7 +115,7 @@ def _check_slips(
             continue
         hint = did_you_mean(name, missing, cutoff=_TYPO)
         # without a mapping a near name is a slip; with one its author has looked at the columns
-        if (hint and not mapping) or (is_inline and not mapping):
+        if not mapping and (hint or is_inline):
             raise InvalidInput(
                 f"{place}: no field is named {shown(name, 80)}.{hint} Known: {', '.join(known)}"
             )

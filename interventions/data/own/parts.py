@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -103,7 +102,12 @@ class DataPart:
         copy = source.copy(local_folder(None))
         content = self.source["hub"]
         if copy is not None:
-            files = [path for path in copy.rglob("*") if path.is_file() and not _is_hidden(path)]
+            # below the copy only: it may itself lie in a hidden folder, such as ~/.cache
+            files = [
+                path
+                for path in copy.rglob("*")
+                if path.is_file() and not _is_hidden(path.relative_to(copy))
+            ]
             content = file_digest(files)
         said = {
             key: value for key, value in self.source.items() if key not in ("hub", "validation")
@@ -129,4 +133,4 @@ def _check_used(name: str, source: Mapping[str, Any]) -> None:
 
 
 def _is_hidden(path: Path) -> bool:
-    return any(name.startswith(".") and name != os.pardir for name in path.parts)
+    return any(name.startswith(".") for name in path.parts)

@@ -134,3 +134,23 @@ def test_a_prompt_of_portability_is_of_a_kind_that_there_is() -> None:
     assert PortabilityPrompt("The spouse of Orlo Vint is", "Mira Kest", "hop").kind == "hop"
     with pytest.raises(InvalidInput, match=r"kind must be .*but got .hops."):
         PortabilityPrompt("The spouse of Orlo Vint is", "Mira Kest", cast(Any, "hops"))
+
+
+def test_windows_that_do_not_overlap_are_the_usual_way_whatever_the_stride() -> None:
+    assert Data("own", window=8, stride=8).changed_windows == {}
+    assert Data("own", window=8, stride=9).changed_windows == {}
+    assert Data("own", window=8, stride=7, tail="drop").changed_windows == {
+        "stride": 7, "tail": "drop"
+    }  # fmt: skip
+
+
+def test_another_models_answers_are_there_if_it_is_or_if_it_was_asked() -> None:
+    assert not Data("own").has("retain_choices")
+    assert Data("own", retain_model="folder").has("retain_choices")
+    assert Data("own", retain_choices=(("mmlu/0", (-1.0,)),)).has("retain_choices")
+
+
+def test_data_have_the_sets_of_questions_that_are_named() -> None:
+    data = Data("own", questions=Questions((("mmlu", "mmlu"),)))
+    assert data.has("questions") and data.has("questions.mmlu")
+    assert not data.has("questions.wmdp") and not Data("own").has("questions")
