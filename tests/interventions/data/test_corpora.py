@@ -213,3 +213,23 @@ def test_a_copy_of_the_pile_without_short_texts_is_named(copies: Path) -> None:
     write_pile(copies, "val.jsonl", [{"text": "long " * 1000}, {"text": ""}])
     with pytest.raises(InvalidInput, match=r"mit-han-lab/pile-val-backup .* has no text"):
         len(paper(0, source=copies).seen_by("awq").calibration)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "blocks"), [((7,), 0), ((8,), 1), ((3, 3), 1), ((3, 2), 0), ((18,), 2), ((28,), 3)]
+)
+def test_every_text_ends_with_a_blank_line_and_whole_blocks_are_used(
+    lengths: tuple[int, ...], blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpora, "PILE_BLOCK", 10)
+    joined = "".join(f"{'x' * length}\n\n" for length in lengths)
+    written = [joined[start : start + 10] for start in range(0, 10 * blocks, 10)]
+    assert list(corpora._blocks("x" * length for length in lengths)) == written
+
+
+def test_a_document_of_exactly_a_context_fills_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"text": "x" * (hub.CONTEXT - 1)}, {"text": "y" * hub.CONTEXT}]
+    monkeypatch.setattr(hub.Source, "rows", lambda source, folder: iter(rows))
+    monkeypatch.setattr(corpora, "perplexity_rows", lambda folder, tuning: ())
+    calibration = corpora.calibration_texts.__wrapped__(None, False)
+    assert calibration == ("y" * hub.CONTEXT,)

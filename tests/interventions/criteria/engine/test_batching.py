@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
@@ -58,13 +61,21 @@ def test_rows_of_one_length_are_together_where_padding_counts() -> None:
 def test_no_batch_crosses_a_border() -> None:
     """A row of a border's length is on the lower side."""
     limits = Budget(memory=10**9, token_bytes=1, pair_bytes=0)
-    assert batches(limits, borders=(4, 7))[0] == [[9, 9], [7, 5], [4, 3, 3, 1]]
+    for borders in ((4, 7), (7, 4)):
+        assert batches(limits, borders=borders)[0] == [[9, 9], [7, 5], [4, 3, 3, 1]]
 
 
 def test_a_batch_without_memory_is_halved_and_later_ones_are_as_small() -> None:
     done, failures = batches(Budget(memory=10**9, token_bytes=1, pair_bytes=0), most=20)
     assert failures == 2  # 8 rows of 9 tokens, then 4
     assert done == [[9, 9], [7, 5], [4, 3, 3, 1]]
+
+
+def test_two_rows_without_memory_are_tried_one_by_one_and_a_single_one_is_an_error() -> None:
+    limits = Budget(memory=10**9, token_bytes=1, pair_bytes=0, most_tokens=18)
+    assert batches(limits, most=9) == ([[9], [9], [7], [5], [4, 3], [3, 1]], 1)
+    with pytest.raises(torch.OutOfMemoryError):
+        batches(limits, most=8)
 
 
 @pytest.mark.parametrize("has_gpu", [True, False])
@@ -94,3 +105,25 @@ def test_the_budget_is_of_the_device_and_the_model(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
     # half of what is free and of what PyTorch holds and does not use
     assert memory_bytes(torch.device("cuda")) == 400
+
+
+def test_the_bytes_of_a_token_are_counted_by_hand() -> None:
+    """In bfloat16, 2 bytes; of 7 tokens in the vocabulary, logits also in float32."""
+
+    def taken(logits_too: bool, **sizes: Any) -> tuple[int, int]:
+        config = SimpleNamespace(hidden_size=10, vocab_size=7, **sizes)
+        model: Any = SimpleNamespace(
+            config=config, dtype=torch.bfloat16, device=torch.device("cpu")
+        )
+        config.get_text_config = lambda decoder=False: config
+        limits = budget(model, logits_too)
+        return limits.token_bytes, limits.pair_bytes
+
+    plain = 2 * (8 * 10 + 3 * 40)
+    assert taken(False) == (plain, 4)
+    assert taken(True) == (plain + 7 * (2 + 4), 4)
+    assert taken(False, intermediate_size=39) == (plain, 4)
+    assert taken(False, intermediate_size=50) == (2 * (8 * 10 + 3 * 50), 4)
+    assert taken(False, num_attention_heads=3, _attn_implementation="sdpa") == (plain, 4)
+    assert taken(False, num_attention_heads=3, _attn_implementation="eager") == (plain, 4 + 3 * 6)
+    assert taken(False, _attn_implementation="eager") == (plain, 4)

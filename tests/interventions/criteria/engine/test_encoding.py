@@ -73,3 +73,35 @@ def test_a_text_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_request_without_a_token_is_refused(pair: tuple[str, str], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         encode(tokenizer("bytes"), [pair])
+
+
+class Letters:
+    """A tokenizer of letters; calls with special tokens begin with the first token, 1."""
+
+    bos_token_id: int | None = 1
+    eos_token_id: int | None = None
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        letters = [{"^": 1}.get(letter, ord(letter)) for letter in text]
+        return [1, *letters] if add_special_tokens else letters
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "text", "context", "continuation"),
+    [
+        (1, None, "ab", [1], [97, 98]),
+        (1, None, "^ab", [1], [97, 98]),  # it begins with the first token by itself
+        (1, None, "a^", [1], [97, 1]),
+        (1, None, "", [1], []),
+        (None, 5, "ab", [5], [97, 98]),
+        (0, 5, "ab", [0], [97, 98]),
+        (None, None, "abc", [97], [98, 99]),
+    ],
+)
+def test_before_a_continuation_alone_stands_the_first_token_or_the_end_or_its_own(
+    first: int | None, end: int | None, text: str, context: list[int], continuation: list[int]
+) -> None:
+    letters: Any = Letters()
+    letters.bos_token_id, letters.eos_token_id = first, end
+    encoded = encoding._without_context(letters, text)
+    assert (encoded.context, encoded.continuation) == (context, continuation)

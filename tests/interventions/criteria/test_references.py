@@ -1,0 +1,25 @@
+"""What can be another model's answer to one question, as JSON gives it back."""
+
+from typing import Any
+
+import pytest
+
+from interventions.criteria.references import REFERENCES
+
+IS_ANSWER = {reference.part: reference.is_answer for reference in REFERENCES}
+
+
+@pytest.mark.parametrize("part", ["retain_choices", "base_choices"])
+@pytest.mark.parametrize(
+    "answer",
+    ["mmlu/0", [], ["mmlu/0"], ["mmlu/0", -1.0], ["mmlu/0", [-1.0, 2]], ["mmlu/0", [], []]],
+)
+def test_a_choice_is_an_item_with_numbers_and_nothing_else(part: str, answer: Any) -> None:
+    assert IS_ANSWER[part](["mmlu/0", [-1.0, -2.5]]) is True
+    assert IS_ANSWER[part](answer) is False
+    assert IS_ANSWER[part]([3, [-1.0, -2.5]]) is False
+
+
+def test_an_answer_to_a_prompt_is_text() -> None:
+    assert IS_ANSWER["base_answers"]("Rome") is True
+    assert IS_ANSWER["base_answers"](["Rome"]) is False
