@@ -90,3 +90,26 @@ def test_an_unknown_name_gets_up_to_three_near_ones_and_all() -> None:
     )
     with pytest.raises(InvalidInput, match=r"no number is named 'x'\. Known: eleven"):
         registry.get("x")
+
+
+@pytest.mark.parametrize("name", ["x" * 101, "caf\u00e9", "a-b", "1a", ""])
+def test_a_name_is_at_most_a_hundred_letters_digits_and_underscores(name: str) -> None:
+    registry: Registry[int] = Registry("number", packages=(), group="no.group")
+    registry.add("x" * 100, 1)
+    with pytest.raises(InvalidInput, match="a number must be named by at most 100 letters, digit"):
+        registry.add(name, 2)
+
+
+def test_what_is_imported_may_look_something_up_and_is_imported_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry: Registry[int] = Registry("number", packages=(), group="no.group")
+    looked_up = []
+
+    def discover() -> None:
+        registry.add("a", 1)
+        looked_up.append(registry.get("a"))
+
+    monkeypatch.setattr(registry, "_discover", discover)
+    assert registry.all() == registry.all() == {"a": 1}
+    assert looked_up == [1]

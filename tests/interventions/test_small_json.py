@@ -73,3 +73,15 @@ def test_entries_are_those_of_every_level() -> None:
     value = {"a": [{"b": {"c": 1}}, 2], "d": None}
     assert sorted(key for key, _ in entries(value)) == ["a", "b", "c", "d"]
     assert list(entries([1, "text"])) == []
+
+
+def test_a_file_of_as_many_bytes_as_may_be_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"a": 1}')
+    monkeypatch.setattr(small_json, "MOST_BYTES", 8)
+    assert read_json_object(path) == {"a": 1}
+    monkeypatch.setattr(small_json, "MOST_BYTES", 7)
+    with pytest.raises(InvalidInput, match=r"^config\.json has 8 bytes, over 7$"):
+        read_json_object(path)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 
 from interventions.data.testbed import MODEL
 from interventions.lm import LM, skeleton
-from interventions.tokenizer import check_token_ids, load_tokenizer, save_tokenizer
+from interventions.tokenizer import (
+    _forget_last_call,
+    check_token_ids,
+    load_tokenizer,
+    save_tokenizer,
+)
 from tests.interventions.model_folders import model_folder
 from tests.interventions.test_model_source import refused, refused_twice
 
@@ -115,3 +121,21 @@ def test_what_was_tried_leaves_no_trace_in_the_files(tmp_path: Path) -> None:
     save_tokenizer(tokenizer, tmp_path / "saved")
     for file in (tmp_path / "saved").iterdir():
         assert file.read_bytes() == (tmp_path / "tried" / file.name).read_bytes()
+
+
+def test_a_tokenizer_is_saved_as_if_it_had_been_local() -> None:
+    how_loaded = load_tokenizer(MODEL).init_kwargs
+    assert (how_loaded["is_local"], how_loaded["local_files_only"]) == (True, False)
+
+
+def test_a_backend_forgets_what_it_padded_and_cut_and_a_slow_tokenizer_has_none() -> None:
+    forgotten: list[str] = []
+    backend = SimpleNamespace(
+        no_padding=lambda: forgotten.append("padding"),
+        no_truncation=lambda: forgotten.append("truncation"),
+    )
+    fast: Any = SimpleNamespace(backend_tokenizer=backend)
+    slow: Any = SimpleNamespace()
+    for tokenizer in (fast, slow):
+        _forget_last_call(tokenizer)
+    assert sorted(forgotten) == ["padding", "truncation"]

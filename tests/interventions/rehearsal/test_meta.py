@@ -6,7 +6,7 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from interventions.rehearsal.meta import TooLong, rehearse
+from interventions.rehearsal.meta import TooLong, _Counter, rehearse
 from interventions.rehearsal.speed import H100, speed_of
 
 FLOAT = 4  # bytes
@@ -75,3 +75,31 @@ def test_an_error_is_raised_as_it_is_and_leaves_nothing_behind() -> None:
         rehearse(fail, [], H100)
     assert torch.zeros(3).tolist() == [0, 0, 0]
     assert torch.zeros(1, device="meta").is_meta
+
+
+def test_what_is_written_to_a_tensor_from_before_takes_nothing() -> None:
+    inputs, target = torch.zeros(10, 10, device="meta"), torch.zeros(10, 10, device="meta")
+    _, takes = rehearse(lambda: torch.add(inputs, inputs, out=target), [], H100)
+    assert (takes.peak_bytes, takes.kept_bytes) == (0, 0) and takes.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("kept", "peak_before", "expected"),
+    [
+        (30, 120, (1 + 2 + 7.0, 130 + 4 * 30, 150 + 4 * 30)),
+        (30, 900, (1 + 2 + 7.0, 130 + 4 * 30, 900)),
+        (-10, 120, (1 + 2 + 7.0, 90, 150)),
+    ],
+)
+def test_passes_that_are_not_run_take_and_leave_behind_as_much_as_those_that_are(
+    kept: int, peak_before: int, expected: tuple[float, int, int]
+) -> None:
+    """A pass from 100 bytes and 1 second takes 2 seconds and 150 bytes; 4 are left out."""
+    counter = _Counter(H100)
+    memory = counter.memory
+    counter.seconds, memory.current_bytes, memory.peak_bytes = 1.0, 100, peak_before
+    counter.begin_pass()
+    assert memory.peak_bytes == 100
+    counter.seconds, memory.current_bytes, memory.peak_bytes = 3.0, 100 + kept, 150
+    counter.end_pass(times=3.5, passes=4)
+    assert (counter.seconds, memory.current_bytes, memory.peak_bytes) == expected

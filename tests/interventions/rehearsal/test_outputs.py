@@ -76,3 +76,18 @@ def test_a_second_call_does_not_call_the_operator(in_place: bool) -> None:
     assert operator.called == 1
     outputs.of(operator, (meta(3, 2),), {})
     assert operator.called == 2
+
+
+@pytest.mark.parametrize("part", ["of an argument", "of a larger tensor"])
+def test_what_is_in_a_storage_of_others_is_asked_for_every_time(part: str) -> None:
+    class Slice:
+        is_view, called = False, 0
+
+        def __call__(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+            self.called += 1
+            return first[:1] if part == "of an argument" else meta(9)[:3]
+
+    operator, outputs = Slice(), Outputs()
+    for _ in range(2):
+        outputs.of(operator, (meta(2, 3), meta(5)), {})
+    assert operator.called == 2
