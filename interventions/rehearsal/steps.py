@@ -147,7 +147,7 @@ class Stage:
         """Return in how many windows the texts are read on which perplexity is measured."""
         if not data.test_text:
             return 0
-        step = getattr(data, "stride", 0) or data.window
+        step = data.stride or data.window
         ids = self._tokenizer(list(data.test_text), verbose=False)["input_ids"]
         count = sum(-(-len(row) // step) for row in ids)
         return min(count, data.limit or count)
