@@ -42,7 +42,7 @@ def test_merges_are_of_the_requested_criteria(monkeypatch: pytest.MonkeyPatch) -
         return pd.DataFrame({"read": [len(runs), *criteria, missing]})
 
     monkeypatch.setattr(written, "merged_points", merged)
-    monkeypatch.setattr(written.query, "items", of_merges)
+    monkeypatch.setattr("tracking.query.items", of_merges)
     prepared: Any = SimpleNamespace(runs=frame(merges(0.7)[:1]), criteria=["mmlu"])
     rows = requested_merges(prepared, None)
     assert rows is not None
