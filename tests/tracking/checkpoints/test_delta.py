@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from interventions.errors import InvalidInput
 from tests.tracking.checkpoints.damage import flip_last_byte
-from tracking.checkpoints.delta import assemble_checkpoint, write_changes
+from tracking.checkpoints.delta import assemble_checkpoint, changes_aside, write_changes
 from tracking.checkpoints.integrity import (
     MANIFEST,
     content_checksum,
@@ -304,3 +305,52 @@ def test_the_checksum_of_a_checkpoint_is_of_all_names_and_contents(
 )
 def test_a_full_disk_is_told_by_number_or_text(error: Exception, full: bool) -> None:
     assert disk_is_full(error) is full
+
+
+def test_changes_lie_in_the_cache_for_a_while_or_elsewhere_where_they_cannot(
+    before: Path, tmp_path: Path
+) -> None:
+    after = checkpoint(tmp_path / "after", {**BEFORE, "b": torch.zeros(3)})
+    cache, no_folder = tmp_path / "cache", tmp_path / "file"
+    no_folder.write_text("")
+    for place, is_in_cache in ((cache, True), (no_folder / "cache", False)):
+        with ExitStack() as stack:
+            aside = changes_aside(before, after, place, stack)
+            assert aside.is_relative_to(cache) == is_in_cache
+            assert set(load_file(aside / "model.safetensors")) == {"b"}
+            files = json.loads((aside / "changes.json").read_text())["files"]
+            assert list(files) == ["config.json", "model.safetensors"]
+        assert not aside.exists()
+
+
+def test_weights_without_metadata_come_back_into_a_folder_of_a_folder(
+    before: Path, tmp_path: Path
+) -> None:
+    after = checkpoint(tmp_path / "after", BEFORE)
+    save_file({**BEFORE, "a": torch.ones(2, 2)}, after / "model.safetensors")
+    checksums = {name: sha256(after / name) for name in ("model.safetensors", "config.json")}
+    (after / MANIFEST).write_text(json.dumps({"key": "after", "sha256": checksums}))
+    assert changes_of(before, after, tmp_path / "changes") == {"a"}
+    assert list(json.loads((tmp_path / "changes" / "changes.json").read_text())["files"]) == [
+        *("config.json", "model.safetensors")
+    ]
+    whole = tmp_path / "deep" / "deeper" / "whole"
+    assemble_checkpoint(before, tmp_path / "changes", whole)
+    for path in after.iterdir():
+        assert (whole / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "odd", [{"tensors": ["a", 3]}, {"metadata": {"format": "pt", "size": 3}}, {"metadata": 1}]
+)
+def test_one_name_or_word_that_is_no_text_is_enough_to_refuse_a_list(
+    odd: dict[str, object], before: Path, tmp_path: Path
+) -> None:
+    after = checkpoint(tmp_path / "after", {**BEFORE, "b": torch.zeros(3)})
+    changes_of(before, after, tmp_path / "changes")
+    path = tmp_path / "changes" / "changes.json"
+    changes = json.loads(path.read_text())
+    changes["files"]["model.safetensors"] |= odd
+    path.write_text(json.dumps(changes))
+    with pytest.raises(InvalidInput, match="does not list the tensors of"):
+        assemble_checkpoint(before, tmp_path / "changes", tmp_path / "whole")
