@@ -140,6 +140,7 @@ def test_every_grid_is_of_fields_and_every_field_that_counts_texts_names_a_part(
         ("rum", "default", "Did you mean 'rmu'"),
         ("rmu(layr=3)", "default", "rmu has no hyperparameter 'layr'"),
         ("rmu(layer=9)", "default", "rmu.layer names layer 9, but the model has layers 0 to 5"),
+        ("ga(samples=99999)", "default", "ga.samples is 99999, but there are 800 texts"),
         ("rmu(layer=[3, 4])", "paper", "is a list, which means a sweep"),
         (
             "wanda",
@@ -205,3 +206,19 @@ def test_a_step_whose_values_are_all_given_need_not_be_tunable(
 def test_a_value_out_of_bounds_is_said_before_what_does_not_fit() -> None:
     with pytest.raises(InvalidInput, match=r"^rmu\.steps must be"):
         Space("rmu(steps=-1)", "paper", HERE)
+
+
+@pytest.mark.parametrize(
+    ("text", "defaults"),
+    [
+        # the layers 3 to 5 by default; drawn is the last of them, and how many
+        ("ft", {"ft.layers.last": 5, "ft.layers.count": 3, "ft.lr": 0.001, "ft.steps": 70}),
+        # no weights are weights of 1
+        ("merge(ft, rmu)", {"merge.how": "linear", "merge.weights": 1.0}),
+        ("lora(rank=8, lr=1.0)", {"lora.alpha": 32.0, "lora.steps": 40}),
+    ],
+)
+def test_the_defaults_are_those_of_the_fields_in_the_names_that_are_drawn(
+    text: str, defaults: dict[str, object]
+) -> None:
+    assert Space(text, "default", HERE).defaults() == defaults

@@ -183,3 +183,12 @@ def test_a_study_of_another_version_of_the_testbed_says_so(
         f"study 'mine' has runs of {setting}=testbed@1, and this is {setting}=testbed@3: "
     )
     assert "give this one another name" in str(error.value)
+
+
+def test_optuna_is_quiet_about_a_study_that_is_opened(
+    studies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels: list[int] = []
+    monkeypatch.setattr(optuna.logging, "set_verbosity", levels.append)
+    open_storage(JOURNAL, studies, "composability", "mine")
+    assert levels == [optuna.logging.ERROR]
