@@ -51,8 +51,8 @@ def test_the_parent_runs_params_say_the_version_of_the_testbed() -> None:
 
 
 def test_an_address_with_a_password_is_refused_before_it_is_recorded() -> None:
-    with pytest.raises(InvalidInput, match="storage has a password, which would be recorded"):
-        read_study_request("rmu", storage="postgresql://ada:secret@host/studies")
+    with pytest.raises(InvalidInput, match="model has a password, which would be recorded"):
+        read_study_request("rmu", model="https://ada:secret@host/model")
 
 
 @pytest.mark.parametrize(
