@@ -117,5 +117,5 @@ def test_a_share_without_items_is_its_mean(items: int, total: float, share: floa
 def test_item_moments_of_two_units_by_hand() -> None:
     """Means of items 0.5, 1 and 3, of units 1 and 2; residuals 0, -0.5, 0.5 and their opposites."""
     of_items, residual = item_moments(np.array([[0.0, 0, 3], [1, 2, 3]]))
-    assert float(of_items) == pytest.approx(1.75 / 3)
-    assert float(residual) == pytest.approx(1 / 2 / 3)
+    assert of_items == pytest.approx(1.75 / 3)
+    assert residual == pytest.approx(1 / 2 / 3)

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from analysis.metrics.composability import area, cells, comparable_areas, point, wins
+from interventions.errors import InvalidInput
 from tests.analysis.synthetic import curve, frame, run
 
 LEVELS = [0.25, 0.5, 0.75]
@@ -38,13 +39,13 @@ def test_a_level_that_one_has_between_two_common_ones_is_no_gap() -> None:
 
 
 def test_nothing_is_drawn_across_a_level_that_one_of_them_lacks_an_order_of() -> None:
-    levels = [0.1, 0.2, 0.3, 0.4, 0.5]
+    levels = [0.1, 0.2, 0.3, 0.4, 0.6]
     runs = curve("ft", "wanda", levels, [0.5] * 5, [0.4] * 5)
-    runs += curve("ft", "sparsegpt", [0.1, 0.2, 0.4, 0.5], [0.5] * 4, [0.1, 0.1, 0.4, 0.4])
+    runs += curve("ft", "sparsegpt", [0.1, 0.2, 0.4, 0.6], [0.5] * 4, [0.1, 0.1, 0.4, 0.4])
     runs.append(run("ft | sparsegpt", level=0.3, edit_success=0.5))
     areas = contest(runs)
-    assert list(areas.levels) == ["0.1 0.2 0.4 0.5"] * 2
-    assert areas.order_sensitivity["sparsegpt"] == pytest.approx((0.1 * 0.4 + 0.1 * 0.1) / 0.2)
+    assert list(areas.levels) == ["0.1 0.2 0.4 0.6"] * 2
+    assert areas.order_sensitivity["sparsegpt"] == pytest.approx((0.1 * 0.4 + 0.2 * 0.1) / 0.3)
 
 
 def test_methods_without_two_common_levels_are_not_compared() -> None:
@@ -86,3 +87,23 @@ def test_where_all_have_the_same_levels_the_areas_are_those_of_each(
         assert list(both[measure][is_same]) == pytest.approx(expected)
     for row in both[~is_same].itertuples():
         assert set(str(row.levels).split()) < set(str(row.levels_of_each).split())
+
+
+def test_contests_and_methods_come_as_their_points_do() -> None:
+    runs = curve("lora", "wanda", LEVELS, [0.9] * 3, [0.8] * 3)
+    runs += curve("ft", "wanda", LEVELS, [0.9] * 3, [0.8] * 3)
+    runs += curve("ft", "sparsegpt", LEVELS, [0.9] * 3, [0.8] * 3)
+    points = point(frame(runs))
+    order = [("lora", "wanda"), ("ft", "wanda"), ("ft", "sparsegpt")]
+    pairs = list(zip(points.intervention, points.partner, strict=True))
+    points = points.iloc[sorted(range(len(points)), key=lambda row: order.index(pairs[row]))]
+    areas = comparable_areas(points)
+    pruned = areas[areas.group == "pruning"]
+    # rows are numbered as they come, from the lowest level of a pair
+    assert list(zip(pruned.versus, pruned.method, pruned.row, strict=True)) == [
+        ("lora", "wanda", 0),
+        ("ft", "wanda", 3),
+        ("ft", "sparsegpt", 6),
+    ]
+    with pytest.raises(InvalidInput, match="points"):
+        comparable_areas(points.drop(columns="order_sensitivity"))

@@ -1,8 +1,10 @@
 import math
 
+import pandas as pd
 import pytest
 
 from analysis.metrics.composability import point
+from analysis.metrics.measures import complete
 from tests.analysis.synthetic import curve, frame, only
 
 
@@ -44,3 +46,8 @@ def test_an_infinite_perplexity_leaves_the_finite_order_and_two_have_no_differen
 def test_only_criteria_where_guessing_is_good_have_an_adjusted_error() -> None:
     runs = curve("ga", "wanda", [0.5], [0.6], [0.5], criterion="mmlu")
     assert math.isnan(only(point(frame(runs))).order_free_error_adjusted)
+
+
+def test_values_of_both_orders_are_complete_where_a_replicate_is_common() -> None:
+    values = {"forward": [0.5, 0.5, math.nan], "backward": [0.5, 0.5, 0.5], "replicates": [1, 0, 1]}
+    assert complete(pd.DataFrame(values)).tolist() == [True, False, False]

@@ -220,3 +220,20 @@ def test_a_bound_leaves_levels_out_and_is_not_shown_itself() -> None:
         row["mmlu"] = mmlu
     points = point(frame(runs), ["edit_success"], bounds={"mmlu": 0.4})
     assert points[["criterion", "level"]].to_numpy().tolist() == [["edit_success", 0.25]]
+
+
+def test_points_have_these_columns_and_count_from_zero() -> None:
+    runs = curve("ft", "wanda", [0.5], [0.9], [0.8], mmlu=0.5, wmdp=0.25)
+    points = point(frame([*runs, *curve("ft", "awq", [4], [0.9], [0.8])]), ["mmlu", "edit_success"])
+    assert points.index.tolist() == [0, 1, 2]
+    assert " ".join(map(str, points)) == (
+        "point intervention partner criterion strength level settings context"
+        " intervention_variant partner_variant forward_runs backward_runs forward backward"
+        " replicates unpaired better unit intervention_group partner_group order_free_error"
+        " order_sensitivity order_free_error_adjusted alone_intervention alone_partner"
+    )
+    assert sorted(zip(points.partner, points.criterion, points.forward, strict=True)) == [
+        ("awq", "edit_success", 0.9),
+        ("wanda", "edit_success", 0.9),
+        ("wanda", "mmlu", 0.5),
+    ]

@@ -7,6 +7,7 @@ import pytest
 
 from analysis.metrics.align import both_orders
 from analysis.metrics.points import point
+from analysis.metrics.usable import usable
 from interventions.errors import InvalidInput
 from tests.analysis.synthetic import curve, frame, only, run
 
@@ -80,3 +81,9 @@ def test_params_that_have_names_of_computed_columns_or_criteria_do_no_harm() -> 
 def test_an_experiment_of_foreign_runs_only_is_refused_in_one_line() -> None:
     with pytest.raises(InvalidInput, match=r"no finished run is a pair .*; 2 runs whose params"):
         both_orders(frame([foreign(pair=None), foreign(step1=3)]))
+
+
+def test_runs_without_a_column_of_pairs_are_as_they_are() -> None:
+    runs = frame([run("ft")]).drop(columns="pair")
+    readable, left_out = usable(runs)
+    assert len(readable) == 1 and left_out == []

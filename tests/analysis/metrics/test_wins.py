@@ -151,3 +151,33 @@ def test_a_close_second_ties_where_the_difference_is_noise() -> None:
 
 def test_methods_that_are_composed_with_different_ones_do_not_compete() -> None:
     assert won([cell("wanda", 0.2), {**cell("sparsegpt", 0.1), "versus": "lora"}]) == {}
+
+
+def test_duels_and_wins_of_cells_without_levels_are_whole_tables() -> None:
+    """Duels come by their keys, wins as their cells do; NaN is a level, too."""
+    rows = [
+        cell("wanda", 0.5, 0.25, level=math.nan, criterion="mmlu"),
+        cell("sparsegpt", 0.25, 0.25, level=math.nan, criterion="mmlu"),
+        cell("wanda", 0.125, math.nan, level=math.nan, criterion="bits"),
+        cell("sparsegpt", 0.5, math.nan, level=math.nan, criterion="bits"),
+    ]
+    fought = duels(pd.DataFrame(rows))
+    columns = ["group", "versus", "criterion", "measure", "level", "best", "next", "margin"]
+    assert list(fought) == columns and fought.index.tolist() == [0, 1, 2]
+    assert list(fought[["criterion", "measure", "best", "next", "margin"]].itertuples(False)) == [
+        ("bits", "order_free_error", 2, 3, 0.375),
+        ("mmlu", "order_free_error", 1, 0, 0.25),
+        ("mmlu", "order_sensitivity", 0, 1, 0.0),
+    ]
+    counted = wins(pd.DataFrame(rows))
+    columns = ["group", "method", "criterion", "measure", "level", "wins", "ties", "comparisons"]
+    assert list(counted) == columns
+    named = counted.drop(columns=["group", "level"]).itertuples(index=False)
+    assert list(named) == [
+        ("wanda", "mmlu", "order_free_error", 0, 0, 1),
+        ("sparsegpt", "mmlu", "order_free_error", 1, 0, 1),
+        ("wanda", "bits", "order_free_error", 1, 0, 1),
+        ("sparsegpt", "bits", "order_free_error", 0, 0, 1),
+        ("wanda", "mmlu", "order_sensitivity", 0, 1, 1),
+        ("sparsegpt", "mmlu", "order_sensitivity", 0, 1, 1),
+    ]

@@ -12,6 +12,7 @@ from analysis.report import merges as written
 from analysis.report.merges import _branches, _without, merged_points, requested_merges
 from tests.analysis.report.test_merges import merges, only
 from tests.analysis.synthetic import curve, frame
+from tracking import query
 
 
 def pair(*orders: str) -> list[dict[str, Any]]:
@@ -42,7 +43,7 @@ def test_merges_are_of_the_requested_criteria(monkeypatch: pytest.MonkeyPatch) -
         return pd.DataFrame({"read": [len(runs), *criteria, missing]})
 
     monkeypatch.setattr(written, "merged_points", merged)
-    monkeypatch.setattr("tracking.query.items", of_merges)
+    monkeypatch.setattr(query, "items", of_merges)
     prepared: Any = SimpleNamespace(runs=frame(merges(0.7)[:1]), criteria=["mmlu"])
     rows = requested_merges(prepared, None)
     assert rows is not None
