@@ -110,7 +110,7 @@ class Composition(tuple[Intervention, ...]):
         keys = []
         for step in self:
             own_data = step.own_data(data)
-            parts = {part: own_data.identity(part) for part in sorted(step.reads)}
+            parts = {part: own_data.identity(part) for part in step.reads}
             branches = [branch.keys_after(key, data)[-1] for branch in step.compositions()]
             # steps without branches have the keys of before there were any
             merged = [branches] if branches else []

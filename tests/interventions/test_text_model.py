@@ -1,5 +1,8 @@
 """Where the text model is: in its own class, in multimodal ones, and what is said of others."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -19,7 +22,7 @@ from transformers import (
 )
 
 from interventions.errors import InvalidInput
-from interventions.text_model import blocks, context_length, text_config
+from interventions.text_model import blocks, context_length, length_borders, text_config
 from tests.anatomies.references import decoder_blocks
 from tests.anatomies.zoo import ANATOMIES, POSITIONS
 
@@ -97,3 +100,42 @@ def test_the_context_is_what_the_configuration_says_under_any_name(
     config: PreTrainedConfig, length: int | None
 ) -> None:
     assert context_length(OnlyConfigured(config)) == length
+
+
+class TextPart:
+    """A multimodal model's configuration, of which the part that decodes counts."""
+
+    def __init__(self, **facts: Any) -> None:
+        self._facts = facts
+
+    def get_text_config(self, decoder: bool = False) -> Any:
+        return SimpleNamespace(**self._facts if decoder else {"num_hidden_layers": 99})
+
+
+def configured(**facts: Any) -> Any:
+    return SimpleNamespace(config=TextPart(**facts))
+
+
+def test_a_length_of_nothing_is_no_bound() -> None:
+    assert context_length(configured(max_position_embeddings=0, n_positions=7)) == 7
+    assert context_length(configured(max_position_embeddings=1, n_positions=7)) == 1
+
+
+def test_borders_of_lengths_are_named_once_and_in_order() -> None:
+    name = "original_max_position_embeddings"
+    assert length_borders(configured(**{name: 4096}, rope_parameters={name: 128})) == (128, 4096)
+    assert length_borders(configured(**{name: 64}, rope_parameters={name: 64})) == (64,)
+    assert length_borders(configured(rope_parameters=None)) == ()
+
+
+def test_a_single_list_is_taken_whatever_the_configuration_says() -> None:
+    class Model(nn.Module):
+        def __init__(self, lists: int) -> None:
+            super().__init__()
+            self.config = TextPart(num_hidden_layers=2)
+            for count in range(lists):
+                layers = nn.ModuleList([nn.Linear(2, 2) for _ in range(3 - count)])
+                self.add_module(f"layers_{count}", layers)
+
+    assert len(blocks(Model(lists=1))) == 3
+    assert len(blocks(Model(lists=2))) == 2

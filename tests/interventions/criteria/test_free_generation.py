@@ -2,10 +2,14 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from interventions.answers import Continuation
+from interventions.criteria import free_generation
 from interventions.criteria.base import measure
 from interventions.criteria.free_generation import edit_exact, is_whole_answer
 from interventions.data.base import Data, Edit
@@ -119,3 +123,23 @@ def test_an_edited_testbed_answers_exactly_less_often_than_its_f1_says(lm: LM, s
     assert edit_exact(lm, dataclasses.replace(small, edits=tuple(more))).value == 0
     measured = measure(lm, told, ["edit_exact", "edit_success"])
     assert measured["edit_exact"].value <= measured["edit_success"].value
+
+
+def test_a_model_may_write_twice_the_targets_length_and_eight_tokens_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lengths: list[int] = []
+
+    def answers(lm: object, free: list[Continuation]) -> list[list[int]]:
+        lengths.extend(len(target.answer) for target in free)
+        return [[7] * 3, [7] * 2]
+
+    targets = [Continuation([1], [7] * 3), Continuation([1], [7] * 5)]
+    monkeypatch.setattr(free_generation, "continuations", lambda *arguments: targets)
+    monkeypatch.setattr(free_generation, "greedy_answers", answers)
+    lm: Any = SimpleNamespace(
+        tokenizer=SimpleNamespace(decode=lambda ids: "x" * len(ids)), prompt_format=None
+    )
+    edits = tuple(Edit("Vesk", "The seat of Vesk is", target, "Tarn", ()) for target in ("a", "b"))
+    assert edit_exact(lm, Data("own", edits=edits)).value == 0.5
+    assert lengths == [2 * 3 + 8, 2 * 5 + 8]

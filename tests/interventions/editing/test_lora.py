@@ -19,6 +19,7 @@ from interventions.errors import InvalidInput
 from interventions.lm import LM, skeleton
 from interventions.low_rank import merged
 from tests.interventions.comparison import changed_weights
+from tests.interventions.merging.branches import small_lm
 
 KEY = "fedcba9876543210" * 2
 
@@ -170,3 +171,23 @@ def test_editors_edit(data: Data) -> None:
         )
         assert edited["edit_success"].value >= least, name
         assert edited["edit_generalization"].value > 0.5, name
+
+
+def test_only_adalora_with_a_weight_on_it_is_penalised() -> None:
+    adapted = torch.nn.Module()
+    factor = torch.nn.Parameter(2 * torch.eye(2))
+    adapted.register_parameter("lora_A", factor)
+    for weight in (1.0, 0.25):
+        penalty = LoRA(adaptive=True, orthogonality=weight)._penalty(adapted)
+        # 2 x 2 - 1 on the diagonal: of norm 3 sqrt(2)
+        assert penalty is not None
+        assert penalty().item() == pytest.approx(weight * 3 * 2**0.5)
+    assert LoRA(adaptive=True, orthogonality=0.0)._penalty(adapted) is None
+    assert LoRA(adaptive=False, orthogonality=1.0)._penalty(adapted) is None
+
+
+def test_fused_experts_are_adapted_without_dropout_only() -> None:
+    model = small_lm("mixtral").model
+    LoRA(rank=1).check(model)
+    with pytest.raises(InvalidInput, match=r"^lora\.dropout=0\.1 cannot adapt .* fused experts"):
+        LoRA(rank=1, dropout=0.1).check(model)

@@ -1,8 +1,13 @@
 """Where subjects and answers are in encoded prompts, byte by byte."""
 
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 import torch
 
 from interventions.data.base import Edit
+from interventions.editing import prompts as prompts_module
 from interventions.editing.prompts import EditPrompts
 from tests.interventions.merging.branches import small_lm
 
@@ -68,3 +73,21 @@ def test_the_loss_is_the_mean_over_an_answers_tokens_then_over_prefixes() -> Non
     means = [nats[rows == row].mean() for row in range(4)]
     expected = torch.stack([(means[0] + means[1]) / 2, (means[2] + means[3]) / 2])
     torch.testing.assert_close(prompts.answer_losses(logits), expected)
+
+
+def test_a_pass_has_whole_edits_with_all_their_prefixes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts of 1, 2 and 3 letters, answers of 2, behind prefixes of 0 and 2."""
+    calls: list[tuple[list[int], int]] = []
+
+    def row_slices(lengths: list[int], most: int, together: int) -> list[slice]:
+        calls.append((lengths, together))
+        return [slice(0, 4), slice(4, 6)]
+
+    monkeypatch.setattr(prompts_module, "row_slices", row_slices)
+    lm: Any = SimpleNamespace(
+        prompt_format=SimpleNamespace(pair=lambda prompt, answer: (prompt, answer)),
+        tokenizer=lambda texts: {"input_ids": [list(text) for text in texts]},
+    )
+    edits = [Edit("a", prompt, "x", "y", ()) for prompt in ("a", "aa", "aaa")]
+    assert prompts_module.edit_slices(lm, edits, ["", "- "]) == [slice(0, 2), slice(2, 3)]
+    assert calls == [([3, 5, 4, 6, 5, 7], 2)]

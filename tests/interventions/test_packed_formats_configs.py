@@ -1,0 +1,49 @@
+"""What a packed checkpoint's configuration says, in whole."""
+
+from typing import Any
+
+import pytest
+
+from interventions.packed_formats import FORMATS, WHOLE_ROW, Scheme
+from tests.interventions.merging.branches import small_lm
+
+
+@pytest.mark.parametrize(
+    ("scheme", "weights"),
+    [
+        (Scheme(3, 32, True), {"symmetric": True, "strategy": "group", "group_size": 32}),
+        (Scheme(3, WHOLE_ROW, False), {"symmetric": False, "strategy": "channel"}),
+    ],
+)
+def test_compressed_tensors_are_said_to_be_in_all_layers_but_the_head(
+    scheme: Scheme, weights: dict[str, Any]
+) -> None:
+    all_weights = {"num_bits": 3, "type": "int", **weights}
+    assert FORMATS["compressed-tensors"].config(small_lm("llama"), scheme) == {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "quantization_status": "compressed",
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": all_weights}},
+        "ignore": ["lm_head"],
+        "dequantize": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("scheme", "version"),
+    [(Scheme(4, 64, True), "gptq"), (Scheme(4, WHOLE_ROW, False, ordered=True), "gptq_v2")],
+)
+def test_gptqs_zeros_are_of_the_version_that_has_room_for_them(
+    scheme: Scheme, version: str
+) -> None:
+    assert FORMATS["gptq"].config(small_lm("llama"), scheme) == {
+        "quant_method": "gptq",
+        "checkpoint_format": version,
+        "bits": 4,
+        "group_size": scheme.group,
+        "sym": scheme.symmetric,
+        "desc_act": scheme.ordered,
+        "lm_head": False,
+        "block_name_to_quantize": "model.layers",
+        "backend": "torch",
+    }
