@@ -51,6 +51,24 @@ def test_which_batches_cannot_be_chosen(value: str) -> None:
         findings_request(options(edit_batches=value))
 
 
+def test_a_number_of_batches_has_at_most_four_digits_and_may_stand_between_blanks() -> None:
+    assert findings_request(options(edit_batches=" 9999 ")).replicates == 9999
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("model", "https://ada:secret@host/m", "model has a password, which would be recorded"),
+        ("experiment", " mine", "experiment must be one line"),
+    ],
+)
+def test_what_would_be_recorded_has_no_password_and_an_experiment_a_name(
+    name: str, text: str, message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        findings_request(options(**{name: text}))
+
+
 @pytest.mark.parametrize(("word", "runs"), [("true", False), ("false", True)])
 def test_a_dry_run_judges_what_there_is_and_runs_nothing(
     word: str, runs: bool, local_store: str, monkeypatch: pytest.MonkeyPatch
