@@ -61,7 +61,7 @@ def test_a_p_value_is_printed_down_to_a_thousandth(p: float, words: str, number:
     assert (p_in_words(p), p_number(p)) == (words, number)
 
 
-@pytest.mark.parametrize(("rows", "note"), [(400, ""), (401, " 1 more rows are in the CSV file.")])
+@pytest.mark.parametrize(("rows", "note"), [(400, ""), (401, " 1 more row is in the CSV file.")])
 def test_a_page_has_four_hundred_rows_of_a_table(rows: int, note: str) -> None:
     assert cut_note(cast(Any, SimpleNamespace(values=[0] * rows))) == note
 
