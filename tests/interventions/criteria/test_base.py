@@ -173,3 +173,10 @@ def test_three_near_names_are_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
         InvalidInput, match=r"named 'recall'\. Did you mean '\w+' or '\w+' or '\w+'\?"
     ):
         base.criterion_of(Data("none"), "recall")
+
+
+@pytest.mark.parametrize("argument", ["reads", "judges", "needs"])
+def test_names_that_are_no_text_are_refused(argument: str) -> None:
+    names: Any = {argument: [1]}
+    with pytest.raises(InvalidInput, match=f"^{argument} must be "):
+        criterion(better="lower", unit="", title="Size", **names)
