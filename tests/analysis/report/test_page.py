@@ -32,6 +32,7 @@ def test_the_answer_comes_first_then_what_is_missing(paper: str) -> None:
         " restored all how"
     )
     assert re.findall(r'<section id="(\w+)"', paper) == sections.split()
+    assert "more pair" not in section(paper, "answer", "missing")  # all pairs stand there
 
 
 def test_the_page_names_the_command_that_wrote_it(paper: str) -> None:
