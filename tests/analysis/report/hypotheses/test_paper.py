@@ -43,6 +43,7 @@ def claims(results: list[PartResult]) -> list[str]:
 
 def test_what_is_true_holds() -> None:
     results = judged(as_the_paper, 0)
+    assert list(TITLES) == [1, 2, 3, 4, 5, 6]
     assert verdicts(results) == dict.fromkeys(TITLES, HOLDS)
 
 
