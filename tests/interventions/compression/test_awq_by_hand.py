@@ -15,6 +15,7 @@ from interventions.errors import InvalidInput
 from interventions.feeders import Feeder
 from interventions.quantization_grid import QuantizationGrid
 from interventions.step_metrics import recorded_metrics
+from tests.interventions.compression.noted_calls import note_calls
 from tests.interventions.compression.reference import KEY, tiny_lm
 
 PLAIN = Feeder(nn.Identity())
@@ -126,14 +127,7 @@ def test_autoawq_takes_four_bits_and_zero_points_alone() -> None:
 def test_a_backend_gets_the_first_texts_and_the_grids_kind(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[tuple[object, ...]] = []
-
-    def note(lm: object, texts: list[str], **settings: object) -> object:
-        calls.append((lm, texts, settings))
-        return lm
-
-    monkeypatch.setattr("interventions.compression.backends.autoawq.awq", note)
-    monkeypatch.setattr("interventions.compression.backends.llmcompressor.compress", note)
+    calls = note_calls(monkeypatch, "autoawq.awq", "llmcompressor.compress")
     lm: Any = object()
     step = AWQ(bits=4, group=32, samples=2, backend=cast(Any, backend))
     assert step.apply(lm, Data("none", calibration=("a", "b", "c"))) is lm

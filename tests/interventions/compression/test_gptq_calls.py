@@ -9,6 +9,7 @@ from torch import Tensor
 from interventions.compression import obs
 from interventions.compression.gptq import GPTQ
 from interventions.data.base import Data
+from tests.interventions.compression.noted_calls import note_calls
 
 
 def test_inputs_of_equal_activation_are_swept_from_left_to_right(
@@ -36,15 +37,7 @@ def test_inputs_of_equal_activation_are_swept_from_left_to_right(
 def test_a_backend_gets_the_first_texts_and_every_field_that_it_knows(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[tuple[object, ...]] = []
-
-    def note(lm: object, texts: list[str], **settings: object) -> object:
-        calls.append((lm, texts, settings))
-        return lm
-
-    peers = "interventions.compression.backends"
-    monkeypatch.setattr(f"{peers}.gptqmodel.gptq", note)
-    monkeypatch.setattr(f"{peers}.llmcompressor.compress", note)
+    calls = note_calls(monkeypatch, "gptqmodel.gptq", "llmcompressor.compress")
     step = GPTQ(
         bits=4,
         group=32,

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -86,10 +85,10 @@ def test_the_interval_of_a_difference_among_several_is_wider() -> None:
 
 
 def test_a_finding_holds_where_all_parts_do_and_fails_where_one_does() -> None:
-    of: Callable[[str], PartResult] = lambda name: PartResult(part(0.1), verdict=name)  # noqa: E731
-    assert verdict_of([of(HOLDS), of(HOLDS)]) == HOLDS
-    assert verdict_of([of(HOLDS), of(UNTOLD)]) == UNTOLD
-    assert verdict_of([of(HOLDS), of(FAILS), of(UNTOLD)]) == FAILS
+    holds, fails, untold = (PartResult(part(0.1), verdict=name) for name in (HOLDS, FAILS, UNTOLD))
+    assert verdict_of([holds, holds]) == HOLDS
+    assert verdict_of([holds, untold]) == UNTOLD
+    assert verdict_of([holds, fails, untold]) == FAILS
 
 
 def test_what_cannot_be_tested_here_says_why_whatever_was_run() -> None:
