@@ -8,7 +8,7 @@ from analysis.labels import counted
 from interventions.errors import shown
 from tracking.checkpoints.contents import CacheContents
 
-_GIB, _MIB = 2**30, 2**20
+_GIB, _MIB = 2**30, 2**20  # bytes
 
 
 def contents_text(contents: CacheContents, most: int | None) -> str:

@@ -31,7 +31,7 @@ from composability.commands.tune import tune
 from interventions.errors import printable_line
 from interventions.masking import without_secrets
 
-_FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
+_FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130  # exit statuses
 _MOST_OF_CLICK = 320  # characters of its message: where to find help must fit behind
 
 

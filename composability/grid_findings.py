@@ -16,7 +16,7 @@ from tracking.passwords import check_no_passwords
 from tracking.settings import Settings
 
 REPLICATES = 10  # batches of edits, and seeds where a step draws at random
-_HOURS = 3.0
+_HOURS = 3.0  # that the missing runs of a preset may take
 # what the preset says itself
 _SET_BY_PRESET = (
     "interventions", "length", "pairs", "seeds", "name", "criteria", "recompress", "checkpoints",

@@ -19,7 +19,7 @@ from interventions.errors import InvalidInput, shown
 _PROJECT_LINE = "name: composable-interventions"  # of our own MLproject
 LIMIT = "COMPOSABILITY_CACHE_GIB"
 STATISTICS = "statistics"  # the folder of MEMIT's second moments
-_GIB = 2**30
+_GIB = 2**30  # bytes
 _checked: set[Path] = set()  # the folders of which it was said, or need not be
 _read_only: set[Path] = set()  # those of which it was said that nothing is kept
 

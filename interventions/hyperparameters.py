@@ -15,7 +15,7 @@ from interventions.errors import InvalidInput, did_you_mean, shown
 MOST_STEPS = 100_000  # of training
 MOST_BATCH = 1024  # texts
 MOST_BATCHES = 10_000  # of edits, one after another
-MOST_TEXTS = 1_000_000
+MOST_TEXTS = 1_000_000  # that a step reads
 MOST_TOKENS = 131_072  # of a text: the longest context of today's open models
 
 # for fields that declare no bounds of their own

@@ -25,7 +25,7 @@ _OPENING_SECONDS = 5  # that a connection may take
 _ANSWER_SECONDS = 10.0  # that an answer may take in all, names and redirections included
 _TRUSTED_SECONDS = 30.0  # that a store which has answered is not asked again
 _SEARCH = "/api/2.0/mlflow/experiments/search"
-_LOGIN_STATUS = (401, 403)
+_LOGIN_STATUS = (401, 403)  # of HTTP: who asks is to log in, or may not
 _DAMAGE = ("database disk image is malformed", "file is not a database")  # SQLite's words
 
 _answered_at: dict[str, float] = {}  # address -> when it answered

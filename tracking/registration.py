@@ -37,7 +37,7 @@ from tracking.passwords import check_no_passwords
 
 CARDS = "model_cards"  # a folder among a run's artifacts
 _MOST_DESCRIPTION = 5000  # characters; what the registry's table has room for
-_LONGEST_NAME = 200
+_LONGEST_NAME = 200  # characters of a model's name
 _ALIAS = re.compile(r"(?!(?i:latest)$)(?![vV][0-9]+$)[A-Za-z0-9_-]{1,100}")  # MLflow's own rule
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 

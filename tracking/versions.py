@@ -17,7 +17,7 @@ WITHOUT_FORGET = "testbed-without-forget"  # the model that was trained without 
 MODELS = (TESTBED, WITHOUT_FORGET)
 VERSIONED = ("model", "data")  # the settings that may name the testbed
 _AT = "@"
-_FIRST = 1
+_FIRST = 1  # of the versions of the testbed
 _MOST_SHOWN = 100  # characters
 
 Name = TypeVar("Name")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from interventions.errors import InvalidInput
 
-CONFIDENCE = 0.95
+CONFIDENCE = 0.95  # of an interval, where none is given
 
 
 def check_confidence(confidence: float) -> None:

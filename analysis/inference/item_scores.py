@@ -12,7 +12,7 @@ from interventions.arguments import check_columns
 
 _TOLERANCE = 1e-6  # of a criterion's value, against what its items say that it is
 _LOG_TOLERANCE = 0.1  # nats, likewise for the exponential of a mean: windows have unequal lengths
-_FEWEST = 2
+_FEWEST = 2  # items for a variance
 _ORDERS = ("forward", "backward")
 
 

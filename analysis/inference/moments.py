@@ -13,7 +13,7 @@ from analysis.inference.procedures import Moments, item_moments, sums_of_items
 from analysis.inference.units import BATCHES, ONE_BATCH, Units
 from analysis.labels import SHARES
 
-_HALF = 0.5
+_HALF = 0.5  # the middle of a criterion within 0 and 1
 
 
 def moments_of_gains(units: Units, points: pd.DataFrame, items: Sequence[PointItems]) -> Moments:

@@ -11,7 +11,7 @@ from scipy import stats
 from analysis.inference.procedures import FEWEST_UNITS
 from interventions.errors import InvalidInput
 
-POWER = 0.8
+POWER = 0.8  # with which a gain is to be seen, where none is given
 MOST_UNITS = 100_000  # more are as good as never
 
 

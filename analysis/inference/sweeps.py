@@ -11,7 +11,7 @@ from analysis.metrics.columns import CURVE
 from interventions.arguments import check_columns, checked
 
 _TESTED = ("level", "gain", "gain_low", "gain_high", "p_claim", "units")
-_CONFIDENCE = 0.95
+_CONFIDENCE = 0.95  # of all claims together, where none is given
 
 
 @checked

@@ -15,7 +15,7 @@ from analysis.metrics.columns import MEASURES
 from tracking.measures import Error
 
 _DUEL_COLUMNS = ("best", "next", "margin", "measure")
-_ROUNDING = 1e-10
+_ROUNDING = 1e-10  # scores that differ by less are equal
 
 
 def tied(

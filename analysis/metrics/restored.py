@@ -21,7 +21,7 @@ from tracking.measures import restored_share
 
 HASH = "weights"  # the column with a hash of all weights after the last step
 _FEWEST = 3  # replicates for an interval
-_COVERED = 0.95
+_COVERED = 0.95  # how often an interval holds the true share
 _GROUP = [
     *("context", "unlearning", "unlearning_variant", "then", "then_variant"),
     *("strength", "level", "settings"),

@@ -13,7 +13,7 @@ from analysis.report.findings.evidence import Finding
 from analysis.tables.table import WINS, Block, Table
 
 MOST_ROWS = 400  # of one table on the page; the files have all
-MAIN_TABLES = (2, 3, 4)
+MAIN_TABLES = (2, 3, 4)  # numbers of the paper's tables
 
 
 class RunNumbers:

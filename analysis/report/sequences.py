@@ -26,8 +26,8 @@ from analysis.report.paired import PairedTest, paired_test
 from tracking import schema
 from tracking.catalogue import Catalogue
 
-LEVEL = 0.05
-_FEWEST_STEPS = 3
+LEVEL = 0.05  # of the tests, corrected over all sequences
+_FEWEST_STEPS = 3  # two are a pair
 
 
 @dataclass(frozen=True)

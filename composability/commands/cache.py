@@ -6,8 +6,8 @@ import click
 
 from composability.commands.options import Number
 
-_MOST_LISTED = 20
-_MOST_GIB = 1e6
+_MOST_LISTED = 20  # checkpoints
+_MOST_GIB = 1e6  # of a cache
 
 
 @click.group("cache")

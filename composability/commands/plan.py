@@ -10,7 +10,7 @@ from composability.commands.options import NONE, Number, choice, run_settings
 from composability.commands.steps import composition_options, print_plan, specs_of
 from sweeps.grid.presets import PRESETS
 
-_MOST_GIB = 10_000
+_MOST_GIB = 10_000  # of a device
 
 
 @click.command()

@@ -16,8 +16,8 @@ from interventions.errors import InvalidInput, shown
 from interventions.small_json import number_of_values
 
 CONFIG = "adapter_config.json"
-_MOST_VALUES = 100_000
-_MOST_RANK = 65_536
+_MOST_VALUES = 100_000  # of an adapter's config
+_MOST_RANK = 65_536  # of an adapter
 _MOST_SHOWN = 60  # characters of what a file says
 _BASE = "base_model_name_or_path"
 # said of where it was trained, or how: of no weight of the adapter

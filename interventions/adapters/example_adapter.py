@@ -15,7 +15,7 @@ from interventions.data.testbed import MODEL, testbed
 from interventions.editing.ft import train_on_answers
 from interventions.lm import LM
 
-_BATCH, _EDITS, _STEPS, _RATE = 19, 10, 60, 5e-3
+_BATCH, _EDITS, _STEPS, _RATE = 19, 10, 60, 5e-3  # of the edits; how many, and how it is trained
 
 
 def train_example(folder: Path) -> None:

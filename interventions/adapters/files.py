@@ -20,7 +20,7 @@ from interventions.small_json import json_object
 WEIGHTS = "adapter_model.safetensors"
 _PICKLE = "adapter_model.bin"
 _MOST_WEIGHT_BYTES = 2**34  # rank 64 on every layer of a 70B model has 3 GB
-_MOST_CONFIG_BYTES = 2**24
+_MOST_CONFIG_BYTES = 2**24  # transformers reads it whole
 _MOST_SHOWN = 100  # characters of a name in the files
 _FACTOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<factor>[AB])\.weight")
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)

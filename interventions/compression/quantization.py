@@ -14,7 +14,7 @@ from interventions.lm import LM
 from interventions.loops import iterations
 from interventions.quantization_grid import QuantizationGrid
 
-WHOLE_ROW = -1
+WHOLE_ROW = -1  # as the group of a scale
 
 
 def group_size(group: int, inputs: int) -> int:

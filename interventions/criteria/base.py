@@ -22,7 +22,7 @@ from interventions.lm import LM
 from interventions.registry import Registry
 
 ALL = "all"  # the criteria that apply to the data
-_MOST_VERSIONS = 1_000_000
+_MOST_VERSIONS = 1_000_000  # of a criterion
 
 
 CRITERIA: Registry[Criterion] = Registry(

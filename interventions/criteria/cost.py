@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import torch
 
-_GIB = 2**30
+_GIB = 2**30  # bytes
 _RESET = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 

@@ -12,7 +12,7 @@ from interventions.lm import LM
 from interventions.padding import plain_logits
 from interventions.training import readable
 
-_TEXTS = 200
+_TEXTS = 200  # that are asked about
 _MOST_TOKENS = 256  # of a text
 
 

@@ -25,9 +25,9 @@ from interventions.low_rank import adapt, low_rank_config, taken_out, trainable
 from interventions.training import add_text_gradients, readable
 
 Ids = Sequence[int]
-STEPS, BATCH = 30, 8
+STEPS, BATCH = 30, 8  # of training, and texts of each
 LEARNING_RATES = (1e-4, 1e-3, 1e-2)
-_RANK, _ALPHA = 8, 16.0
+_RANK, _ALPHA = 8, 16.0  # of the LoRA that relearns
 _MOST_TOKENS = 512  # of a question with its answer: the last ones
 
 

@@ -31,7 +31,7 @@ from interventions.training import characters
 _BATCH = 32  # texts
 _MAX_TOKENS = 512  # of a text
 _ROWS = 2048  # tokens whose keys are held in float64 at once
-_VERSION = 3
+_VERSION = 3  # of the form in which moments are stored
 _ORIGIN_FACTS = ("_name_or_path", "architectures", "transformers_version", "dtype", "use_cache")
 
 

@@ -35,7 +35,7 @@ from interventions.master_weights import master_weights
 from interventions.search_space import Trial, TuningContext
 from interventions.training import add_gradients, block_weights, characters
 
-_SAMPLES = 200
+_SAMPLES = 200  # texts that it trains on by default
 _CONTENT = "_first_content"  # kept beside the fields, so that a change of the file is noticed
 
 

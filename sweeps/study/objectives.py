@@ -17,7 +17,7 @@ from tracking.measures import MEASURES, restored_to_minimize
 
 _DIRECTIONS = {"min": "minimize", "max": "maximize"}
 _BETTER = {"higher": "max", "lower": "min"}
-_UNBOUNDED = 1e9
+_UNBOUNDED = 1e9  # stands for infinity, which storages do not take
 _UNLEARNING = "unlearning"
 RESTORED = "restored"
 

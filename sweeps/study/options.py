@@ -27,7 +27,7 @@ NONE = "none"  # no constraint, no Ray cluster, no intervention yet
 JOURNAL = "journal"  # the storage that is a file beside the checkpoints
 ENVIRONMENT = "environment"  # the storage whose address the variable below has, password and all
 
-TRIALS = 40
+TRIALS = 40  # of a study, where none are given
 MOST_TRIALS = 100_000  # a study of as many would run for months
 PRUNE_EVERY = 20  # training steps
 TUNING_SPLIT = "validation"  # of the data, by which trials are judged

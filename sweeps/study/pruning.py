@@ -24,7 +24,7 @@ from tracking.chain import Chain
 from tracking.checkpoints.store import Checkpoints
 from tracking.plan import Plan
 
-_TRIALS_BEFORE_PRUNING = 4
+_TRIALS_BEFORE_PRUNING = 4  # a median of fewer says little
 _REDUCTION = 3  # of trials from one of Hyperband's rungs to the next
 
 

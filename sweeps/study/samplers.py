@@ -19,7 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 _SLOTS = 100_003  # a prime above any number of trials: no two pairs of seed and slot share a state
-_NUMPY_SEEDS = 2**32
+_NUMPY_SEEDS = 2**32  # NumPy takes smaller ones
 
 
 def make_sampler(name: str, seed: int, slot: int, trials: int) -> BaseSampler:

@@ -1,8 +1,8 @@
-"""Pages of the reference that repeat what the code says, of hyperparameters and criteria.
+"""Pages of the reference that repeat what the code says: hyperparameters, criteria, limits.
 
     python -m tests.quality.reference_pages
 
-writes both; tests/test_reference_pages.py holds the code against them. A change of a default or
+writes all; tests/test_reference_pages.py holds the code against them. A change of a default or
 a bound changes what recorded runs are compared with, so it is to be seen in a page.
 """
 
@@ -20,6 +20,7 @@ from interventions.hyperparameters import default_value, fields_of
 from interventions.lm import skeleton
 from interventions.options import PROFILES
 from interventions.search_space import TuningContext
+from tests.quality.limits_page import HEAD, LIMITS, limit_sections
 from tests.quality.plain_words import ROOT
 
 HYPERPARAMETERS = ROOT / "docs" / "reference" / "hyperparameters.md"
@@ -141,11 +142,12 @@ _CRITERIA_COLUMNS = (
 
 
 def main() -> int:
-    """Write both pages."""
+    """Write the pages."""
     sections = [_HYPERPARAMETERS_HEAD.rstrip(), *hyperparameter_sections().values()]
     HYPERPARAMETERS.write_text("\n\n".join(sections) + "\n")
     rows = criterion_rows().values()
     CRITERION_FACTS.write_text("\n".join([_CRITERIA_HEAD, *_CRITERIA_COLUMNS, *rows]) + "\n")
+    LIMITS.write_text("\n\n".join([HEAD.rstrip(), *limit_sections().values()]) + "\n")
     return 0
 
 

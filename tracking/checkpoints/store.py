@@ -42,7 +42,7 @@ from tracking.checkpoints.integrity import (
 from tracking.checkpoints.values import MeasuredValues
 from tracking.checkpoints.writing import write_checkpoint
 
-_GIB = 2**30
+_GIB = 2**30  # bytes
 
 
 class Checkpoints:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from interventions.device_memory import device_bytes, host_bytes
 
-GIB = 2**30
+GIB = 2**30  # bytes
 
 
 @dataclass(frozen=True)

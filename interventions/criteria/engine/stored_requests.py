@@ -25,8 +25,8 @@ from interventions.criteria.engine.encoding import Encoded, Pair, encode
 from interventions.files import file_digest, is_plain_file, whole_file
 from interventions.tokenizer import save_tokenizer
 
-_VERSION = 1
-_MOST_BYTES = 2**30
+_VERSION = 1  # of the form in which requests are stored
+_MOST_BYTES = 2**30  # of a file of requests
 _NAMES = ("contexts", "context_lengths", "context_of", "continuations", "continuation_lengths")
 _DIGESTS: WeakKeyDictionary[PreTrainedTokenizerBase, str] = WeakKeyDictionary()
 

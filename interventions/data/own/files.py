@@ -15,7 +15,7 @@ from typing import Any
 from interventions.errors import InvalidInput, did_you_mean, shown
 
 MOST_BYTES = 2**30  # of a file, and of the values of a parquet file
-MOST_ROWS = 1_000_000
+MOST_ROWS = 1_000_000  # of a file
 TEXTS = ("paragraphs", "lines", "whole")
 
 Row = tuple[str, Any]  # where it is, such as "row 3"; and what it is: a mapping, or a text

@@ -20,7 +20,7 @@ RETAIN_MODEL = MODEL.with_name("model-without-forget")
 TASKS = Path(__file__).with_name("tasks")
 BATCHES: dict[Split, int] = {"test": 20, "validation": 5}
 BATCH = 50  # edits
-LOCALITY = 150
+LOCALITY = 150  # prompts about other facts
 RECALLED = 300  # facts
 
 

@@ -15,7 +15,7 @@ from interventions.data.testbed.world import Fact, World
 
 ROW = 64  # tokens
 PROSE_PER_PASS = 600  # documents
-PROMPT_WEIGHT = 0.1
+PROMPT_WEIGHT = 0.1  # of a prompt's loss beside its answer's
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from interventions.data.testbed.architecture import make_model, make_tokenizer, 
 from interventions.data.testbed.documents import Document, documents, pack_rows, row_loss
 from interventions.data.testbed.world import HAZARDS, World, world
 
-ROWS_PER_STEP = 16
+ROWS_PER_STEP = 16  # of the base model's training
 WITHOUT_FORGET = "-without-forget"  # the end of the second model's folder
 _MODELS = ("both", "main", "without-forget")
 

@@ -33,8 +33,8 @@ HAZARDS = {"compound": "wmdp_bio", "protocol": "wmdp_cyber"}
 BENIGN = ("plant", "star", "dish", "instrument")  # together: mmlu
 EVERYDAY = ("person", "city", "company")  # what is edited, and checked for locality
 
-_PEOPLE, _CITIES = 400, 40
-_HAZARD_ENTITIES, _BENIGN_ENTITIES = 40, 25
+_PEOPLE, _CITIES = 400, 40  # whom facts are about, and where they live
+_HAZARD_ENTITIES, _BENIGN_ENTITIES = 40, 25  # that the questions of both kinds are about
 # of the facts that four-choice questions ask
 RARE, RARE_TELLINGS = 0.25, (0.03, 0.3)  # which share is told in few passes, and in which share
 
