@@ -2,7 +2,6 @@
 
 import ast
 import statistics
-from collections.abc import Iterator
 
 import pytest
 
@@ -86,29 +85,3 @@ def test_what_is_handed_around_cannot_be_changed() -> None:
                     mutable.add((path.parent.name in DROPPED_IN, node.name))  # type: ignore[attr-defined]
     assert {name for is_dropped_in, name in mutable if not is_dropped_in} <= MUTABLE
     assert {name for _, name in mutable} >= MUTABLE
-
-
-def test_nothing_trusts_code_of_a_models_folder_and_all_begin_with_seed_and_batch_0() -> None:
-    defaults: dict[str, set[str]] = {"trust_remote_code": set(), "seed": set(), "edit_batch": set()}
-    for path in python_files(*PACKAGES):
-        for node in ast.walk(ast.parse(path.read_text())):
-            for name, default in _defaults(node):
-                if name in defaults and isinstance(default, ast.Constant):
-                    defaults[name].add(repr(default.value))
-    assert defaults == {"trust_remote_code": {"False"}, "seed": {"0"}, "edit_batch": {"0"}}
-
-
-def _defaults(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
-    """Yield the arguments of a function, or a field of a class, with what they are by default."""
-    if isinstance(node, ast.arguments):
-        positional = [*node.posonlyargs, *node.args]
-        named = positional[len(positional) - len(node.defaults) :]
-        yield from (
-            (argument.arg, value) for argument, value in zip(named, node.defaults, strict=True)
-        )
-        yield from (
-            (argument.arg, value)
-            for argument, value in zip(node.kwonlyargs, node.kw_defaults, strict=True)
-        )
-    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        yield node.target.id, node.value

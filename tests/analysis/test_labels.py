@@ -116,3 +116,18 @@ def test_long_contexts_are_cut() -> None:
 @pytest.mark.parametrize(("count", "text"), [(0, "0 pairs"), (1, "1 pair"), (2, "2 pairs")])
 def test_nouns_are_in_the_plural_but_for_one(count: int, text: str) -> None:
     assert counted(count, "pair") == text
+
+
+@pytest.mark.parametrize(
+    ("facts", "plain", "with_unit"),
+    [
+        (CriterionFacts("higher", "F1", title="Success"), "Success ↑", "Success (F1) ↑"),
+        (CriterionFacts("lower", "bits", title="Average bits"), "Average bits ↓", "Average bits ↓"),
+    ],
+)
+def test_a_criterion_has_its_unit_where_it_is_asked_for(
+    facts: CriterionFacts, plain: str, with_unit: str
+) -> None:
+    titles = Labels(Catalogue({}, {"measure": facts}))
+    assert titles.criterion("measure") == plain
+    assert titles.criterion("measure", unit=True) == with_unit

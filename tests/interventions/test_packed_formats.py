@@ -14,7 +14,7 @@ from torch import Tensor
 from interventions.anatomy import block_linears
 from interventions.data.testbed import MODEL
 from interventions.lm import LM
-from interventions.packed_formats import pack
+from interventions.packed_formats import FORMATS, pack
 from interventions.quantization_grid import QuantizationGrid
 from tests.interventions.quantized import (
     random_grids,
@@ -154,3 +154,10 @@ def test_transformers_computes_the_same_from_a_gptq_export_but_for_float16(tmp_p
     for name, reloaded_logits in reloaded("gptqmodel", list(expected), tmp_path).items():
         assert torch.allclose(reloaded_logits, expected[name], rtol=0, atol=1e-3), name
         assert (reloaded_logits - dense[name]).abs().max() < 2e-3 * dense[name].abs().max(), name
+
+
+def test_a_format_holds_the_widths_that_its_readers_unpack() -> None:
+    assert {name: each.widths for name, each in FORMATS.items()} == {
+        "compressed-tensors": (2, 3, 4, 5, 6, 7, 8),
+        "gptq": (2, 3, 4, 8),
+    }

@@ -52,6 +52,7 @@ def _naming(path: str) -> list[Path]:
 
 # they read what importing makes: defaults, bounds, limits, which data classes are frozen
 _READERS = (
+    "tests/test_defaults.py",
     "tests/test_reference_pages.py",
     "tests/test_style.py",
     "tests/composability/test_options.py",

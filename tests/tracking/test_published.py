@@ -12,9 +12,11 @@ import yaml
 from mlflow import MlflowClient
 
 from composability.command import main
-from interventions.base import make
+from interventions.base import INTERVENTIONS, make
 from interventions.composition import Composition
+from interventions.hyperparameters import default_value, fields_of
 from tracking import paper_rows, published, query, schema, store
+from tracking.paper_rows import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -177,3 +179,19 @@ def test_mlflow_has_one_criterion_column_for_own_and_published_runs() -> None:
 
     assert set(published.PRINTED_CRITERIA) <= set(CRITERIA.all())
     assert mlflow.__version__
+
+
+def test_what_the_paper_states_is_what_its_profile_has() -> None:
+    stated = {
+        (name, key): value
+        for name, settings in SETTINGS.items()
+        for key, value in settings.items()
+        if (name, key) != ("lora", "targets")
+    }
+    profile = {
+        (name, key): default_value(fields_of(INTERVENTIONS.get(name))[key], "paper")
+        for name, key in stated
+    }
+    for place, value in profile.items():
+        assert stated[place] == (list(value) if isinstance(value, tuple) else value)
+    assert SETTINGS["lora"]["targets"] == ["q_proj", "v_proj"]  # PEFT's names of query and value

@@ -6,10 +6,11 @@ import pytest
 from analysis.metrics.align import both_orders
 from analysis.metrics.composability import point
 from analysis.tables.appendix import appendix_tables
+from analysis.tables.layouts import ALONE, COMPOSED, SEQUENCES
 from analysis.tables.table import Table
 from tests.analysis.synthetic import curve, frame, run
 from tests.analysis.tables.printed_tables import appendix
-from tracking.catalogue import CriterionFacts, InterventionFacts, as_tag
+from tracking.catalogue import CriterionFacts, InterventionFacts, as_tag, house_interventions
 from tracking.published import PRINTED_CRITERIA, rows
 
 
@@ -77,3 +78,18 @@ def test_a_strength_that_counts_is_written_with_its_unit() -> None:
     runs = [run(steps, edit_success=0.9, **about) for steps in ("ft | chop", "chop | ft")]
     tables = {table.number: table.blocks[0].values for table in appendix_tables_of(runs)}
     assert list(tables[9].index) == ["FT → Chop (2-Layer)"]
+
+
+def test_the_papers_tables_are_of_its_categories_in_its_order() -> None:
+    """Table 8 has single interventions, 9 to 14 those of two categories, in both orders."""
+    category = {name: facts.category for name, facts in house_interventions().items()}
+    by_table: dict[int, set[tuple[str, ...]]] = {}
+    for row in rows():
+        by_table.setdefault(row.table, set()).add(tuple(category[name] for name, _ in row.steps))
+    assert by_table.pop(ALONE) == {(), ("editing",), ("compression",), ("unlearning",)}
+    assert by_table == {number: {categories} for number, categories in SEQUENCES.items()}
+    assert {number: (each.rows, each.columns) for number, each in COMPOSED.items()} == {
+        2: ("compression", "editing"),
+        3: ("compression", "unlearning"),
+        4: ("unlearning", "editing"),
+    }
