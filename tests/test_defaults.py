@@ -97,7 +97,8 @@ def defaults(source: str) -> Iterator[Default]:
         for name, value in _arguments(node) if owner else ():
             with contextlib.suppress(ValueError):
                 literal = ast.literal_eval(value or ast.Constant(None))
-                if isinstance(literal, bool | int | float | tuple) and literal != ():
+                numbers = literal if isinstance(literal, tuple) else (literal,)
+                if numbers and all(isinstance(number, int | float) for number in numbers):
                     yield Default(f"{owner}.{name}", literal)
 
 
@@ -137,6 +138,9 @@ def test_a_number_that_is_left_out_is_none(everything: list[Default]) -> None:
 
 
 def test_defaults_are_those_of_arguments_and_fields() -> None:
-    fields, arguments = "a: int = 3; b = 4; c: int", "d, e=True, *, f, g=0.5, h='x', i=(1, 2)"
+    fields, arguments = (
+        "a: int = 3; b = 4; c: int",
+        "d, e=True, *, f, g=0.5, h='x', i=(1, 2), j=('y',)",
+    )
     source = f"class A: {fields}\ndef f({arguments}): ..."
     assert list(defaults(source)) == [("A.a", 3), ("f.e", True), ("f.g", 0.5), ("f.i", (1, 2))]
