@@ -150,6 +150,8 @@ def test_a_stored_prefix_is_loaded_and_the_rest_applied(
     assert (longer.steps_applied, longer.steps_reused, longer.position) == (1, 2, 3)
     assert longer.cost_of_step(1) == whole.cost_of_step(1)
     assert longer.model_after(2).fingerprint() == weights
+    longer.model_after(1)
+    assert (longer.steps_reused, longer.position) == (2, 1)
     assert set(whole.seconds) >= {"apply", "save", "load"}
 
 
