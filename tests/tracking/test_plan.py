@@ -1,14 +1,20 @@
 """What is checked about a run before anything is loaded, and what its key depends on."""
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from interventions.anatomy import context_length
 from interventions.composition import Composition
+from interventions.data.base import Data
+from interventions.data.own.reading import own_data
 from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput
+from tests.interventions.data.own.parts import edit
+from tests.interventions.model_folders import folder_with_code
 from tracking import plan as plan_module
 from tracking.plan import RunContext, plan_run
 from tracking.settings import Settings, defaults_profile
@@ -32,6 +38,14 @@ from tracking.settings import Settings, defaults_profile
         ({"window": 2**20 + 1}, "window must be .*, but got 1048577"),
         ({"window": "64"}, "window must be .*, but got '64'"),
         ({"window": True}, "window must be .*, but got True"),
+        ({"stride": 2**20 + 1}, "stride must be an integer from 0 to 1048576, but got 1048577"),
+        ({"limit": -1}, "limit must be an integer from 0 to 1000000000, but got -1"),
+        ({"limit": 10**9 + 1}, "limit must be .* to 1000000000, but got 1000000001"),
+        ({"edit_batch": -1}, "edit_batch must be an integer from 0 to 1000000, but got -1"),
+        ({"edit_batch": 10**6 + 1}, "edit_batch must be .* to 1000000, but got 1000001"),
+        ({"criteria": "mmlu\n"}, r"criteria must be one line of 1 to 6000 .*, but got 'mmlu\\n'"),
+        ({"criteria": "x" * 6001}, "criteria must be .*, but got 6001 characters"),
+        ({"model": "x" * 4096}, "model must be one line of 1 to 4095 .*, but got 4096 characters"),
         ({"checkpoints": "some"}, "checkpoints must be all or last or changed or none, but got"),
         ({"device": "tpu"}, "device must be auto or cpu or cuda, but got 'tpu'"),
         ({"dtype": "float8"}, "dtype must be auto or float32 or bfloat16 or float16, but got"),
@@ -48,9 +62,20 @@ def test_a_wrong_setting_is_refused(settings: dict[str, str | int], message: str
         RunContext(Settings(**settings))  # type: ignore[arg-type]
 
 
-def test_the_bounds_of_a_seed_are_valid() -> None:
-    for seed in (0, 2**32 - 1):
-        assert RunContext(Settings(seed=seed)).settings.seed == seed
+@pytest.mark.parametrize(
+    ("setting", "bounds"),
+    [
+        ("seed", (0, 2**32 - 1)),
+        ("edit_batch", (0, 10**6)),
+        ("limit", (0, 10**9)),
+        ("stride", (0, 2**20)),
+        ("criteria", ("x", "x" * 6000)),
+    ],
+)
+def test_the_bounds_of_a_setting_are_valid(setting: str, bounds: tuple[Any, Any]) -> None:
+    for value in bounds:
+        settings = RunContext(Settings(**{setting: value})).settings
+        assert getattr(settings, setting) == value
 
 
 @pytest.mark.parametrize(
@@ -103,6 +128,21 @@ def test_what_is_trusted_is_in_no_key_of_a_model_without_code() -> None:
     assert len(origins) == 1
 
 
+def test_a_models_own_code_counts_where_it_may_run(tmp_path: Path) -> None:
+    folder, _ = folder_with_code(tmp_path)
+    anatomy = RunContext(Settings()).anatomy
+
+    def weights(trusted: bool) -> str:
+        context = RunContext(Settings(model=str(folder), trust_remote_code=trusted))
+        context.anatomy = anatomy  # no code is run for it
+        return context.weights
+
+    before = {trusted: weights(trusted) for trusted in (True, False)}
+    (folder / "modeling_own.py").write_text("changed")
+    assert weights(False) == before[False]
+    assert len({weights(True), *before.values()}) == 3
+
+
 def test_contexts_of_other_replicates_and_splits_share_the_model() -> None:
     context = RunContext(Settings())
     replicate = context.for_replicate(seed=3, edit_batch=0)
@@ -126,8 +166,38 @@ def test_a_plan_holds_what_was_checked() -> None:
     assert (plan.source, len(plan.keys)) == (str(MODEL), 3)
     assert plan.keys == plan.composition.keys(plan.origin, plan.data)
     assert plan.spec() == "lora | wanda(sparsity=0.5)"
+    count = RunContext(settings).anatomy.num_parameters()
+    assert plan.checkpoint_bytes == 4 * count
+    halved = plan_run("none", dataclasses.replace(settings, dtype="bfloat16"))
+    assert halved.checkpoint_bytes == 2 * count
     with pytest.raises(InvalidInput, match=r"ft.layers names layer 17"):
         plan_run("ft(layers=17)", settings)
+
+
+def test_a_plan_of_no_step_is_refused_for_its_model_or_its_criteria() -> None:
+    with pytest.raises(InvalidInput, match=r"no criterion is named 'mmlo'\. Did you mean 'mmlu'"):
+        plan_run("none", Settings(criteria="mmlo"))
+    context = RunContext(Settings())
+    context.anatomy.config.is_encoder_decoder = True
+    with pytest.raises(InvalidInput, match="has an encoder: only decoders are"):
+        context.plan(Composition())
+
+
+def test_the_answers_of_ones_own_data_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+
+    def note(data: Data, *about: object) -> None:
+        checked.append(data.identity("edits"))
+
+    monkeypatch.setattr(plan_module, "check_answers", note)
+    RunContext(Settings()).plan(Composition())
+    assert checked == []
+    own = own_data(edits=[edit(number) for number in range(4)], batch=2, defaults="testbed")
+    context = RunContext(Settings(data=own))
+    for spec in ("ft", "ft | magnitude", "none"):
+        context.plan(Composition.parse(spec))
+    context.for_replicate(seed=1, edit_batch=1).plan(Composition())
+    assert len(checked) == len(set(checked)) == 2
 
 
 def test_unknown_data_has_the_testbeds_profile() -> None:
