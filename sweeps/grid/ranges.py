@@ -78,8 +78,8 @@ def _parse_range(text: str) -> list[int]:
 
 
 def _parse_indices(text: str) -> list[int]:
-    # one part beyond the bound shows that there are too many; the rest is not read
-    parts = text.split(",", _MOST + 1)[: _MOST + 1]
+    # where there are more numbers than are valid, the last part is what is left, unread
+    parts = text.split(",", _MOST)
     integers = [number for part in parts if (number := read_digits(part)) is not None]
     if len(integers) < len(parts):
         return []

@@ -80,7 +80,7 @@ def _cut_half_line(path: Path) -> None:
         if not end:
             return
         file.seek(end - 1)
-        if file.read(1) == b"\n":
+        if file.read() == b"\n":
             return
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)

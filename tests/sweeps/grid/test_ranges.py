@@ -16,10 +16,12 @@ NO_RANGES = (
     "..2",
     "1.5",
     "10001",
+    "0..10000",
     "0..99999999999",
     "9..99999999999",
 )
 NO_INDICES = ("", "x", "0", "-1", "0,0", "-1,2", "1,", "10001", "99999999999")
+TEN_THOUSAND = ",".join(map(str, range(10000)))
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,7 @@ NO_INDICES = ("", "x", "0", "-1", "0,0", "-1,2", "1,", "10001", "99999999999")
         ([0, 2], [0, 2]),
         ((1, 2), [1, 2]),
         (range(3), [0, 1, 2]),
+        ("1..10000", list(range(1, 10001))),
     ],
 )
 def test_a_range_has_both_its_ends(value: Any, numbers: list[int]) -> None:
@@ -75,6 +78,13 @@ def test_indices_are_the_first_ones_or_these(value: Any, indices: list[int]) -> 
 
 def test_as_many_indices_as_are_valid_can_be_counted() -> None:
     assert read_indices("seeds", 10000) == list(range(10000)) == read_indices("seeds", "10000")
+    assert read_indices("seeds", TEN_THOUSAND) == list(range(10000))
+
+
+@pytest.mark.parametrize("more", [",10000", ",10000,10001", ",x", ","])
+def test_more_indices_than_are_valid_cannot_be_named(more: str) -> None:
+    with pytest.raises(InvalidInput, match=r"up to 10000\) or which"):
+        read_indices("seeds", f"{TEN_THOUSAND}{more}")
 
 
 @pytest.mark.parametrize(

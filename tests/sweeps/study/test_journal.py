@@ -12,7 +12,7 @@ from filelock import FileLock
 from optuna.study import StudyDirection
 
 from interventions.errors import InvalidInput
-from sweeps.study.journal import journal_path, open_journal
+from sweeps.study.journal import _KernelLock, journal_path, open_journal
 from tests.sweeps.study.queues import open_queue, run_point
 
 
@@ -87,3 +87,55 @@ def test_ones_own_link_to_a_journal_elsewhere_is_followed(tmp_path: Path) -> Non
     link.symlink_to(real)
     open_journal(link).create_new_study([StudyDirection.MINIMIZE], "mine")
     assert real.read_text().endswith("\n") and link.is_symlink()
+
+
+def test_a_journal_in_the_place_of_whose_folder_a_file_is_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "studies").write_text("a file")
+    with pytest.raises(InvalidInput, match=r"mine\.log' cannot be written: name another cache"):
+        open_journal(tmp_path / "studies" / "mine.log")
+
+
+@pytest.mark.parametrize(("is_there", "read_only"), [(True, "mine.log"), (False, "studies")])
+def test_a_journal_that_may_only_be_read_or_not_be_made_is_refused(
+    is_there: bool, read_only: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "studies" / "mine.log"
+    path.parent.mkdir()
+    if is_there:
+        path.touch()
+    monkeypatch.setattr(
+        os, "access", lambda place, mode: (place.name, mode) != (read_only, os.W_OK)
+    )
+    with pytest.raises(InvalidInput, match=r"mine\.log' cannot be written"):
+        open_journal(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "left"),
+    [
+        (b"one\ntwo\nhalf", b"one\ntwo\n"),
+        (b"one\n\nhalf", b"one\n\n"),
+        (b"one\nh", b"one\n"),
+        (b"half", b""),
+    ],
+)
+def test_only_a_half_line_is_cut_off(written: bytes, left: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "mine.log"
+    path.write_bytes(written)
+    lock = _KernelLock(path)
+    assert lock.acquire()
+    lock.release()
+    assert path.read_bytes() == left
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"one\n", b"one\ntwo\n"])
+def test_a_journal_of_whole_lines_is_not_written_when_it_is_locked(
+    content: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.log"
+    path.write_bytes(content)
+    os.utime(path, (0, 0))
+    lock = _KernelLock(path)
+    assert lock.acquire()
+    lock.release()
+    assert (path.read_bytes(), path.stat().st_mtime) == (content, 0)

@@ -53,8 +53,10 @@ def test_a_trial_is_not_silent_while_a_run_lives_or_one_has_just_ended_or_it_has
     None
 ):
     assert not is_trial_silent(runs(run("RUNNING", is_dead=False)), trial())
-    just_ended = run("FINISHED", is_dead=True, end=time.time())
+    ended, just_ended = (run("FINISHED", True, end) for end in (LONG_AGO, time.time()))
     assert not is_trial_silent(runs(just_ended), trial())
+    assert not is_trial_silent(runs(ended, just_ended), trial())
+    assert not is_trial_silent(runs(just_ended, ended), trial())
     assert not is_trial_silent(runs(), trial(started=time.time()))
 
 
@@ -93,3 +95,33 @@ def test_what_was_lost_is_put_in_again_before_the_first_claim() -> None:
     )
     serve(cast(StudySpec, None), runs(), cast(TrialQueue, queue))
     assert calls[:2] == ["recover", "claim"]
+
+
+def test_what_was_lost_is_claimed_at_once_and_what_others_run_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[object] = []
+    claims, lost = iter([3, None, 1, None, None]), iter([False, True, False, False])
+    others = iter([["a trial"], []])
+
+    def recover(is_silent: object) -> bool:
+        calls.append("recover")
+        return next(lost)
+
+    def run_claimed(number: int, *others: object) -> None:
+        calls.append(f"run {number}")
+
+    queue = SimpleNamespace(
+        claim=lambda: next(claims), recover_lost=recover, unfinished=lambda: next(others)
+    )
+    monkeypatch.setattr(serving, "run_trial", run_claimed)
+    monkeypatch.setattr(time, "sleep", calls.append)
+    serve(cast(StudySpec, None), runs(), cast(TrialQueue, queue), lambda: calls.append("progress"))
+    assert calls == [
+        "recover",
+        *("run 3", "progress"),
+        *("recover", "progress"),
+        *("run 1", "progress"),
+        *("recover", serving.POLL_SECONDS, "progress"),
+        *("recover", "progress"),
+    ]
