@@ -14,7 +14,9 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from analysis.report.hypotheses.presets.names import TITLES
 from composability.command import cli, main
+from sweeps.grid.presets import PRESETS
 from tracking import schema, store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -223,7 +225,11 @@ def test_mlprojects_entry_points_call_the_commands_with_their_defaults(
 
 def test_the_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "presets"]) == 0
-    assert "quick: ft; ga; wanda(sparsity=[0.5, 0.75])" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert "quick: ft; ga; wanda(sparsity=[0.5, 0.75])" in lines
+    assert [line.partition(":")[0] for line in lines] == [*PRESETS, *TITLES]
+    name, title = next(iter(TITLES.items()))
+    assert f"{name}: tests the finding: {title}" in lines
 
 
 def test_criteria_are_listed_with_direction_and_chance(capsys: pytest.CaptureFixture[str]) -> None:

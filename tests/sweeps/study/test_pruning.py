@@ -1,6 +1,7 @@
 """Trials that are given up early, and models that are measured while they learn."""
 
 import dataclasses
+from types import SimpleNamespace
 from typing import cast
 
 import optuna
@@ -22,7 +23,7 @@ from tests.sweeps.small_testbed import small_testbed
 from tests.sweeps.study.small_study import study_runs, study_spec, trial_runs
 from tracking import query, schema
 from tracking.checkpoints.store import Checkpoints
-from tracking.plan import RunContext
+from tracking.plan import Plan, RunContext
 from tracking.settings import Settings
 
 TRIALS = 10
@@ -111,6 +112,28 @@ def test_the_last_step_is_measured_at_every_interval_until_the_trial_is_given_up
     callback(last, 3, lm)
     with pytest.raises(Pruned, match="given up after 4 training steps: edit_preservation was 1"):
         callback(last, 4, lm)
+
+
+@pytest.mark.parametrize(
+    ("items", "limit", "most"), [(0, 0, 0), (0, 7, 7), (5, 0, 5), (5, 7, 5), (7, 5, 5)]
+)
+def test_a_look_measures_no_more_items_than_the_run_does(
+    items: int, limit: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[Plan] = []
+
+    def chain(plan: Plan, checkpoints: Checkpoints) -> SimpleNamespace:
+        plans.append(plan)
+        return SimpleNamespace(data=None)
+
+    scores = {"wmdp": SimpleNamespace(value=0.5)}
+    monkeypatch.setattr("sweeps.study.pruning.Chain", chain)
+    monkeypatch.setattr("sweeps.study.pruning.measure", lambda *_: scores)
+    plan = RunContext(Settings(limit=limit, checkpoints="none")).plan(Composition.parse("ft"))
+    trial, objective = cast(Trial, Recorder(reports=9)), Objective("wmdp", "minimize")
+    callback = pruning_callback(trial, plan, objective, 2, cast(Checkpoints, None), items)
+    callback(plan.composition[-1], 2, cast(LM, None))
+    assert [plan.settings.limit for plan in plans] == [most]
 
 
 def test_the_median_of_four_trials_is_waited_for() -> None:

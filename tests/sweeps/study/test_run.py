@@ -52,6 +52,18 @@ def test_a_study_in_a_deleted_experiment_is_refused_before_anything_runs(
         prepare_study(read_study_request(SPEC, objective="edit_locality"), cache)
 
 
+def test_a_study_from_python_asks_for_the_store_before_it_is_prepared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        raise InvalidInput("the store is away")
+
+    monkeypatch.setattr(store, "check_reachable", fail)
+    monkeypatch.setattr("sweeps.study.run.prepare_study", lambda *_: pytest.fail("it went on"))
+    with pytest.raises(InvalidInput, match="the store is away"):
+        tune(SPEC, space="paper", objective="edit_locality")
+
+
 def test_the_function_has_the_requests_parameters_and_defaults() -> None:
     parameters = dict(signature(tune).parameters)
     assert parameters.pop("cache").default is None
