@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from mlflow.entities import Metric, Run, RunData, RunInfo, RunTag
 
 from analysis.report.hypotheses.cells import ALWAYS, BATCHES, QUESTIONS, SEEDS, TEXTS, Cell
+from composability import findings_plan
 from composability.findings_plan import (
     PlannedRun,
     finished_runs,
     finished_with_items,
     missing_runs,
     plan_runs,
+    run_missing,
     run_of,
     values_of,
 )
 from sweeps.cluster import Resources
+from sweeps.grid.spec import CompositionGrid
 from tracking import query, schema, store
+from tracking.checkpoints.store import Checkpoints
 from tracking.settings import Settings
 
 CELLS = [
@@ -53,6 +59,29 @@ def test_only_what_draws_is_repeated_and_only_what_is_judged_is_measured(
     assert [criterion.name for criterion in entries[0].job.plan.criteria] == [
         "wikitext_ppl", "wmdp"
     ]  # fmt: skip
+
+
+def test_what_is_repeated_over_batches_has_seed_0_and_over_seeds_batch_0() -> None:
+    cells = [Cell("ft", BATCHES), Cell("rmu", SEEDS)]
+    settings = Settings(checkpoints="none", device="cpu")
+    (entries,) = plan_runs(("never",), cells, 2, settings, Resources()).values()
+    planned_settings = [entry.job.plan.settings for entry in entries]
+    assert [(chosen.seed, chosen.edit_batch) for chosen in planned_settings] == [
+        (0, 0), (0, 1), (0, 0), (1, 0)
+    ]  # fmt: skip
+
+
+def test_what_is_missing_is_run_as_a_grid_with_its_settings_as_params(
+    planned: dict[str, list[PlannedRun]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls: list[tuple[CompositionGrid, Checkpoints]] = []
+    monkeypatch.setattr(findings_plan, "run_grid", lambda *words: calls.append(words))
+    entry, cache, resources = planned["never"][1], Checkpoints(tmp_path), Resources(2)
+    run_missing([entry], "mine", "any", resources, cache)
+    testbed = entry.job.plan.settings.model
+    params = {"findings": "true", "model": testbed, "data": testbed, "recompress": "never"}
+    expected = CompositionGrid("mine", [entry.job], "any", params, resources)
+    assert calls == [(expected, cache)]
 
 
 def test_equal_runs_are_missing_once(planned: dict[str, list[PlannedRun]]) -> None:
