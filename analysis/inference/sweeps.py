@@ -38,7 +38,7 @@ def sweep_tests(points: pd.DataFrame, confidence: float = _CONFIDENCE) -> pd.Dat
     points = points.reset_index(drop=True)
     may_test = points[(points.units >= FEWEST_UNITS) & points.gain.notna()]
     ranked = may_test.sort_values("p_claim", kind="stable")  # levels without a test come last
-    groups = ranked.groupby(CURVE, sort=False, dropna=False)
+    groups = ranked.groupby(CURVE, dropna=False)
     first = ranked[groups.cumcount() == 0]
     counts = groups["level"].transform("size")[first.index]
     tests = first[[*CURVE, "level", "gain", "gain_low", "gain_high", "units"]].assign(

@@ -107,7 +107,7 @@ def _champion(text: str) -> tuple[str, str]:
         return "", ""
     plain_text("register", text)
     pair, colon, name = text.rpartition(":")
-    interventions = sorted(part.strip() for part in pair.split("+"))
+    interventions = [part.strip() for part in pair.split("+")]
     if not name.strip() or (colon and (len(interventions) != 2 or not all(interventions))):
         raise InvalidInput(
             f"register must be a name, or written like 'lora + wanda: name', but got {shown(text)}"

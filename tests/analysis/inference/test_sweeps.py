@@ -4,6 +4,7 @@ import pytest
 
 from analysis.inference.intervals import intervals
 from analysis.inference.sweeps import sweep_tests
+from analysis.metrics.columns import CURVE
 from analysis.metrics.composability import point
 from interventions.errors import InvalidInput
 from tests.analysis.synthetic import curve, frame, only
@@ -46,6 +47,8 @@ def test_levels_with_too_few_units_are_no_tests() -> None:
     points = swept((0.0, 0.2))
     points.loc[points.level == 0.25, "units"] = 2
     assert only(sweep_tests(points)).levels == 1
+    points.loc[points.level == 0.25, "units"] = 3
+    assert only(sweep_tests(points)).levels == 2
 
 
 def test_every_pair_and_criterion_is_a_row_and_claims_are_corrected_over_rows() -> None:
@@ -56,6 +59,17 @@ def test_every_pair_and_criterion_is_a_row_and_claims_are_corrected_over_rows() 
     assert set(tests.index) == {"wanda", "awq"}
     assert tests.p_holm["wanda"] == pytest.approx(2 * tests.p["wanda"])
     assert tests.differs.to_dict() == {"wanda": True, "awq": False}
+
+
+def test_a_row_has_the_columns_that_are_promised() -> None:
+    tested = ["level", "gain", "gain_low", "gain_high", "units", "levels"]
+    assert list(sweep_tests(swept((0.2, 0.2)))) == [*CURVE, *tested, "p", "p_holm", "q", "differs"]
+
+
+def test_points_may_have_any_index() -> None:
+    points = swept((0.0, 0.2))
+    tests = sweep_tests(points.set_index("level", drop=False))
+    pd.testing.assert_frame_equal(tests, sweep_tests(points))
 
 
 def test_points_without_intervals_are_refused() -> None:

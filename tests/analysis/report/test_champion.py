@@ -1,11 +1,14 @@
 """Which run `analyze --register` registers: that of the order which a test says is better."""
 
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from analysis.inference.recommend import advise
-from analysis.report.champion import RecommendedRun, recommended_run
+from analysis.report.answer import PairTest
+from analysis.report.champion import RecommendedRun, _tags, recommended_run
 from analysis.report.prepare import check_against_runs
 from analysis.report.request import AnalysisRequest, read_analysis_request
 from interventions.errors import InvalidInput
@@ -36,6 +39,20 @@ def test_the_first_batch_of_the_better_order_is_registered_with_its_interval() -
     assert float(low) < 0.4 < float(high)
     assert chosen.tags[schema.GAIN_INTERVAL].endswith("95 % over edit batches")
     assert float(chosen.tags[schema.GAIN_P].partition(",")[0]) < 0.05
+    assert champion(DIFFERS[::-1]).run_id == chosen.run_id
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "has_interval"),
+    [(0.1, 0.3, True), (math.nan, 0.3, False), (0.1, math.inf, False)],
+)
+def test_only_an_interval_with_both_ends_is_a_tag(
+    low: float, high: float, has_interval: bool
+) -> None:
+    advice: Any = SimpleNamespace(score=0.2, low=low, high=high, p_holm=0.01, basis="seeds")
+    tags = _tags("ft → wanda", advice, PairTest(factor=2.0, p=0.001))
+    assert (schema.GAIN_INTERVAL in tags) == has_interval
+    assert (tags[schema.GAIN], tags[schema.GAIN_P]) == ("0.2", "0.02, corrected over all pairs")
 
 
 def test_an_order_that_no_test_supports_is_not_registered() -> None:

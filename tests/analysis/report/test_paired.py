@@ -23,5 +23,12 @@ def test_nothing_is_tested_without_three_units_and_spread(values: list[float]) -
     assert np.isnan(test.mean) == (not values)
 
 
+def test_as_much_spread_as_rounding_makes_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = [0.0, 0.5, 1.0]  # their variance is 0.25
+    for rounding, is_tested in ((0.25, False), (0.2499, True)):
+        monkeypatch.setattr("analysis.report.paired._NO_SPREAD", rounding)
+        assert np.isfinite(paired_test(values).p) == is_tested
+
+
 def test_an_infinite_difference_is_not_tested() -> None:
     assert np.isnan(paired_test([0.1, 0.2, np.inf]).mean)

@@ -42,6 +42,8 @@ def test_studies_are_true_or_false() -> None:
         ("levels", "0.25", "levels must be written like sparsity=0.25,bits=4, but got '0.25'"),
         ("levels", "bits=four", "levels must be written like .* but got 'bits=four'"),
         ("bounds", "mmlu>0.4", "bounds must be written like mmlu=0.4,wikitext_ppl=8, but got"),
+        ("bounds", "mmlu=0.4,wikitext_ppl=inf", "bounds must be written like .* but got 'mmlu"),
+        ("register", "a model\nand a line", "register "),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_an_example(
