@@ -43,7 +43,7 @@ def measured_losses(evidence: Evidence) -> pd.DataFrame:
         is), else "loses" or "cannot be told". A point whose intervention was not run alone is left
         out.
     """
-    main = evidence.main_points().reset_index(drop=True)
+    main = evidence.main_points()
     signs = main.better.map({"higher": 1.0, "lower": -1.0}).to_numpy(float)
     composed = _Composed.of(evidence.orders)
     baselines = _Baselines(evidence)
@@ -60,10 +60,10 @@ def measured_losses(evidence: Evidence) -> pd.DataFrame:
             name = getattr(point, side)
             rows.append((position, name, *_of_better_order(both), alone_runs))
     measured = pd.DataFrame(rows, columns=_COLUMNS)
-    named = main.iloc[measured.row.astype(int)].reset_index(drop=True)
+    points_of_rows = main[[*_NAMING, *_RUNS]].iloc[measured.row.astype(int)]
     measured["p_holm"] = holm(measured.p.to_numpy(float))
     measured["p_kept_holm"] = holm(measured.p_kept.to_numpy(float))
-    joined = named[[*_NAMING, *_RUNS]].join(measured.drop(columns="row"))
+    joined = points_of_rows.reset_index(drop=True).join(measured.drop(columns="row"))
     return joined.assign(verdict=[_verdict(row) for row in measured.itertuples()])
 
 
@@ -149,7 +149,7 @@ class _Composed:
         everything = pd.DataFrame(np.hstack([forward, backward]).round(10)).fillna(-np.inf)
         frame: Any = orders.frame
         return cls(
-            frame.groupby("point", sort=False).indices,
+            frame.groupby("point").indices,
             list(zip(frame.seed, frame.edit_batch, strict=True)),
             forward,
             backward,

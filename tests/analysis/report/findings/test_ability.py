@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.report.findings.ability import hidden_by_general_ability
+from analysis.report.findings.ability import _infinite, hidden_by_general_ability
 from tests.analysis.report.findings.sentences import (
     BATCHES,
     findings_of,
@@ -66,6 +66,23 @@ def test_a_destroyed_model_is_not_called_unlearned() -> None:
     )
     (finding,) = [entry for entry in findings_of(frame(runs)) if "destroyed?" in entry.text]
     assert set(finding.runs) == {entry["run_id"] for entry in runs[:2]}
+
+
+def test_five_hundredths_above_chance_are_within_them() -> None:
+    text = sentence(frame(unlearned((0.3, 0.3), (0.3, 0.31), (0.31, 0.2))), "Forgotten")
+    assert "in 2 compositions with unlearning; in 1 of these MMLU is too" in text
+
+
+def test_infinite_units_come_in_the_order_of_the_points() -> None:
+    rows = [
+        {"unit": unit, "forward": math.inf, "backward": 1.0, "forward_runs": (run_id,)}
+        for unit, run_id in (("perplexity", "a"), ("bits", "b"), ("perplexity", "c"))
+    ]
+    points = pd.DataFrame([row | {"backward_runs": ()} for row in rows])
+    first, second = _infinite(points)
+    assert first.text == "Perplexity is infinite in at least one order at 2 points."
+    assert second.text == "Bits is infinite in at least one order at 1 point."
+    assert (first.runs, second.runs) == (("a", "c"), ("b",))
 
 
 def test_nothing_is_called_destroyed_where_ability_is_left() -> None:

@@ -1,9 +1,10 @@
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from analysis.report.findings.evidence import runs_of, within_sentence
+from analysis.report.findings.evidence import gain_in_words, runs_of, within_sentence
 from tests.analysis.report.findings.sentences import evidence_of
 from tests.analysis.synthetic import curve, run
 from tracking.catalogue import CriterionFacts, as_tag
@@ -84,12 +85,28 @@ def test_runs_of_several_points_are_named_once() -> None:
 
 @pytest.mark.parametrize(
     ("title", "expected"),
-    [("Edit success", "edit success"), ("WMDP", "WMDP"), ("X", "X"), ("", "")],
+    [
+        ("Edit success", "edit success"),
+        ("WMDP", "WMDP"),
+        ("IDs kept", "IDs kept"),
+        ("X", "X"),
+        ("", ""),
+    ],
 )
 def test_a_title_within_a_sentence_begins_small_unless_it_is_an_acronym(
     title: str, expected: str
 ) -> None:
     assert within_sentence(title) == expected
+
+
+def test_the_interval_of_the_opposite_order_is_turned_round_with_its_gain() -> None:
+    point = SimpleNamespace(
+        gain=-0.25, gain_low=-0.39, gain_high=-0.11, p_holm=0.012, units=5, basis="seeds"
+    )
+    words = "by 0.25 (0.11 to 0.39; p = 0.012, Holm; 5 seeds)"
+    assert gain_in_words(point) == words
+    point.gain, point.gain_low, point.gain_high = 0.25, 0.11, 0.39
+    assert gain_in_words(point) == words
 
 
 def test_curves_have_main_points_at_every_level() -> None:

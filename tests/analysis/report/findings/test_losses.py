@@ -1,13 +1,19 @@
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from analysis.inference.corrections import holm
 from analysis.report.findings.evidence import LEVEL, NOTABLE
 from analysis.report.findings.losses import (
+    _NAMING,
+    _RUNS,
     KEEPS,
     LOSES,
     UNKNOWN,
     _of_better_order,
+    _verdict,
     measured_losses,
 )
 from analysis.report.paired import paired_test
@@ -79,6 +85,61 @@ def test_an_unlearner_alone_stands_for_all_batches_of_edits() -> None:
     row = only(measured_losses(evidence_of(runs)))
     assert (row.side, row.criterion, row.verdict, row.units) == ("rmu", "wmdp", LOSES, 5)
     assert row.loss == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("intervention", "criterion", "replicate", "step", "units"),
+    [
+        ("rmu", "wmdp", "seed", 0.0, 1),
+        ("rmu", "wmdp", "seed", 2e-11, 1),
+        ("rmu", "wmdp", "seed", 2e-10, 3),
+        ("ft", "edit_success", "seed", 0.0, 1),
+        ("ft", "edit_success", "edit_batch", 0.0, 3),
+    ],
+)
+def test_seeds_that_end_with_equal_values_are_one_unit_and_batches_are_not(
+    intervention: str, criterion: str, replicate: str, step: float, units: int
+) -> None:
+    runs = []
+    for number in range(3):
+        columns: dict[str, Any] = {replicate: number}
+        ends = ([0.5 + number * step], [0.25])
+        runs += curve(intervention, "wanda", [0.5], *ends, criterion=criterion, **columns)
+        runs.append(run(intervention, **{criterion: 0.75}, **columns))
+    assert only(measured_losses(evidence_of(runs))).units == units
+
+
+def test_p_is_at_most_one() -> None:
+    gained = paired_test([-0.1, -0.3, -0.2])
+    lost = paired_test([0.8, 0.9, 0.7])
+    *_, p_lost, p_kept, _ = _of_better_order([gained, lost])
+    assert gained.p_greater > 0.5 and p_lost == 1
+    *_, p_lost, p_kept, _ = _of_better_order([lost, lost])
+    assert lost.p_below(NOTABLE) > 0.5 and p_kept == 1
+    assert p_lost == pytest.approx(lost.p)
+
+
+@pytest.mark.parametrize(
+    ("p_kept", "p_lost", "low", "verdict"),
+    [
+        (LEVEL, 0.001, 0.01, KEEPS),
+        (0.051, LEVEL, 0.01, LOSES),
+        (0.051, LEVEL, 0.0, UNKNOWN),
+        (0.051, 0.051, 0.01, UNKNOWN),
+    ],
+)
+def test_a_verdict_needs_a_p_of_five_hundredths_and_a_loss_an_interval_above_zero(
+    p_kept: float, p_lost: float, low: float, verdict: str
+) -> None:
+    row = SimpleNamespace(p_kept_holm=p_kept, p_holm=p_lost, low=low)
+    assert _verdict(row) == verdict
+
+
+def test_a_row_names_its_point_and_has_no_other_columns() -> None:
+    runs = [*replicated("ft", "wanda", {0.5: 0.5}, {0.5: 0.7}), *alone("ft", 0.95)]
+    columns = set(measured_losses(evidence_of(runs)))
+    tested = {"side", "loss", "low", "high", "p", "p_holm", "p_kept", "p_kept_holm", "units"}
+    assert columns == {*_NAMING, *_RUNS, *tested, "alone_runs", "verdict"}
 
 
 def test_the_level_of_the_judged_intervention_must_be_the_same() -> None:

@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
+from analysis.report.findings.order import where_order_matters
 from tests.analysis.report.findings.sentences import (
+    evidence_of,
     findings_of,
     replicated,
     sentence,
@@ -22,6 +26,21 @@ def test_the_orders_differ_where_a_test_over_all_comparisons_says_so() -> None:
     )
     assert "Holm; 5 edit batches)" in finding.text
     assert set(finding.runs) == {entry["run_id"] for entry in DIFFERS}
+
+
+@pytest.mark.parametrize(
+    ("gap", "numbers"),
+    [(0.4, "0.90 after FT → Wanda, 0.50 after"), (0.0, "24.00 after FT → Wanda, 15.00 after")],
+)
+def test_the_largest_difference_is_of_a_share_where_one_differs(gap: float, numbers: str) -> None:
+    runs = [
+        entry | {"wikitext_ppl": 30 * entry["edit_success"] + 9 * (entry["step1"] == "ft")}
+        for entry in replicated("ft", "wanda", {0.5: 0.5 + gap}, {0.5: 0.5})
+    ]
+    evidence = evidence_of(runs)
+    points = evidence.points.assign(claimed=True, differs=evidence.points.p < 0.01)
+    (finding,) = where_order_matters(replace(evidence, points=points))
+    assert numbers in finding.text
 
 
 def test_no_difference_that_holds_is_no_evidence_of_none() -> None:
@@ -49,7 +68,10 @@ def test_equal_weights_under_several_seeds_are_one_run() -> None:
 
 def test_which_comes_first_is_said_of_points_that_differ() -> None:
     runs = replicated("ft", "wanda", {0.25: 0.7, 0.5: 0.9}, {0.25: 0.7, 0.5: 0.5})
-    text = sentence(frame(runs), "Wanda and editing: ")
+    lead = "Wanda and editing: "
+    (finding,) = [entry for entry in findings_of(frame(runs)) if entry.text.startswith(lead)]
+    text = finding.text
+    assert finding.claim
     assert text.startswith(
         "Wanda and editing: Edit success ↑ is better with editing first at 1 of 2 points (most"
         " measured for FT at sparsity 0.5, by 0.40 ("

@@ -1,6 +1,16 @@
+from types import SimpleNamespace
+
+import pandas as pd
 import pytest
 
-from tests.analysis.report.findings.sentences import BATCHES, findings_of, replicated, sentences_of
+from analysis.report.findings.rivals import best_composers
+from tests.analysis.report.findings.sentences import (
+    BATCHES,
+    evidence_of,
+    findings_of,
+    replicated,
+    sentences_of,
+)
 from tests.analysis.synthetic import curve, frame
 
 LEAD = "Quantization with editing"
@@ -33,6 +43,26 @@ def test_none_is_best_where_no_test_says_so() -> None:
     ]  # fmt: skip
     assert not finding.claim
     assert finding.text.endswith("no test holds one of them above every other.")
+
+
+@pytest.mark.parametrize(
+    ("is_best", "p", "claimed"),
+    [(True, 0.025, True), (True, 0.026, False), (False, 0.001, False)],
+)
+def test_the_best_of_each_group_is_corrected_for_the_number_of_groups(
+    is_best: bool, p: float, claimed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rivals = pd.DataFrame(
+        {"method": ["gptq"], "value": [0.5], "margin": [0.3], "low": [0.2], "high": [0.4]}
+    )
+    best = SimpleNamespace(
+        method="awq", value=0.2, rivals=rivals, cells=1, units=5, p=p, is_best=is_best
+    )
+    monkeypatch.setattr("analysis.report.findings.rivals.best_method", lambda *_: best)
+    runs = [*curve("ft", "gptq", [4], [0.5], [0.5]), *curve("ft", "wanda", [0.5], [0.5], [0.5])]
+    findings = list(best_composers(evidence_of(runs)))
+    assert [finding.claim for finding in findings] == [claimed] * 2
+    assert ("composes best" in findings[0].text) == claimed
 
 
 def test_one_run_of_each_makes_none_the_best() -> None:
