@@ -5,12 +5,13 @@ import pytest
 
 from analysis.metrics import composability as co
 from analysis.report.item_changes import (
+    RIGHT,
     count_changes,
     item_changes,
     read_step_scores,
     runs_to_read,
 )
-from tests.analysis.synthetic import curve, frame
+from tests.analysis.synthetic import curve, frame, run
 
 RUNS = curve("ft", "wanda", [0.5], [0.5], [0.25], edit_batch=0)
 # right or wrong of four items before the first step and after each of both
@@ -56,6 +57,34 @@ def test_every_item_is_named_with_what_became_of_it() -> None:
     changes = item_changes(co.point(table), scores(RUNS), table)
     first = changes[(changes.order == "ft → wanda") & (changes.step == 1)].set_index("item")
     assert first.change.to_dict() == {"0": "gained", "1": "gained", "2": "lost", "3": "wrong"}
+
+
+def test_an_item_is_right_from_a_score_of_one_half() -> None:
+    changes = item_changes(co.point(frame(RUNS)), scores(RUNS).assign(score=RIGHT), frame(RUNS))
+    assert RIGHT == 0.5 and set(changes.change) == {"kept"}
+    below = scores(RUNS).assign(score=0.4999)
+    changes = item_changes(co.point(frame(RUNS)), below, frame(RUNS))
+    assert set(changes.change) == {"wrong"}
+
+
+def test_scores_of_every_step_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[tuple[list[str], bool, str]] = []
+
+    def items(runs: pd.DataFrame, criteria: list[str], *, last: bool, missing: str) -> pd.DataFrame:
+        requests.append((criteria, last, missing))
+        return scores(RUNS)
+
+    monkeypatch.setattr("tracking.query.items", items)
+    table = frame(RUNS)
+    assert read_step_scores(co.point(table), table, ["edit_success"]) is not None
+    assert requests == [(["edit_success"], False, "skip")]
+
+
+def test_items_of_a_pair_without_a_level_are_counted() -> None:
+    runs = [run(steps, edit_success=0.5) for steps in ("ft | rmu", "rmu | ft")]
+    table = frame(runs)
+    counts = count_changes(item_changes(co.point(table), scores(runs), table))
+    assert len(counts) == 4 and counts.level.isna().all()
 
 
 def test_numbers_are_means_over_the_batches() -> None:

@@ -8,8 +8,17 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from analysis.report.answer import PairAnswer
+from analysis.report.findings.evidence import Finding
 from analysis.report.request import AnalysisRequest
-from analysis.report.run import LoggedAnalysis, read_output, run_analysis
+from analysis.report.run import (
+    _MOST_FINDINGS,
+    LoggedAnalysis,
+    _note,
+    first_findings,
+    read_output,
+    run_analysis,
+)
 from interventions.errors import InvalidInput
 from tests.analysis.report.command import analyze, reports
 from tests.analysis.report.test_files import FIGURES, NUMBERS, TABLES
@@ -71,7 +80,7 @@ def test_files_are_the_runs_artifacts_and_in_a_folder_only_if_one_was_named(
     def write_page(prepared: object, folder: Path) -> SimpleNamespace:
         folder.mkdir()
         (folder / "report.html").write_text("a page")
-        return SimpleNamespace(findings={}, answers=[])
+        return SimpleNamespace(findings={"model m": [Finding("A fact.")]}, answers=[])
 
     monkeypatch.setattr("analysis.report.run.prepare_analysis", lambda request: None)
     monkeypatch.setattr("analysis.report.run.write_files", write_page)
@@ -80,7 +89,32 @@ def test_files_are_the_runs_artifacts_and_in_a_folder_only_if_one_was_named(
         assert logged.output == output
         artifacts = MlflowClient(local_store).list_artifacts(logged.run_id)
         assert [artifact.path for artifact in artifacts] == ["report.html"]
+        run = MlflowClient(local_store).get_run(logged.run_id)
+        assert run.data.tags[schema.NOTE] == "**model m**\n- A fact."
+        assert run.info.run_name == "analysis of made up"
     assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["report.html"]
+
+
+def test_the_note_has_a_list_of_findings_under_each_context() -> None:
+    findings = {"model a": [Finding("One."), Finding("Two.")], "model b": [Finding("Three.")]}
+    assert _note(findings) == "**model a**\n- One.\n- Two.\n**model b**\n- Three."
+
+
+def test_pairs_beyond_the_first_are_counted_with_their_claims() -> None:
+    answers = [
+        PairAnswer(
+            f"pair {number}",
+            "yes",
+            "either",
+            "sure",
+            claim=number in (0, _MOST_FINDINGS, _MOST_FINDINGS + 1),
+        )
+        for number in range(_MOST_FINDINGS + 3)
+    ]
+    assert len(first_findings(answers[:_MOST_FINDINGS])) == _MOST_FINDINGS
+    *lines, rest = first_findings(answers)
+    assert lines == first_findings(answers[:_MOST_FINDINGS])
+    assert rest == "… and 3 more pairs, 2 with a claim about order"
 
 
 def test_a_password_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
