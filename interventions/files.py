@@ -157,7 +157,7 @@ def link_or_copy(source: Path, folder: Path) -> None:
         OSError: there is no room or no permission; FileNotFoundError if a file is gone.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.iterdir()):
+    for path in source.iterdir():
         target = folder / path.name
         target.unlink(missing_ok=True)
         if not hard_link(path, target):

@@ -37,7 +37,10 @@ def test_files_are_linked_or_else_copied_over_what_was_there(
 ) -> None:
     folder = tmp_path / "deep" / "folder"
     folder.mkdir(parents=True)
-    (folder / "first").write_text("of before")
+    foreign = tmp_path / "foreign"
+    foreign.write_text("of somebody else")
+    (folder / "first").symlink_to(foreign)
+    (folder / "second").write_text("of before")
     (folder / "kept").write_text("of before")
     if not has_links:
         without_links(monkeypatch)
@@ -47,6 +50,7 @@ def test_files_are_linked_or_else_copied_over_what_was_there(
         assert (target / "first").read_text() == "one" and (target / "link").is_symlink()
         assert (target / "second").samefile(source / "second") == has_links
     assert {path.name for path in folder.iterdir()} == {"first", "second", "link", "kept"}
+    assert foreign.read_text() == "of somebody else"
 
 
 def test_a_second_name_is_given_or_it_is_said_that_there_can_be_none(

@@ -1,12 +1,15 @@
 """The count of live tensors' bytes, against cases that are counted by hand."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from interventions.live_memory import live_memory
+from interventions.live_memory import _is_counted, live_memory
 
 DEVICES = pytest.mark.parametrize("device", ["cpu", "meta"])
 FLOAT = 4  # bytes
@@ -54,6 +57,7 @@ def test_what_was_there_before_counts_only_if_it_is_registered(device: str) -> N
     assert without.current_bytes == without.peak_bytes == 500 * FLOAT
     del outputs
     with live_memory(layer, inputs) as memory:
+        assert memory.peak_bytes == (100 * 100 + 100 + 500) * FLOAT
         assert memory.current_bytes == (100 * 100 + 100 + 500) * FLOAT
         memory.register(layer.weight)
         assert memory.current_bytes == (100 * 100 + 100 + 500) * FLOAT
@@ -174,3 +178,18 @@ def test_in_inference_mode_what_operators_call_is_seen(device: str) -> None:
         with mode, live_memory() as memory:
             F.cross_entropy(logits, targets)
         assert memory.peak_bytes >= logits.nbytes
+
+
+def test_a_tensor_without_one_storage_does_not_count() -> None:
+    with live_memory() as memory:
+        square = torch.zeros(10, 10)
+        sparse = square.to_sparse()
+        memory.register(sparse)
+    assert sparse.is_sparse and memory.current_bytes == 100 * FLOAT
+
+
+@pytest.mark.parametrize(("asked", "counts"), [("cuda", True), ("cuda:1", True), ("cuda:0", False)])
+def test_of_a_device_with_an_index_only_its_own_tensors_count(asked: str, counts: bool) -> None:
+    tensor: Any = SimpleNamespace(layout=torch.strided, device=torch.device("cuda:1"))
+    assert _is_counted(tensor, torch.device(asked)) is counts
+    assert _is_counted(tensor, None) and not _is_counted(tensor, torch.device("cpu"))

@@ -82,6 +82,22 @@ def test_the_stores_password_is_masked_without_its_address(monkeypatch: pytest.M
     assert without_secrets("mlflow run . -e tune") == "mlflow run . -e tune"
 
 
+@pytest.mark.parametrize("login", ["adas:adas", "adas:runs", "adas:host"])
+def test_a_password_that_is_a_name_of_the_stores_is_not_looked_for(
+    login: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://{login}@host/runs")
+    assert without_secrets("adas runs on a host") == "adas runs on a host"
+
+
+def test_secrets_of_four_characters_are_looked_for_and_shorter_ones_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for secret, masked in (("pans", "no *** here"), ("pan", "no pan here")):
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", secret)
+        assert without_secrets(f"no {secret} here") == masked
+
+
 def test_errors_and_echoed_input_have_no_password() -> None:
     address = f"postgresql://ada:{SECRET}@host/runs"
     assert SECRET not in str(InvalidInput(f"no model is at {address}"))

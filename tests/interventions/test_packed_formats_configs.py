@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+import torch
 
+from interventions.errors import InvalidInput
 from interventions.packed_formats import FORMATS, WHOLE_ROW, Scheme
+from interventions.quantization_grid import QuantizationGrid
 from tests.interventions.merging.branches import small_lm
 
 
@@ -47,3 +50,12 @@ def test_gptqs_zeros_are_of_the_version_that_has_room_for_them(
         "block_name_to_quantize": "model.layers",
         "backend": "torch",
     }
+
+
+@pytest.mark.parametrize(("out", "inputs"), [(32, 48), (48, 32)])
+def test_gptq_has_multiples_of_32_on_both_sides(out: int, inputs: int) -> None:
+    grid = QuantizationGrid(4, 16, torch.ones(out, inputs // 16), torch.zeros(out, inputs // 16))
+    with pytest.raises(InvalidInput, match=f"only, but up is {out} x {inputs}$"):
+        FORMATS["gptq"].pack(
+            "up", torch.zeros(out, inputs, dtype=torch.int64), grid, Scheme(4, 16, False)
+        )

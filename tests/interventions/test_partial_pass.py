@@ -20,7 +20,13 @@ from transformers import (
 from transformers.cache_utils import Cache, DynamicCache
 
 from interventions.errors import InvalidInput
-from interventions.partial_pass import block_calls, hidden_states, split_pass
+from interventions.partial_pass import (
+    _same,
+    block_calls,
+    check_order,
+    hidden_states,
+    split_pass,
+)
 
 
 def gpt2() -> Any:
@@ -337,3 +343,26 @@ def test_a_block_computes_one_token_once_however_many_batches_there_are(
     states = [hidden for hidden, _ in block_calls(model, [encoded, second])]
     assert tokens == [1, 1, 1]
     assert [hidden.shape for hidden in states] == [(3, 9, 1), (3, 4, 1)]
+
+
+def test_no_pass_asks_the_model_for_a_cache(model: Any, encoded: dict[str, Tensor]) -> None:
+    asked: list[bool] = []
+    model.register_forward_pre_hook(
+        lambda module, args, kwargs: asked.append(kwargs["use_cache"]), with_kwargs=True
+    )
+    hidden, rest = split_pass(model, encoded, 1)
+    rest(hidden)
+    list(block_calls(model, [encoded]))
+    assert len(asked) >= 4 and not any(asked)
+
+
+def test_of_the_order_of_the_blocks_the_first_20_are_named() -> None:
+    with pytest.raises(InvalidInput, match=r"in the order 0, 1, 2(, 1){17}$"):
+        check_order(Toy([]), [0, 1, 2] + [1] * 18)
+
+
+def test_hidden_states_of_another_shape_are_others_though_in_the_same_memory() -> None:
+    numbers = torch.zeros(6)
+    assert not _same(numbers.view(2, 3), numbers.view(3, 2))
+    assert _same(numbers.view(2, 3), numbers.view(2, 3)) and _same(numbers, numbers.clone())
+    assert not _same(numbers, numbers + 1)
