@@ -1,5 +1,6 @@
 """Exports: whole folders or none, and one clear error for a model that does not fit."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,10 @@ from interventions.anatomy import block_linears
 from interventions.compression.quantization import fit_grid
 from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput
-from interventions.export import common_scheme
+from interventions.export import _packable_grid, common_scheme
 from interventions.lm import LM
 from interventions.packed_formats import Scheme
+from interventions.quantization_grid import QuantizationGrid
 from tests.interventions.quantized import put, read_compressed_tensors, rounded
 
 
@@ -182,3 +184,23 @@ def test_one_asymmetric_layer_makes_an_asymmetric_scheme(lm: LM) -> None:
     lm.grids["3.mlp.up_proj"].zero[0, 0] = 7
     put(lm, "3.mlp.up_proj", lm.grids["3.mlp.up_proj"], torch.ones(512, 128))
     assert common_scheme(lm) == Scheme(4, 32, False)
+
+
+def test_one_layer_in_activation_order_makes_an_ordered_scheme(lm: LM) -> None:
+    rounded(lm, 4, 32, symmetric=True)
+    name = "3.mlp.up_proj"
+    order = torch.arange(128, dtype=torch.int32) % 4
+    lm.grids[name] = dataclasses.replace(lm.grids[name], input_groups=order)
+    put(lm, name, lm.grids[name], torch.ones(512, 128))
+    assert common_scheme(lm) == Scheme(4, 32, symmetric=True, ordered=True)
+
+
+@pytest.mark.parametrize(("zero", "packs"), [(-1, False), (0, True), (15, True), (16, False)])
+def test_zeros_are_from_0_to_15_at_4_bits(zero: int, packs: bool) -> None:
+    grid = QuantizationGrid(4, 2, torch.ones(1, 1), torch.full((1, 1), float(zero)))
+    weight = grid.values(torch.tensor([[3, 4]]))
+    if packs:
+        assert _packable_grid(grid, "up", weight) is grid
+    else:
+        with pytest.raises(InvalidInput, match=r"layer up has zeros .* its integers, 0 to 15$"):
+            _packable_grid(grid, "up", weight)

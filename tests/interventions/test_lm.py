@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -167,3 +168,18 @@ def test_what_is_no_language_model_is_named_in_one_line(tmp_path: Path, config: 
         f"cannot read a causal language model from {str(tmp_path)!r}"
     )
     assert "\n" not in str(error.value)
+
+
+def test_a_fingerprint_goes_by_names_shapes_and_dtypes_in_any_order() -> None:
+    def fingerprint(**weights: torch.Tensor) -> str:
+        model: Any = torch.nn.Module()
+        for name, weight in weights.items():
+            model.register_buffer(name, weight)
+        tokenizer: Any = None
+        return LM(model, tokenizer).fingerprint()
+
+    wide, high = torch.zeros(2, 3), torch.zeros(3, 2)
+    first, whole = torch.ones(4), torch.zeros(2, 3, dtype=torch.int32)
+    prints = {fingerprint(a=wide), fingerprint(b=wide), fingerprint(a=high), fingerprint(a=whole)}
+    assert len(prints) == 4 and {len(each) for each in prints} == {32}
+    assert fingerprint(a=wide, b=first) == fingerprint(b=first, a=wide)

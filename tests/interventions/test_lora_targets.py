@@ -186,3 +186,11 @@ def test_a_family_of_experts_without_any_is_adapted(family: str) -> None:
     adapted: Any = get_peft_model(model, LoRA(rank=2).config(model))
     learned = {name for name, weight in adapted.named_parameters() if weight.requires_grad}
     assert len(learned) == 2 * 2 * 3  # A and B of three matrices in two blocks
+
+
+def test_the_greatest_rank_is_the_smaller_side_of_the_largest_matrix() -> None:
+    model: Any = ANATOMIES["llama"].model()
+    attention = model.model.layers[0].self_attn
+    rows, narrow_rows = (len(layer.weight) for layer in (attention.q_proj, attention.v_proj))
+    assert narrow_rows < rows == find_targets(model, ["query_value"]).greatest_rank
+    assert find_targets(model, ["v_proj"]).greatest_rank == narrow_rows

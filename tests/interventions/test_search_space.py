@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from interventions.data import testbed
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
 from interventions.editing.ft import FT
+from interventions.editing.lora import LoRA
 from interventions.lm import skeleton
 from interventions.search_space import TuningContext, consecutive
 
@@ -189,3 +191,23 @@ def test_no_more_texts_are_forgotten_than_2000_nor_than_there_are(
             trial = Bounds(highest=True)
             INTERVENTIONS.get(name).suggest(trial, TuningContext(model, data))
             assert trial.ranges["samples"] == (8, min(count, 2000), True)
+
+
+@pytest.mark.parametrize(
+    ("most", "plain", "adaptive"), [(23, 23, 15), (32, 32, 21), (64, 32, 32), (2, 2, 2)]
+)
+def test_a_rank_is_tried_up_to_that_of_the_layers_or_two_thirds_of_it_for_adalora(
+    most: int,
+    plain: int,
+    adaptive: int,
+    model: PreTrainedModel,
+    small: Data,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    targets = SimpleNamespace(greatest_rank=most)
+    monkeypatch.setattr("interventions.editing.lora.find_targets", lambda model, names: targets)
+    contexts = (TuningContext(model, small), TuningContext(model, small, "paper"))
+    for context, highest in zip(contexts, (plain, adaptive), strict=True):
+        trial = Bounds(highest=True)
+        LoRA.suggest(trial, context)
+        assert trial.ranges["rank"] == (2, highest, True)

@@ -4,15 +4,17 @@ import functools
 import json
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 
 from interventions.anatomy import block_linears, blocks
 from interventions.composition import Composition
-from interventions.compression.backends import autoawq, gptqmodel
+from interventions.compression.backends import autoawq, gptqmodel, llmcompressor
 from interventions.compression.backends.installed import require
 from interventions.compression.backends.llmcompressor import signed_grids
 from interventions.compression.backends.transfer import bring_back, saved_copy, token_ids
@@ -20,6 +22,7 @@ from interventions.compression.quantization import fit_grid
 from interventions.data.base import Data
 from interventions.errors import InvalidInput
 from interventions.lm import LM
+from tests.interventions.merging.branches import small_lm
 from tests.peers import CHECKOUT, environment
 
 PERPLEXITY = 0.02
@@ -160,3 +163,32 @@ def test_a_backend_gets_a_copy_of_the_model_and_texts_without_padding(lm: LM, sm
     texts = [lm.tokenizer.decode(text_ids, skip_special_tokens=True) for text_ids in ids]
     assert texts == list(small.calibration)
     assert len(set(map(len, ids))) > 1
+
+
+@pytest.mark.parametrize(
+    ("backend", "run", "fields"),
+    [
+        ("autoawq", autoawq.awq, ["bits", "group"]),
+        (
+            "gptqmodel",
+            gptqmodel.gptq,
+            ["bits", "group", "symmetric", "act_order", "static_groups", "true_sequential", "damp"],
+        ),
+        ("llmcompressor", llmcompressor.compress, ["method"]),
+    ],
+)
+def test_a_backend_that_is_not_installed_is_not_run(
+    backend: str, run: Callable[..., LM], fields: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InvalidInput, match=rf"interventions\[{backend}\]"):
+        run(cast(Any, SimpleNamespace(model=None)), ["a text"], **dict.fromkeys(fields, 0))
+
+
+def test_a_backend_needs_a_model_of_linear_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    linear, convolutional = (small_lm(family).model for family in ("llama", "gpt2"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    require("autoawq", linear)
+    require("autoawq", "no module")
+    with pytest.raises(InvalidInput, match=r"^backend='autoawq' knows linear layers only"):
+        require("autoawq", convolutional)

@@ -100,6 +100,20 @@ def test_weights_are_hashed_by_name_in_any_order() -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_equal_bytes_of_other_shapes_dtypes_and_names_are_other_weights() -> None:
+    digests = set()
+    for name, weight in (
+        ("a", torch.zeros(2, 3)),
+        ("b", torch.zeros(2, 3)),
+        ("a", torch.zeros(3, 2)),
+        ("a", torch.zeros(2, 3, dtype=torch.int32)),
+    ):
+        hashed = hashlib.sha256()
+        moments._update(hashed, {name: weight})
+        digests.add(hashed.hexdigest())
+    assert len(digests) == 4
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [(OSError(28, "No space left on device"), "No space left on device"), (OSError("odd"), "odd")],

@@ -10,6 +10,7 @@ from interventions.composition import apply
 from interventions.data.base import Data
 from interventions.lm import LM
 from interventions.loops import rehearsing
+from interventions.unlearning import text_losses
 from interventions.unlearning.npo import NPO
 from interventions.unlearning.simnpo import SimNPO
 from tests.interventions.passes import NotedPasses
@@ -39,3 +40,20 @@ def test_the_steps_with_the_longest_texts_of_both_kinds_stand_for_all(
     assert reported == [1, 2]
     # before these NPO asks the base model
     assert passes.ended[-1] == ((30 + 10) / 40, 2)
+
+
+def test_a_pass_has_as_many_texts_as_fit_and_one_at_least(
+    lm: LM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["the old mill stands by the river", "the", "the old road"]
+    length = lm.encode(texts, 64)["input_ids"].shape[1]
+    for most, sizes in ((2 * length, [2, 1]), (2 * length - 1, [1, 1, 1]), (1, [1, 1, 1])):
+        monkeypatch.setattr(text_losses, "PASS_TOKENS", most)
+        passes = list(text_losses.text_passes(lm, texts, 64))
+        assert [len(sums) for _, sums, _ in passes] == sizes
+        assert [part.start for part, _, _ in passes] == [sum(sizes[:n]) for n in range(len(sizes))]
+
+
+def test_a_text_of_one_token_counts_as_one_of_loss_0(lm: LM) -> None:
+    ((_, sums, tokens),) = text_losses.text_passes(lm, ["the old mill", "the"], 1)
+    assert sums.tolist() == [0, 0] and tokens.tolist() == [1, 1]

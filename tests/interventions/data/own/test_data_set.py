@@ -96,6 +96,8 @@ def test_the_facts_of_a_set_are_in_the_identity_of_its_questions(fact: str) -> N
 
 def test_a_text_that_moves_to_another_part_makes_other_data() -> None:
     assert own_data(forget=["a"], retain=["b"]) != own_data(forget=["b"], retain=["a"])
+    assert own_data(retain=["a"]).digest != own_data(calibration=["a"]).digest
+    assert len(own_data(retain=["a"]).digest) == 32
     assert own_data(retain=["ab"]) != own_data(retain=["a", "b"])
     for_tuning = own_data(perplexity={"rows": ["a"], "validation": ["b"]})
     assert for_tuning != own_data(perplexity=["a", "b"])
@@ -171,3 +173,12 @@ def test_data_are_sent_to_workers_whole_and_never_copied() -> None:
     assert copy.deepcopy(data) is data
     assert pickle.loads(pickle.dumps(data)) == data
     assert repr(data) == f"DataSet('{data}')"
+
+
+def test_overlaps_that_are_allowed_are_named_in_order() -> None:
+    overlaps = ["retain-questions", "forget-questions", "edits-locality", "calibration-questions"]
+    assert own_data(retain=["a"], allow_leak=overlaps).leakage == (
+        "none found; allowed, and not looked for:"
+        " calibration-questions, edits-locality, forget-questions, retain-questions"
+    )
+    assert own_data(retain=["a"]).leakage == "none found"
