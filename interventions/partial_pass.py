@@ -201,8 +201,7 @@ class _Recorder:
     def __init__(self, model: nn.Module, count: int) -> None:
         self.model, self.count = model, count
         self.calls: list[BlockCall] = []
-        self.first: Tensor  # what the first block reads, and the latest
-        self.latest: Tensor
+        self.first = self.latest = torch.empty(0)
         self.others: list[Tensor] = []  # what blocks gave beside hidden states
 
     def forward(self, wrap: Callable[[Tensor], Any], *args: Any, **kwargs: Any) -> Any:
