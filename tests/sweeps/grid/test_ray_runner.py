@@ -197,3 +197,12 @@ def test_a_task_cannot_be_changed_after_it_was_made(grid: MakeGrid) -> None:
     task = make_tasks(jobs, PrefixUse(jobs))[0]
     with pytest.raises(dataclasses.FrozenInstanceError):
         task.key = None  # type: ignore[misc]
+
+
+def test_a_job_of_which_a_criterion_failed_is_failed_and_not_done(
+    grid: MakeGrid, cache: Checkpoints, ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = {"apply": 0.5}, 2, "wmdp: no items"
+    monkeypatch.setattr(ray_runner, "_run_job", lambda *words: costs)
+    tally = run(list(grid("ft(steps=1)", lengths=(0,)).jobs), cache)
+    assert (tally.done, tally.failed) == (0, {"base model": "wmdp: no items"})
