@@ -37,7 +37,7 @@ class LoggedCheckpoints:
 
     Attributes:
         damage: what is wrong with an artifact; "" if nothing is.
-        damaged_step: the step whose artifact that is.
+        damaged_step: the step whose artifact that is; 0 if none is.
     """
 
     def __init__(self, run: Run, names: list[str], held: HeldCheckpoints, aside: Path) -> None:
@@ -112,8 +112,7 @@ class LoggedCheckpoints:
 
     def _download_from(self, address: str, name: str) -> Path | None:
         _refuse_links(address)
-        destination = self._aside / name
-        destination.mkdir(parents=True)
+        destination = self._aside / name  # which MLflow makes
         try:
             downloaded = download_artifacts(
                 artifact_uri=address, dst_path=str(destination), tracking_uri=store.uri()
