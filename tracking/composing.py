@@ -77,8 +77,9 @@ class TrackedComposition:
             The model after it.
 
         Raises:
-            InvalidInput: the step cannot be read or does not fit the model or data, the name is a
-                registered intervention's, or the weights were changed outside of a step.
+            InvalidInput: before anything is applied: the step cannot be read or does not fit the
+                model or data, the name is a registered intervention's, the composition would be
+                longer than one may be, or the weights were changed outside of a step.
         """
         self._check_untouched()
         if callable(step) and not isinstance(step, Intervention):
@@ -94,6 +95,7 @@ class TrackedComposition:
             steps = Composition.parse(step, self._plan.settings.profile)
         else:
             steps = Composition([step])
+        self._check_length(*steps)
         for intervention in steps:
             intervention.check(self.model)
             check_parts(intervention, self._plan.data)
@@ -117,7 +119,6 @@ class TrackedComposition:
         self._log_step(function_based, Cost(), {}, before=self._weights)
 
     def _intervention(self, step: Intervention) -> None:
-        self._check_length(step)
         before, first = self._weights, not self._steps
         lm, data, key_before = self._lm, self._plan.data, self._keys[-1]
         key = Composition([step]).keys_after(key_before, data)[-1]
@@ -194,9 +195,8 @@ class TrackedComposition:
         self._log.plan = replace(self._plan, composition=steps, keys=self._keys)
         self._log.begin()
 
-    def _check_length(self, step: Intervention) -> None:
-        profile = self._plan.settings.profile
-        check_length(" | ".join(planned.spec(profile) for planned in (*self._steps, step)))
+    def _check_length(self, *steps: Intervention) -> None:
+        check_length(Composition([*self._steps, *steps]).spec(self._plan.settings.profile))
 
     def _check_untouched(self) -> None:
         if self._lm.fingerprint() != self._weights:

@@ -148,3 +148,15 @@ def test_own_code_says_what_failed_after_which_of_its_steps(
     assert failures.of_run(composition.run_id) == [
         "criterion fragile failed after step 2: RuntimeError: two lines"
     ]
+
+
+def test_own_code_of_which_nothing_can_be_measured_fails(
+    fragile: list[str], local_store: str, lm: LM, checkpoints: Checkpoints
+) -> None:
+    options = {"criteria": "fragile", "checkpoints": "none", "cache": checkpoints}
+    with (
+        pytest.raises(RuntimeError, match="two"),
+        track(lm.model, lm.tokenizer, **options) as composition,  # type: ignore[arg-type]
+    ):
+        composition.apply("magnitude(sparsity=0.5)")
+    assert MlflowClient().get_run(composition.run_id).info.status == "FAILED"

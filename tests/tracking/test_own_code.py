@@ -23,6 +23,8 @@ from tracking.own_code import track
 from tracking.registration import register
 from tracking.run import run
 
+LONG = {f"part{number}": "x" * 198 for number in range(30)}
+LONG_SPEC = " | ".join(["magnitude", *[f"lora(targets={('down_proj',) * 30})"] * 20])
 SMALL: dict[str, Any] = {"criteria": "mmlu,sparsity,average_bits", "limit": 20}
 
 
@@ -200,16 +202,25 @@ def test_an_error_of_the_callers_own_ends_the_run_failed_with_its_steps(
         ({"step": halve, "params": {"a": float("nan")}}, "halve.a must be"),
         ({"step": halve, "params": {"a.b": 1}}, "params of halve must have names"),
         ({"step": "rtn", "name": "mine"}, "name, category and params are those of a function's"),
+        ({"step": "rtn", "params": {"a": 1}}, "name, category and params are those of a function"),
+        ({"step": "rtn", "category": "editing"}, "name, category and params are those of a functi"),
         ({"step": 5}, "every step of a composition must be an intervention"),
+        ({"step": "magnitude | ft(layers=17)"}, "ft.layers names layer 17, but the model has"),
+        ({"step": "magnitude | wanda(samples=9999)"}, "wanda.samples is 9999, but there are"),
+        (
+            {"step": LONG_SPEC},
+            "a composition may have 6000 characters",
+        ),
+        ({"step": halve, "params": LONG}, "a composition may have 6000 characters"),
     ],
 )
 def test_a_step_that_cannot_be_is_refused_before_it_runs(
-    arguments: dict[str, Any], message: str, tracked: TrackedComposition
+    arguments: dict[str, Any], message: str, lm: LM, tracked: TrackedComposition
 ) -> None:
-    before = tracked.model.get_input_embeddings().weight.clone()
+    before = lm.fingerprint()
     with pytest.raises(InvalidInput, match=message):
         tracked.apply(**arguments)
-    assert torch.equal(tracked.model.get_input_embeddings().weight, before)
+    assert lm.fingerprint() == before
 
 
 @pytest.fixture
@@ -227,6 +238,7 @@ def tracked(local_store: str, lm: LM, checkpoints: Checkpoints) -> Any:
         ({"criteria": "mmlo"}, "Did you mean 'mmlu'"),
         ({"edit_batch": 99}, "edit_batch must be 0 to 19"),
         ({"experiment": "http://ada:secret@host"}, "experiment has a password"),
+        ({"experiment": "a\nb"}, "experiment must be one line of 1 to 200"),
         ({"split": "tset"}, "split must be"),
     ],
 )
