@@ -17,13 +17,12 @@ if TYPE_CHECKING:  # tracking.checkpoints imports tracking.chain, which imports 
     from tracking.checkpoints.values import MeasuredValues
 
 
-def load_model(plan: Plan, source: str = "", revision: str | None = None) -> LM:
+def load_model(plan: Plan, source: str = "") -> LM:
     """Load a model as a plan's settings say.
 
     Args:
         plan: of the run.
         source: another model's folder; "" for the plan's own base model.
-        revision: of another model on the hub.
 
     Raises:
         InvalidInput: as of ``LM.load``.
@@ -34,7 +33,7 @@ def load_model(plan: Plan, source: str = "", revision: str | None = None) -> LM:
         source or plan.source,
         settings.dtype,
         settings.device,
-        revision if source else plan.revision,
+        None if source else plan.revision,
         trust_remote_code=settings.trust_remote_code,
         allow_pickle=settings.allow_pickle,
     )

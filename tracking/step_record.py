@@ -83,7 +83,7 @@ def write_run_files(
         has_table: whether items are written as a table for MLflow's Evaluation view, too.
     """
     (folder / schema.CRITERIA_JSON).write_text(json.dumps(steps, indent=1))
-    all_items = pd.concat(items, ignore_index=True)
+    all_items = pd.concat(items)
     all_items.to_parquet(folder / schema.ITEMS, index=False)
     if not has_table or all_items.empty:
         return {}

@@ -107,8 +107,7 @@ def prepare_database() -> None:
     from filelock import FileLock
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry
 
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{database}.lock"):
+    with FileLock(f"{database}.lock"):  # makes missing folders
         if database.exists():
             return
         with whole_file(database) as partial:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,10 +61,10 @@ def test_a_model_that_cannot_be_asked_costs_only_what_reads_its_answers(
 ) -> None:
     load_model = model_answers.load_model
 
-    def fails(plan: Plan, source: str = "", revision: str | None = None) -> LM:
+    def fails(plan: Plan, source: str = "") -> LM:
         if source:
             raise OSError("no such weights")
-        return load_model(plan, source, revision)
+        return load_model(plan)
 
     monkeypatch.setattr(model_answers, "load_model", fails)
     chain = Chain(plan, Checkpoints(tmp_path))
@@ -93,3 +94,38 @@ def test_another_model_is_asked_anew(plan: Plan, tmp_path: Path) -> None:
     other = replace(known, data=replace(known.data, retain_model=str(MODEL)))
     choices = [Chain(each, checkpoints).data.retain_choices for each in (known, other)]
     assert choices[0] != choices[1] and None not in choices
+
+
+def test_the_base_model_has_the_plans_revision_and_another_model_its_newest(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[tuple[object, ...]] = []
+
+    def noted(*arguments: object, **trust: bool) -> Any:
+        loaded.append(arguments)
+        assert trust == {"trust_remote_code": False, "allow_pickle": True}
+        return SimpleNamespace()
+
+    monkeypatch.setattr(LM, "load", noted)
+    settings = replace(plan.settings, dtype="float16", device="cpu", allow_pickle=True)
+    plan = replace(plan, settings=settings, source="somebody/model", revision="a1")
+    base = model_answers.load_model(plan)
+    model_answers.load_model(plan, "somebody/other")
+    assert loaded == [
+        ("somebody/model", "float16", "cpu", "a1"),
+        ("somebody/other", "float16", "cpu", None),
+    ]
+    assert base.prompt_format is plan.prompt_format
+
+
+def test_why_answers_failed_is_said_in_200_characters_at_most() -> None:
+    context = RunContext(Settings(criteria="flips", limit=5, checkpoints="none"))
+    flips = context.plan(Composition.parse("none"))
+    for length, said in ((191, "x" * 191), (192, "x" * 190 + "…")):
+
+        def fails(length: int = length) -> LM:
+            raise OSError("x" * length)
+
+        with pytest.warns(UserWarning, match=f"of the base model failed: OSError: {said}$"):
+            data = model_answers.with_answers(flips, fails)
+        assert data.base_choices is None

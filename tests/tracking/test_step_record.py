@@ -1,6 +1,8 @@
 """What a run says of a step: items as a table that MLflow's Evaluation view shows."""
 
+import json
 import math
+from pathlib import Path
 
 import pandas as pd
 from mlflow import MlflowClient
@@ -13,7 +15,14 @@ from tracking.checkpoints.store import Checkpoints
 from tracking.plan import plan_run
 from tracking.run import SweepMember, run, track_member
 from tracking.settings import Settings
-from tracking.step_record import cost_metrics, criteria_metrics, exact_scores, items_table
+from tracking.step_record import (
+    cost_metrics,
+    criteria_metrics,
+    exact_scores,
+    item_frames,
+    items_table,
+    write_run_files,
+)
 
 
 def test_items_are_a_row_each_with_a_column_for_every_step(
@@ -46,6 +55,35 @@ def test_an_item_that_one_step_lacks_is_empty_there() -> None:
     table = items_table(pd.DataFrame(rows)).set_index("item")
     assert table["step 1"].isna().to_dict() == {"a": False, "b": True}
     assert table["step 1"].dropna().tolist() == [1]
+
+
+def test_the_table_has_the_order_of_the_items_and_is_written_as_mlflow_writes_tables(
+    tmp_path: Path,
+) -> None:
+    items = [
+        frame
+        for step, shift in ((0, 0.0), (1, 0.5))
+        for frame in item_frames(
+            {
+                "wmdp_bio": Scores(0.5, 0.1, {"10": shift, "9": 1.0}),
+                "mmlu": Scores(0.25, 0.0, {"2": 0.25}),
+            },
+            step,
+        )
+    ]
+    tags = write_run_files(tmp_path, {"0": {}}, items, has_table=True)
+    assert tags == {schema.TABLES: json.dumps([{"path": schema.ITEMS_TABLE, "type": "table"}])}
+    assert json.loads((tmp_path / schema.ITEMS_TABLE).read_text()) == {
+        "columns": ["criterion", "item", "base model", "step 1"],
+        "data": [
+            ["wmdp_bio", "10", 0.0, 0.5],
+            ["wmdp_bio", "9", 1.0, 1.0],
+            ["mmlu", "2", 0.25, 0.25],
+        ],
+    }
+    stored = pd.read_parquet(tmp_path / schema.ITEMS)
+    assert list(stored.columns) == ["criterion", "step", "item", "score"]
+    assert stored.index.tolist() == list(range(6)) and stored.step.tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_scores_and_costs_are_metrics_by_criterion_and_exact_values_are_text_where_infinite() -> (

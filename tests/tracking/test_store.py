@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -83,12 +84,13 @@ def test_a_stores_folders_are_made_if_they_are_missing(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
 
     def engine_of(uri: str) -> SimpleNamespace:
-        return SimpleNamespace(dispose=Path(uri.removeprefix("sqlite:///")).touch)
+        return SimpleNamespace(file=Path(uri.removeprefix("sqlite:///")), dispose=lambda: None)
 
     # tables take seconds to make, and are not what this is about
-    monkeypatch.setattr(utils, "_initialize_tables", lambda engine: None)
+    monkeypatch.setattr(utils, "_initialize_tables", lambda engine: engine.file.touch())
     monkeypatch.setattr(utils, "create_sqlalchemy_engine_with_retry", engine_of)
-    store.prepare_database()
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda tracking_uri: database.is_file())
+    assert store.client() is True  # it was there when MLflow's client was made
     assert database.is_file()
 
 
