@@ -1,6 +1,7 @@
 """The data of a run as MLflow's inputs: names, digests, contexts, sources, and who reads them."""
 
 import dataclasses
+import itertools
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -160,6 +161,21 @@ def test_what_another_process_has_just_made_is_logged_again_and_any_other_error_
     with pytest.raises(MlflowException, match="not there"):
         log_datasets(client, "run", plan)
     assert client.log_inputs.call_count == 3
+
+
+def test_data_that_others_are_making_are_logged_five_times_at_most_with_a_pause_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client, plan = MagicMock(), plan_run("wanda", Settings(criteria="sparsity"))
+    client.log_inputs.side_effect = MlflowException("Duplicate entry")
+    pauses: list[float] = []
+    drawn = itertools.cycle([0.0, 1.0])
+    monkeypatch.setattr("tenacity.nap.time.sleep", pauses.append)
+    monkeypatch.setattr("tenacity.wait.random.random", lambda: next(drawn))
+    with pytest.raises(MlflowException, match="Duplicate entry"):
+        log_datasets(client, "run", plan)
+    assert client.log_inputs.call_count == 5
+    assert pauses == [0.05, 0.5, 0.05, 0.5]
 
 
 def test_own_data_say_their_file_and_what_the_guard_against_leaks_found(tmp_path: Path) -> None:

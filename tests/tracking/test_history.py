@@ -47,6 +47,18 @@ def test_a_run_states_the_version_of_each_intervention() -> None:
     assert int(params["gptq.version"]) == versions["gptq"] >= 2
 
 
+def test_a_run_states_each_hyperparameter_and_of_which_occurrence_of_its_step_it_is() -> None:
+    steps = Composition.parse("magnitude(sparsity=0.5) | rtn(bits=3) | magnitude(sparsity=0.75)")
+    params = schema.hyperparameter_params(steps)
+    assert (params["magnitude.sparsity"], params["magnitude_2.sparsity"]) == ("0.5", "0.75")
+    assert params["rtn.bits"] == "3"
+    assert set(params) == {
+        *(f"{name}.{key}" for name in ("magnitude", "magnitude_2") for key in steps[0].params()),
+        *(f"rtn.{key}" for key in steps[1].params()),
+        *(f"{name}.version" for name in ("magnitude", "magnitude_2", "rtn")),
+    }
+
+
 def test_a_hyperparameter_that_a_run_lacks_is_what_its_version_did(local_store: str) -> None:
     log("gptq(bits=4)", 0, 0.5, *OLD)
     log("gptq(bits=4)", 1, 0.5)

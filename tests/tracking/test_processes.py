@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
-from tracking import schema
+from tracking import processes, schema
 from tracking.processes import (
     SILENT_SECONDS,
     _state_and_ticks,
@@ -46,6 +47,9 @@ def test_a_process_that_ended_is_gone() -> None:
     process.wait()
     tags = {**process_tags(), schema.PID: str(process.pid)}
     assert is_process_gone(tags) and is_run_dead(run_with(tags))
+    del tags[schema.PROCESS]  # as a run of before 0.2 says it
+    assert is_process_gone(tags)
+    assert _state_and_ticks(process.pid) == ("X", 0)
 
 
 def moved(tags: dict[str, str], place: int, value: str) -> dict[str, str]:
@@ -99,12 +103,34 @@ def test_a_number_that_another_process_has_now_is_gone() -> None:
     assert not is_process_gone({**tags, schema.PROCESS_STARTED: str(started - 0.5)})
 
 
-def test_a_process_on_another_host_is_gone_after_a_long_silence() -> None:
-    tags = {**process_tags(), schema.HOST: "another", schema.PID: "1"}
-    silent = str(time.time() - SILENT_SECONDS - 5)
-    quiet = str(time.time() - SILENT_SECONDS + 60)
-    assert is_process_gone({**tags, schema.HEARTBEAT: silent})
-    assert not is_process_gone({**tags, schema.HEARTBEAT: quiet})
+def test_a_process_on_another_host_is_gone_after_more_than_ten_minutes_of_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tags = {**process_tags(), schema.HOST: "another", schema.PID: "1", schema.HEARTBEAT: "1000.0"}
+    for now, expected in ((1600.0, False), (1600.5, True)):
+        monkeypatch.setattr(processes, "time", SimpleNamespace(time=lambda now=now: now))
+        assert is_process_gone(tags) is expected
+        adopted_by_nobody = run_with({schema.SWEEP_ROOT: "mine"})
+        adopted_by_nobody.info.start_time = 1_000_000
+        assert is_run_dead(adopted_by_nobody) is expected
+
+
+def test_a_process_without_a_known_place_or_start_has_no_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a system that has neither; its runs are told by number, host and time of start."""
+    monkeypatch.setattr(processes, "_PROC", tmp_path)
+    assert process_tags()[schema.PROCESS] == ""
+    (tmp_path / "sys/kernel/random").mkdir(parents=True)
+    (tmp_path / "sys/kernel/random/boot_id").write_text("boot\n")
+    (tmp_path / "self/ns").mkdir(parents=True)
+    (tmp_path / "self/ns/pid").symlink_to("pid:[1]")
+    assert process_tags()[schema.PROCESS] == ""
+    (tmp_path / str(os.getpid())).mkdir()
+    fields = ["S", *(str(number) for number in range(4, 53))]
+    stat = f"{os.getpid()} (a (b) c) {' '.join(fields)}"
+    (tmp_path / str(os.getpid()) / "stat").write_text(stat)
+    assert process_tags()[schema.PROCESS] == "boot pid:[1] 22"
 
 
 @pytest.mark.parametrize(
