@@ -107,7 +107,8 @@ def prepare_database() -> None:
     from filelock import FileLock
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine_with_retry
 
-    with FileLock(f"{database}.lock"):  # makes missing folders
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock"):
         if database.exists():
             return
         with whole_file(database) as partial:
