@@ -233,7 +233,7 @@ class Chain:
         # before the cost is measured: the steps of a branch have costs of their own
         models = [self._branch_model(j, branch) for branch in step.compositions()]
         with known, cost(lm.device) as applying, recorded_metrics() as metrics:
-            self.lm = apply(step, lm, data, key, models.__getitem__)
+            self.lm = apply(step, lm, data, key, *([models.__getitem__] if models else []))
         self._weights = self._fingerprint(self.lm)
         self._facts[key] = StepFacts(self._weights != before, metrics, self._weights)
         self.checkpoints.values.save(key, IDENTITY, self._facts[key].as_json())
