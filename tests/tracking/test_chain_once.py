@@ -48,10 +48,10 @@ def test_scores_that_another_process_measured_meanwhile_are_read(
     context: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "magnitude")
-    other = Chain(plan, Checkpoints(tmp_path))
-    claimed = claims_of(checkpoints, monkeypatch, lambda: other.measure(1))
+    another = Chain(plan, Checkpoints(tmp_path))
+    claimed = claims_of(checkpoints, monkeypatch, lambda: another.measure(1))
     chain = Chain(plan, checkpoints)
-    assert chain.measure(1)[0] == other.scores[1]
+    assert chain.measure(1)[0] == another.scores[1]
     assert claimed == [f"{plan.keys[1]}-scores"] and chain.lm is None
 
 
@@ -59,12 +59,12 @@ def test_a_step_that_another_process_applied_meanwhile_is_loaded(
     context: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoints, plan = Checkpoints(tmp_path), plan_of(context, "magnitude")
-    other = Chain(plan, Checkpoints(tmp_path))
-    claims_of(checkpoints, monkeypatch, lambda: other.model_after(1))
+    another = Chain(plan, Checkpoints(tmp_path))
+    claims_of(checkpoints, monkeypatch, lambda: another.model_after(1))
     chain = Chain(plan, checkpoints)
     weights = chain.model_after(1).fingerprint()
     assert (chain.steps_applied, chain.steps_reused, chain.position) == (0, 1, 1)
-    assert weights == other.model_after(1).fingerprint()
+    assert weights == another.model_after(1).fingerprint()
 
 
 def test_a_step_that_another_process_gave_up_is_applied(

@@ -97,17 +97,17 @@ def test_steps_that_no_run_could_say_are_refused_before_they_are_applied(
 def test_a_step_is_given_the_base_model_while_that_is_at_hand(
     local_store: str, lm: LM, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[LM] = []
+    base_models: list[LM] = []
     prune = Magnitude.apply
 
     def asking(self: Magnitude, lm: LM, data: Data) -> LM:
-        given.append(load_base_model(self.name))
+        base_models.append(load_base_model(self.name))
         return prune(self, lm, data)
 
     monkeypatch.setattr(Magnitude, "apply", asking)
     with track(lm.model, lm.tokenizer, cache=checkpoints, **SPARSITY) as composition:
         composition.apply("magnitude(sparsity=0.25)")
-        assert [each.model for each in given] == [lm.model]
+        assert [base.model for base in base_models] == [lm.model]
         with pytest.raises(InvalidInput, match="asks for the base model, which is changed already"):
             composition.apply("magnitude(sparsity=0.5)")
 

@@ -171,9 +171,9 @@ def test_each_checkpoint_is_logged_once_where_it_is_asked_for(
 ) -> None:
     log = run_all(FakeChain(spec, policy, lost))
     assert holding.logged == logged
-    told = [step[0] for step in log.steps if step[6] is not None]
+    steps_with_checkpoint = [step[0] for step in log.steps if step[6] is not None]
     # that of the last step is known to be the last only after its metrics are logged
-    assert told == ([] if (policy, lost) == ("last", "none") else logged)
+    assert steps_with_checkpoint == ([] if (policy, lost) == ("last", "none") else logged)
 
 
 @pytest.mark.parametrize(

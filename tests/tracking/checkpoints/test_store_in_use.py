@@ -48,10 +48,10 @@ def test_who_waits_for_a_claim_has_it_once_it_is_given_back(
 
     with checkpoints.claim("a") as waited:
         assert not waited and locks[0].is_locked
-        other = threading.Thread(target=claim_too, daemon=True)
-        other.start()
+        second = threading.Thread(target=claim_too, daemon=True)
+        second.start()
         assert is_waiting.wait(5) and said == []
-    other.join(5)
+    second.join(5)
     assert said == [(True, True)]
     assert [lock.is_locked for lock in locks] == [False, False]
 
