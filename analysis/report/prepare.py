@@ -78,7 +78,7 @@ def prepare_analysis(request: AnalysisRequest) -> PreparedAnalysis:
 def _study_runs(runs: pd.DataFrame) -> set[str]:
     """Return the ids of the runs that studies made; the store is asked for these alone."""
     client = store.client()
-    experiment_ids = sorted(set(runs.experiment_id))
+    experiment_ids = runs.experiment_id.unique().tolist()
     made_by_studies = query.all_runs(client, experiment_ids, f"tags.`{schema.TRIAL}` LIKE '%'")
     return {run.info.run_id for run in made_by_studies}
 

@@ -99,3 +99,18 @@ def test_points_may_be_indexed_by_anything_and_must_be_of_one_criterion() -> Non
     assert best is not None and best.method == "wanda" and best.value == pytest.approx(0.1)
     with pytest.raises(InvalidInput, match="of one criterion, but are of edit_success, mmlu"):
         best_method(table, point(table, ["edit_success", "mmlu"]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"side": "edit"}, "side must be intervention or partner, but got 'edit'"),
+        ({"measure": "error"}, "measure must be order_free_error or order_sensitivity, but got"),
+    ],
+)
+def test_a_side_or_measure_that_there_is_not_is_refused(
+    options: dict[str, Any], message: str
+) -> None:
+    table = frame(curve("ft", "wanda", [0.5], [0.9], [0.8]))
+    with pytest.raises(InvalidInput, match=message):
+        best_method(table, point(table), **options)

@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from analysis.inference.intervals import intervals
 from analysis.labels import Labels
@@ -90,3 +91,19 @@ def test_a_context_that_lacks_a_row_has_a_dash() -> None:
     assert block is not None
     assert [cells[1] for cells in rows_of(block).values()][1] == "–"
     assert linked_runs(block)[1][1] is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"intervention": "lora"}, {"partner": "ga"}, {"intervention_variant": "steps=6"},
+        {"partner_variant": "alpha=2"}, {"strength": "wanda.sparsity"}, {"level": 0.5},
+        {"criterion": "wmdp"},
+    ],
+    ids=lambda other: "".join(other),
+)  # fmt: skip
+def test_points_that_differ_in_more_than_their_context_are_not_side_by_side(
+    other: dict[str, Any],
+) -> None:
+    points = pd.DataFrame([point(), point(context="b", **other)])
+    assert side_by_side_block(points, Labels(Catalogue())) is None

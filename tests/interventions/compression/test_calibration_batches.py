@@ -107,3 +107,11 @@ def test_eight_experts_are_named_and_the_rest_is_counted(count: int, more: str) 
 
 def test_a_pass_costs_by_its_hidden_states() -> None:
     assert calibration._tokens_of_pass((torch.empty(2, 3, 4), None, None)) == 24
+
+
+@pytest.mark.parametrize(("tokens", "weight"), [(0, 1.0), (1, 1.0), (2, 2.0), (7, 7.0)])
+def test_inputs_weigh_what_their_tokens_count_and_unseen_ones_as_a_token(
+    tokens: int, weight: float
+) -> None:
+    inputs = calibration.Inputs(torch.eye(2), torch.ones(2), tokens)
+    assert inputs.weight == weight
