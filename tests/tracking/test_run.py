@@ -93,16 +93,16 @@ def test_compressing_before_editing_ends_with_compression_again_visibly(
     local_store: str, checkpoints: Checkpoints
 ) -> None:
     client = MlflowClient(local_store)
-    run_id = run("wanda | lora", cache=checkpoints)
+    run_id = run("wanda | ft", cache=checkpoints)
     logged = client.get_run(run_id)
-    assert logged.info.run_name == "wanda(sparsity=0.5) → lora → again: wanda"
-    assert logged.data.params["composition"] == "wanda(sparsity=0.5) | lora"
+    assert logged.info.run_name == "wanda(sparsity=0.5) → ft → again: wanda"
+    assert logged.data.params["composition"] == "wanda(sparsity=0.5) | ft"
     assert logged.data.params["step3"] == "wanda"
     assert logged.data.tags[schema.RECOMPRESSED] == "wanda(sparsity=0.5)"
     sparsity = history(client, run_id, "sparsity")
     assert sparsity[2] < 0.45
     assert sparsity[3] == pytest.approx(0.5, abs=0.01)
-    never = client.get_run(run("wanda | lora", recompress="never", cache=checkpoints))
+    never = client.get_run(run("wanda | ft", recompress="never", cache=checkpoints))
     assert "step3" not in never.data.params
     assert never.data.metrics["sparsity"] == pytest.approx(sparsity[2])
 
@@ -159,7 +159,7 @@ def test_infinite_criteria_survive_store_and_query(
 def test_the_query_gives_typed_columns_one_row_a_composition(
     local_store: str, checkpoints: Checkpoints
 ) -> None:
-    edited = run("ft(layers=(3, 4))", cache=checkpoints, checkpoints="none")
+    edited = run("ft(layers=(3, 4), steps=2)", cache=checkpoints, checkpoints="none")
     pruned = run("wanda(sparsity=0.25)", cache=checkpoints, checkpoints="none", edit_batch=1)
     frame = query.compositions().set_index("run_id")
     assert set(frame.index) == {edited, pruned}
