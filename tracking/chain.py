@@ -22,6 +22,7 @@ from tracking import failures
 from tracking.branches import branch_plan, warn_of_idle_steps
 from tracking.model_answers import load_model, with_answers
 from tracking.plan import Plan
+from tracking.plan_checks import most_rounds
 from tracking.step_facts import IDENTITY, StepFacts
 
 if TYPE_CHECKING:  # tracking.checkpoints imports this module to restore a run
@@ -122,14 +123,12 @@ class Chain:
         """
         added: list[Intervention] = []
         mode = cast(Recompress, self.plan.settings.recompress)  # checked with the settings
-        # a second round, because what was applied again can cost another compression its
-        # property: SparseGPT moves weights off a quantization grid
-        for _ in range(2 if mode == "auto" else 1):
+        for _ in range(most_rounds(mode)):
             lm = self.model_after(len(self.steps))
             lost = self.plan.composition.recompression(lm, mode)
             added += lost
             self.steps += lost
-            self.keys = Composition(self.steps).keys(self.plan.origin, self.plan.data)
+            self.keys += lost.keys_after(self.keys[-1], self.plan.data)
             if not lost:
                 break
         return Composition(added)

@@ -196,7 +196,7 @@ class TrackedComposition:
         self._log.begin()
 
     def _check_length(self, *steps: Intervention) -> None:
-        check_length(Composition([*self._steps, *steps]).spec(self._plan.settings.profile))
+        check_length(Composition([*self._steps, *steps]), self._plan.settings.profile)
 
     def _check_untouched(self) -> None:
         if self._lm.fingerprint() != self._weights:

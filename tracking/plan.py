@@ -30,6 +30,7 @@ from tracking.plan_checks import (
     check_fits,
     check_length,
     check_parts,
+    check_recompressions,
     check_set_names,
     device_and_dtype,
     leakage_of,
@@ -236,12 +237,14 @@ class RunContext:
             recorded: whether a run did it before; then it took as many texts as there were.
 
         Raises:
-            InvalidInput: the weights do not fit into the memory that the device here has; a step
-                does not fit the model, or its weights are not all known: every
-                run measures their sparsity and bits; or the data lack what a step learns from, or
-                what a criterion of the settings is measured on.
+            InvalidInput: it is too long, or may be after recompression; the weights do not fit into
+                the memory that the device here has; a step does not fit the model, or its weights
+                are not all known: every run measures their sparsity and bits; or the data lack what
+                a step learns from, or what a criterion of the settings is measured on.
         """
-        check_length(steps.spec(self.settings.profile))
+        check_length(steps, self.settings.profile)
+        if not recorded:
+            check_recompressions(steps, self.settings)
         check_anatomy(self.anatomy)
         weight_bytes = DTYPES[self.settings.dtype].itemsize * self.anatomy.num_parameters()
         if not self._remote:

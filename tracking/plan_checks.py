@@ -11,6 +11,7 @@ from interventions.data.base import Data
 from interventions.data.own.data_set import DataSet
 from interventions.device_memory import device_bytes
 from interventions.errors import InvalidInput, one_of, shown
+from interventions.specs import MOST_STEPS
 from tracking import schema
 from tracking.query import BOOKKEEPING
 from tracking.settings import ALL, DATA, DEVICES, Settings, is_gpu
@@ -74,8 +75,54 @@ def check_parts(step: Intervention, data: Data) -> None:
             )
 
 
-def check_length(spec: str) -> None:
-    """Refuse a composition that MLflow would cut: its runs could not be told apart."""
+def most_rounds(recompress: str) -> int:
+    """Return how often a compression may be applied again.
+
+    Measured, it is twice, because what was applied again can cost another compression its property:
+    SparseGPT moves weights off a quantization grid.
+
+    Example:
+        >>> [most_rounds(policy) for policy in ("auto", "paper", "never")]
+        [2, 1, 0]
+    """
+    return {"auto": 2, "paper": 1}.get(recompress, 0)
+
+
+def check_recompressions(steps: Composition, settings: Settings) -> None:
+    """Refuse a composition of which too much may have to be compressed again to be written down."""
+    compressions = Composition(step for step in steps if step.category == "compression")
+    rounds = most_rounds(settings.recompress)
+    again = len(compressions) * rounds
+    characters = len(" | ".join([compressions.spec(settings.profile)] * rounds))
+    if again > MOST_STEPS or characters > MAX_PARAM_VAL_LENGTH:
+        raise InvalidInput(
+            f"what recompress={settings.recompress} may apply again can be {MOST_STEPS} steps of"
+            f" {MAX_PARAM_VAL_LENGTH} characters together, but got {again} of {characters};"
+            " recompress=never applies none again"
+        )
+
+
+def _longest_way(steps: Composition) -> int:
+    """Return how many steps there are at most from the first to the last of a branch."""
+    ways = [
+        index + _longest_way(branch)
+        for index, step in enumerate(steps)
+        for branch in step.compositions()
+    ]
+    return max([len(steps), *ways])
+
+
+def check_length(steps: Composition, profile: str) -> None:
+    """Refuse a composition that is too long with its branches, or that MLflow would cut.
+
+    Runs of what is cut could not be told apart.
+    """
+    longest, spec = _longest_way(steps), steps.spec(profile)
+    if longest > MOST_STEPS:
+        raise InvalidInput(
+            f"a composition may have {MOST_STEPS} steps up to the end of a branch, but got"
+            f" {longest}"
+        )
     if len(spec) > MAX_PARAM_VAL_LENGTH:
         raise InvalidInput(
             f"a composition may have {MAX_PARAM_VAL_LENGTH} characters, as MLflow's params,"

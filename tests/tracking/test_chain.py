@@ -193,6 +193,18 @@ def test_what_is_measured_is_measured_again_after_a_recompression(
     chain = Chain(plan_of(context, "magnitude"), Checkpoints(tmp_path))
     assert [step.name for step in chain.recompress()] == ["magnitude"] * rounds
     assert len(chain.steps) == 1 + rounds
+    assert chain.keys == plan_of(context, " | ".join(["magnitude"] * (1 + rounds))).keys
+
+
+def test_recompressions_come_on_top_of_the_most_steps_that_are_planned(
+    context: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Composition.parse("magnitude")
+    monkeypatch.setattr(Composition, "recompression", lambda self, lm, mode: lost)
+    monkeypatch.setattr(Chain, "model_after", lambda self, k: None)
+    chain = Chain(plan_of(context, " | ".join(["magnitude", *["ft"] * 99])), Checkpoints(tmp_path))
+    assert len(chain.recompress()) == 2
+    assert len(chain.steps) == 102 and len(set(chain.keys)) == 103
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,9 @@ def chain_of_run(run: Run, checkpoints: Checkpoints) -> Chain:
     plan = plan_run(text, _settings_of_run(run), recorded=True)
     chain = Chain(plan, checkpoints)
     recompressed = params.get(schema.RECOMPRESSED_PARAM, "none")
-    chain.steps += Composition.parse(recompressed, plan.settings.profile)
-    chain.keys = Composition(chain.steps).keys(plan.origin, plan.data)
+    again = Composition.parse(recompressed, plan.settings.profile)
+    chain.steps += again
+    chain.keys += again.keys_after(chain.keys[-1], plan.data)
     return chain
 
 
