@@ -40,8 +40,8 @@ class Combiner:
         self._items = {each.position: each for each in items}
         # the units of each point, by their names
         self._order = np.lexsort((units.names, units.point))
-        numbers = np.arange(len(units.kinds) + 1)
-        self._bounds = np.searchsorted(units.point[self._order], numbers)
+        sizes = np.bincount(units.point, minlength=len(units.kinds))
+        self._bounds = np.append(0, sizes.cumsum())
 
     def units_of(self, position: int) -> np.ndarray:
         """Return the units of a point that have its criterion in both orders, by their names."""
@@ -103,7 +103,7 @@ class Combiner:
     def _by_unit(self, row: np.ndarray, sizes: np.ndarray, terms: list[Term]) -> pd.DataFrame:
         """Return ``row, value, scale`` of each sum and unit that all points of the sum have."""
         positions = np.array([position for position, *_ in terms], dtype=int)
-        weights = np.array([weights for _, *weights in terms], dtype=float).reshape(-1, 2)
+        weights = np.array([weights for _, *weights in terms], dtype=float).reshape(len(terms), 2)
         numbers, columns = self._numbers[positions], self._columns[positions]
         counts = self._bounds[numbers + 1] - self._bounds[numbers]
         starts = np.repeat(self._bounds[numbers] - np.cumsum(counts) + counts, counts)

@@ -79,10 +79,6 @@ def recommend(
     unread = 0
     if items is None:
         items, unread = _read_items(runs, points)
-    if weights is not None:
-        check_weights(points, weights)
-    for name in bounds or ():
-        check_criterion(name, points.criterion.unique())
     ((_, advice),) = advise(runs, points, titles, items, weights, bounds, confidence)
     if unread:
         note = f" Items of {unread} runs were not read: more than {MOST_ITEM_RUNS}."
@@ -165,7 +161,7 @@ def _points_of_pair(points: pd.DataFrame, pair: str | tuple[str, str]) -> pd.Dat
             f"pair {' + '.join(names)} was run with several settings; give the runs of one:"
             f" {'; '.join(texts)}"
         )
-    return chosen.reset_index(drop=True)
+    return chosen
 
 
 def _read_items(runs: pd.DataFrame, points: pd.DataFrame) -> tuple[pd.DataFrame | None, int]:

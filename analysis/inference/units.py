@@ -20,6 +20,7 @@ from interventions.errors import InvalidInput
 
 BATCHES, SEEDS, ONE_BATCH = "edit batches", "seeds", "this batch only"
 _HASHES = ("weights", "checksum")  # columns that tell the weights of a run, the better one first
+_NO_CODE = -1  # of a row that is linked to none by equal codes; below all codes
 
 
 @dataclass(frozen=True)
@@ -123,33 +124,32 @@ def _unit_of_row(orders: Orders) -> tuple[np.ndarray, np.ndarray]:
     edges = [_codes(points, key)]
     # other edits make other weights: there, equal values of two batches are a coincidence
     linked = (weights >= 0) & (is_hash | ~by_batch)
-    edges.append(np.where(linked, _codes(points, weights), -1))
+    edges.append(np.where(linked, _codes(points, weights), _NO_CODE))
     values = _codes(points, frame.edit_batch, _value_codes(orders, list(orders.criteria)))
-    edges.append(np.where(~by_batch & ~is_hash, values, -1))
+    edges.append(np.where(~by_batch & ~is_hash, values, _NO_CODE))
     return _components(len(frame), edges), kinds
 
 
 def _names(frame: pd.DataFrame, unit: np.ndarray, by_batch: np.ndarray) -> np.ndarray:
     """Return a code per unit: of its batch where these are the units, else of its seed."""
-    batch = np.where(by_batch, frame.edit_batch, -1)
-    seed = np.where(by_batch, -1, frame.seed)
-    named = pd.DataFrame({"unit": unit, "by_batch": by_batch, "batch": batch, "seed": seed})
+    number = np.where(by_batch, frame.edit_batch, frame.seed)
+    named = pd.DataFrame({"unit": unit, "by_batch": by_batch, "number": number})
     # of units that several batches or seeds came to, the first one names it
-    first = named.sort_values(["unit", "batch", "seed"]).drop_duplicates("unit")
-    return _codes(first.by_batch, first.batch, first.seed)
+    first = named.sort_values(["unit", "number"]).drop_duplicates("unit")
+    return _codes(first.by_batch, first.number)
 
 
 def _weights_of_row(orders: Orders, is_paired: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a code per row that is equal for equal weights, -1 where nothing tells them.
+    """Return a code per row that is equal for equal weights, below 0 where nothing tells them.
 
     That is the runs' hashes of the weights. Runs of before have none: there it is the values of
     all criteria that are measured on the same data in every batch; and whether it is a hash.
     """
     runs, frame = orders.runs, orders.frame
-    codes = np.full(len(frame), -1)
+    codes = np.full(len(frame), _NO_CODE)
     for column in _HASHES:
         if column in runs:
-            hashes = np.append(pd.factorize(runs[column], use_na_sentinel=True)[0], -1)
+            hashes = np.append(pd.factorize(runs[column], use_na_sentinel=True)[0], _NO_CODE)
             first, second = hashes[frame.forward], hashes[frame.backward]
             is_known = (first >= 0) & (second >= 0)
             # a hash is used for a point only if all of its rows have one
@@ -166,11 +166,11 @@ def _weights_of_row(orders: Orders, is_paired: np.ndarray) -> tuple[np.ndarray, 
 def _value_codes(orders: Orders, criteria: list[str]) -> np.ndarray:
     """Return a code per row that is equal for equal values of some criteria in both orders."""
     if not criteria:
-        return np.full(len(orders.frame), -1)
+        return np.full(len(orders.frame), _NO_CODE)
     values = np.hstack([orders.values(order, criteria) for order in ("forward", "backward")])
     frame = pd.DataFrame(values).fillna(-np.inf)
     codes = pd.factorize(pd.util.hash_pandas_object(frame, index=False))[0]
-    return np.where(np.isnan(values).all(axis=1), -1, codes)
+    return np.where(np.isnan(values).all(axis=1), _NO_CODE, codes)
 
 
 def _reads_edits(orders: Orders, weights: np.ndarray, is_paired: np.ndarray) -> np.ndarray:

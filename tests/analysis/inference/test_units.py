@@ -76,6 +76,15 @@ def test_a_method_that_ignores_the_seed_has_one_unit_whatever_is_measured(column
     assert units_of(runs) == (1, SEEDS)
 
 
+def test_the_hash_of_all_weights_tells_units_where_a_checksum_says_otherwise() -> None:
+    runs = [
+        run_
+        for seed in range(2)
+        for run_ in pair("ga", drawn(weights="same", checksum=f"{seed}"), seed=seed)
+    ]
+    assert units_of(runs) == (1, SEEDS)
+
+
 def test_runs_of_before_have_one_unit_where_all_values_are_equal() -> None:
     same, other = drawn(), drawn()
     runs = [run_ for seed in range(4) for run_ in pair("ga", same, seed=seed)]
