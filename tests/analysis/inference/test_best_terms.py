@@ -6,11 +6,20 @@ from typing import Any, cast
 
 import pandas as pd
 import pytest
+from scipy import stats
 
-from analysis.inference.best import Contest, _cells, best_method, measure_terms
+from analysis.inference.best import (
+    BestMethod,
+    Contest,
+    _cells,
+    best_method,
+    compare_methods,
+    measure_terms,
+)
 from analysis.inference.combinations import Combiner
 from analysis.metrics.composability import point
 from interventions.errors import InvalidInput
+from tests.analysis.inference.test_combinations import combiner as units_by_hand
 from tests.analysis.synthetic import curve, frame
 from tracking.measures import Error
 
@@ -106,11 +115,49 @@ def test_points_may_be_indexed_by_anything_and_must_be_of_one_criterion() -> Non
     [
         ({"side": "edit"}, "side must be intervention or partner, but got 'edit'"),
         ({"measure": "error"}, "measure must be order_free_error or order_sensitivity, but got"),
+        ({"confidence": 1.0}, "confidence must be between 0 and 1, but got 1.0"),
     ],
 )
-def test_a_side_or_measure_that_there_is_not_is_refused(
+def test_a_side_a_measure_or_a_confidence_that_there_is_not_is_refused(
     options: dict[str, Any], message: str
 ) -> None:
     table = frame(curve("ft", "wanda", [0.5], [0.9], [0.8]))
     with pytest.raises(InvalidInput, match=message):
         best_method(table, point(table), **options)
+
+
+def test_points_without_a_column_are_refused() -> None:
+    table = frame(curve("ft", "wanda", [0.5], [0.9], [0.8]))
+    with pytest.raises(InvalidInput, match="^points must have a column 'level', but its columns"):
+        best_method(table, point(table).drop(columns="level"))
+
+
+def test_methods_of_each_contest_are_held_against_its_lowest() -> None:
+    """MMLU in three units: 0.5, 0.75 and 1 in the forward order, 0.25, 0.75 and 0.5 in the other.
+
+    The second contest has no unit in common.
+    """
+    contests = [
+        Contest({"a": [(1, 1.0, 1.0)], "b": [(1, 1.0, 0.0)], "c": [(1, 0.0, 1.0)]}),
+        Contest({"a": [(1, 1.0, 0.0)], "b": [(4, 1.0, 0.0)]}),
+        Contest({"a": [(1, 0.5, 0.0)], "b": [(1, 1.0, 0.0)]}, constant=1.0),
+    ]
+    first, second, third = compare_methods(units_by_hand(), contests, 0.9)
+    assert second is None and first is not None and third is not None
+    assert (first.method, first.value, first.cells, first.units) == ("c", 0.5, 1, 3)
+    assert (third.method, third.value, third.cells, third.units) == ("a", 1.375, 1, 3)
+    margins = {"b": (0.75, 0.25, [0.25, 0, 0.5]), "a": (1.25, 0.75, [0.5, 0.75, 1])}
+    check_rivals(first, margins)
+    check_rivals(third, {"b": (1.75, 0.375, [0.25, 0.375, 0.5])})
+
+
+def check_rivals(best: BestMethod, margins: dict[str, tuple[float, float, list[float]]]) -> None:
+    """Compare rivals with their value, their margin, and a t test of their margins in all units."""
+    rows = []
+    for name, (value, margin, differences) in margins.items():
+        test = stats.ttest_1samp(differences, 0)
+        rows.append((name, value, margin, *test.confidence_interval(0.9), test.pvalue))
+    columns = ["method", "value", "margin", "low", "high", "p"]
+    pd.testing.assert_frame_equal(best.rivals, pd.DataFrame(rows, columns=columns))
+    closest = best.rivals.p.max()
+    assert (best.p, best.is_best, best.confidence) == (closest, closest <= 0.1, 0.9)

@@ -66,6 +66,8 @@ def test_a_criterion_without_a_direction_cannot_have_a_weight() -> None:
     points = points_of("ft + wanda", level=0.5, sparsity=0.5, mmlu=0.5)
     with pytest.raises(InvalidInput, match="sparsity cannot have a weight: neither direction"):
         check_weights(points, {"sparsity": 1})
+    with pytest.raises(InvalidInput, match="the runs have no criterion 'mmluu'"):
+        check_weights(points, {"mmluu": 1})
     with pytest.raises(InvalidInput, match="weights must be at least 0, but mmlu has nan"):
         check_weights(points, {"mmlu": math.nan})
     with pytest.raises(InvalidInput, match="weights must be at least 0, but mmlu has inf"):
@@ -95,8 +97,9 @@ def test_nothing_is_gained_below_chance_where_lower_is_better() -> None:
     assert gain_of("mmlu", 0.10, 0.20) == pytest.approx(-0.10)
 
 
-def test_equal_values_have_no_negative_zero_for_a_gain() -> None:
-    assert str(gain_of("wmdp", 0.1, 0.1)) == "0.0"
+@pytest.mark.parametrize("criterion", ["wmdp", "wikitext_ppl"])
+def test_equal_values_have_no_negative_zero_for_a_gain(criterion: str) -> None:
+    assert str(gain_of(criterion, 0.1, 0.1)) == "0.0"
 
 
 def test_what_measures_one_thing_shares_a_weight() -> None:
