@@ -32,6 +32,12 @@ def test_a_change_is_the_line_before_and_after() -> None:
     assert mutant.applied("x = 1\ny = x  + 2\n") == "x = 1\ny = x  +-2\n"
 
 
+def test_a_negation_is_taken_from_what_brackets_hold() -> None:
+    source = "def f(a, b):\n    return not (a and b)\n"
+    changed = [mutant.applied(source).splitlines()[1] for mutant in mutants_of("a.py", source)]
+    assert "    return (a and b)" in changed
+
+
 def test_lines_can_be_drawn_of_some_files_and_folders_alone() -> None:
     files = ["interventions/merging", "interventions/unlearning/npo.py"]
     drawn = {mutant.path for mutant in draw(1, 100_000, files)}

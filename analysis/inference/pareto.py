@@ -37,7 +37,9 @@ def compare_settings(
     settings = _values_of_settings(points)
     better = dict(zip(points.criterion, points.better, strict=True))
     goodness = {
-        str(name): settings[name].to_numpy() * (1 if direction == "higher" else -1)
+        str(name): settings[name].to_numpy()
+        if direction == "higher"
+        else -settings[name].to_numpy()
         for name, direction in better.items()
     }
     within = np.full(len(settings), True)
@@ -73,7 +75,7 @@ def _values_of_settings(points: pd.DataFrame) -> pd.DataFrame:
     count = len(settings)
     values = np.full((2 * count, len(criteria)), np.nan)
     values[rows, columns] = points.forward
-    values[rows + count, columns] = points.backward
+    values[count:][rows, columns] = points.backward
     levels = np.array([level for _, level in settings])
     return pd.DataFrame(
         {

@@ -194,7 +194,8 @@ def _changes(node: ast.AST, source: str) -> Iterator[Change]:
         swap = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
         yield from _operator(node.values[0], node.values[1], swap, source)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        yield _start(node), _start(node.operand), ""
+        # the word alone: brackets around what is negated belong to neither node
+        yield _start(node), (node.lineno, node.col_offset + len("not ")), ""
     elif isinstance(node, ast.If | ast.IfExp):
         condition = ast.get_source_segment(source, node.test) or ""
         yield _start(node.test), _end(node.test), f"(not ({condition}))"

@@ -11,6 +11,7 @@ from analysis.inference.intervals import intervals
 from analysis.inference.item_scores import items_of_points
 from analysis.inference.units import collect_units
 from analysis.metrics.composability import area, point
+from interventions.errors import InvalidInput
 from tests.analysis.inference.replicated import scored
 from tests.analysis.synthetic import curve, frame, only
 
@@ -124,6 +125,15 @@ def test_one_level_has_no_area() -> None:
     runs = swept()
     runs = runs[runs["wanda.sparsity"] == 0.2]
     assert area_intervals(runs, point(runs)).empty
+
+
+def test_points_without_a_column_and_a_confidence_that_is_no_share_are_refused() -> None:
+    runs = swept()
+    points = point(runs)
+    with pytest.raises(InvalidInput, match=r"^points must have a column 'strength', but its"):
+        area_intervals(runs, points.drop(columns="strength"))
+    with pytest.raises(InvalidInput, match=r"^confidence must be between 0 and 1, but got 0\.0$"):
+        area_intervals(runs, points, confidence=0.0)
 
 
 def test_one_batch_is_no_claim() -> None:

@@ -128,7 +128,7 @@ def test_a_side_a_measure_or_a_confidence_that_there_is_not_is_refused(
 
 def test_points_without_a_column_are_refused() -> None:
     table = frame(curve("ft", "wanda", [0.5], [0.9], [0.8]))
-    with pytest.raises(InvalidInput, match="^points must have a column 'level', but its columns"):
+    with pytest.raises(InvalidInput, match=r"^points must have a column 'level', but its columns"):
         best_method(table, point(table).drop(columns="level"))
 
 

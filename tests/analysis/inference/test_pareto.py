@@ -4,9 +4,10 @@ import pytest
 
 from analysis import recommend
 from analysis.inference.pareto import compare_settings
+from analysis.metrics.composability import point
 from interventions.errors import InvalidInput
 from tests.analysis.inference.edited_and_pruned import measured, runs
-from tests.analysis.synthetic import frame
+from tests.analysis.synthetic import curve, frame
 from tracking.catalogue import Catalogue
 
 
@@ -116,3 +117,11 @@ def test_every_order_and_level_has_its_values_whatever_the_order_of_the_points()
     pd.testing.assert_frame_equal(settings, pd.DataFrame(expected))
     unknown = compare_settings(points, Catalogue(), {"mmlu": 1.0}, {"wmdp": 0.5})
     assert not unknown.within.any() and not unknown.pareto.any()
+
+
+def test_settings_come_by_level() -> None:
+    levels = [0.7, 0.3, 0.9, 0.1, 0.5]
+    table = frame(curve("ft", "wanda", levels, levels, levels))
+    settings = compare_settings(point(table).iloc[[3, 0, 4, 2, 1]], Catalogue(), {}, {})
+    assert settings.level.tolist() == sorted(levels) * 2
+    assert settings.edit_success.tolist() == sorted(levels) * 2

@@ -23,6 +23,17 @@ def test_so_many_batches_show_the_gain_in_four_of_five_simulated_cases(
     assert shown[0] > 0.785 and shown[1] < 0.815
 
 
+@pytest.mark.parametrize(("spread", "item_error"), [(0.05, 0.0), (0.07, 0.0), (0.07, 0.02)])
+def test_the_count_is_the_first_one_with_the_power_of_a_t_test(
+    spread: float, item_error: float
+) -> None:
+    counts = np.arange(3, 40)
+    error = np.sqrt(spread**2 / counts + item_error**2)
+    critical = stats.t.ppf(0.975, counts - 1)
+    power = stats.nct.sf(critical, counts - 1, 0.1 / error)
+    assert batches_needed(0.1, spread, item_error) == counts[power >= 0.8][0]
+
+
 def test_fewer_than_three_are_never_enough() -> None:
     assert batches_needed(0.5, 0.001) == batches_needed(0.5, 0.0) == 3
 
@@ -80,3 +91,12 @@ def test_the_power_is_that_of_the_noncentral_t(df: int, tolerance: float) -> Non
     exact = float(stats.nct.sf(critical, df, critical + 1))
     assert _power((critical + 1) * 0.02, 0.02, df, 0.9999) == pytest.approx(exact, abs=tolerance)
     assert exact != pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize(("shift", "is_exact"), [(30.0, True), (30.5, False)])
+def test_the_normal_approximation_is_for_gains_of_over_thirty_errors(
+    shift: float, is_exact: bool
+) -> None:
+    confidence = 1 - 2 * float(stats.t.sf(25, 4))
+    exact = float(stats.nct.sf(25, 4, shift))
+    assert (abs(_power(shift, 1.0, 4, confidence) - exact) < 1e-9) == is_exact

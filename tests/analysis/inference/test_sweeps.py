@@ -42,6 +42,11 @@ def test_levels_whose_units_tie_count_and_show_nothing() -> None:
     assert sweep_tests(points).empty
 
 
+def test_the_p_over_the_levels_is_at_most_one() -> None:
+    points = swept((0.0, 0.0)).assign(p_claim=[0.75, 0.625])
+    assert only(sweep_tests(points)).p == 1
+
+
 def test_levels_with_too_few_units_are_no_tests() -> None:
     assert sweep_tests(swept((0.2, 0.2), batches=2)).empty
     points = swept((0.0, 0.2))
@@ -70,6 +75,11 @@ def test_points_may_have_any_index() -> None:
     points = swept((0.0, 0.2))
     tests = sweep_tests(points.set_index("level", drop=False))
     pd.testing.assert_frame_equal(tests, sweep_tests(points))
+
+
+def test_a_pair_of_which_something_is_not_known_has_a_test_too() -> None:
+    points = swept((0.0, 0.2)).assign(partner_group=np.nan)
+    assert only(sweep_tests(points)).levels == 2
 
 
 def test_points_without_intervals_are_refused() -> None:
