@@ -23,17 +23,12 @@ OVERALL_WEIGHT = 2
 def levels_within(settings: pd.DataFrame) -> list[dict[str, Any]]:
     """Return ``strength, level`` and which orders are ``within`` the bounds there, per level."""
     count = len(settings) // 2  # the forward order's settings come first
-    within = settings.within.to_numpy()
-    words = {(1, 1): "both", (1, 0): "forward", (0, 1): "backward", (0, 0): "neither"}
+    within = settings.within.tolist()
+    words = {(True, True): "both", (True, False): "forward", (False, True): "backward"}
+    columns = (settings.strength[:count], settings.level[:count], within[:count], within[count:])
     return [
-        {
-            "strength": strength,
-            "level": level,
-            "within": words[int(within[place]), int(within[place + count])],
-        }
-        for place, (strength, level) in enumerate(
-            zip(settings.strength[:count], settings.level[:count], strict=True)
-        )
+        {"strength": strength, "level": level, "within": words.get((first, second), "neither")}
+        for strength, level, first, second in zip(*columns, strict=True)
     ]
 
 

@@ -136,6 +136,11 @@ def test_a_criterion_in_which_the_order_is_worse_is_said_to_be() -> None:
     )
 
 
+def test_equal_means_of_a_criterion_are_not_worse() -> None:
+    words = recommend(runs().assign(mmlu=0.5), "ft + wanda").words
+    assert "Wanda → FT: Edit success ↑ 0.85 against 0.65, MMLU ↑ 0.50 against 0.50." in words
+
+
 def test_if_no_setting_is_within_the_bounds_none_is_named() -> None:
     words = recommend(runs(), "ft + wanda", bounds={"mmlu": 0.9}).words
     assert words.startswith("Neither order of FT and Wanda is known to be within mmlu 0.9")
