@@ -38,7 +38,7 @@ from analysis.inference.recommendation import (
     Recommendation,
 )
 from analysis.inference.score_estimate import ScoreEstimate, estimate_score
-from analysis.inference.scores import default_weights, shares_of_points
+from analysis.inference.scores import default_weights, names_of_pair, shares_of_points
 from analysis.inference.units import ONE_BATCH
 from analysis.inference.wording import advice_in_words
 from analysis.labels import Labels
@@ -93,7 +93,7 @@ def advise_pair(
     )
     error_rate = min(MOST_OFTEN_WRONG, 1 - confidence)
     kind = _kind(gains_of, parts)
-    names = (str(points.intervention[0]), str(points.partner[0]))
+    names = names_of_pair(points)
     table = level_table(levels, at_levels, names, error_rate, kind)
     sign = _sign(overall.value, levels)
     turned, order = overall.turned(sign), names[::sign]

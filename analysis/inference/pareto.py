@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import labels
+from analysis.inference.scores import names_of_pair
 from analysis.metrics.bounds import check_direction
 from tracking.catalogue import Catalogue
 
@@ -65,7 +66,7 @@ def compare_settings(
 
 def _values_of_settings(points: pd.DataFrame) -> pd.DataFrame:
     """Return ``order, strength, level`` and a column per criterion, the forward order first."""
-    names = [str(points[role].unique().item()) for role in ("intervention", "partner")]
+    names = names_of_pair(points)
     # NaN, of a pair without levels, is no key
     keys = list(zip(points.strength, points.level.fillna(-np.inf), strict=True))
     settings = sorted(set(keys))

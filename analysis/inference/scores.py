@@ -40,7 +40,7 @@ def default_weights(points: pd.DataFrame, catalogue: Catalogue) -> dict[str, flo
         points: of one pair.
         catalogue: knows what criteria measure.
     """
-    categories = {"", *(category_of(name, catalogue) for name in _names(points))}
+    categories = {"", *(category_of(name, catalogue) for name in names_of_pair(points))}
     is_share = points.unit.isin(SHARES) & (points.better != "neither")
     names = [str(name) for name in points[is_share].criterion.unique()]
     groups = {
@@ -53,7 +53,8 @@ def default_weights(points: pd.DataFrame, catalogue: Catalogue) -> dict[str, flo
     return {name: 1 / sizes[group] for name, group in groups.items()}
 
 
-def _names(points: pd.DataFrame) -> tuple[str, str]:
+def names_of_pair(points: pd.DataFrame) -> tuple[str, str]:
+    """Return intervention and partner of the points of one pair."""
     return str(points.intervention.unique().item()), str(points.partner.unique().item())
 
 

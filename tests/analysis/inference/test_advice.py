@@ -9,12 +9,23 @@ from scipy import stats
 
 from analysis.inference.advice import _kind, _sign, _verdict, advise_pair
 from analysis.inference.item_variance import PointGains
+from analysis.inference.point_gains import collect_gains
 from analysis.inference.power import batches_needed
-from analysis.inference.recommendation import EQUAL, UNTOLD, Recommendation
+from analysis.inference.recommendation import (
+    BETTER,
+    BOUNDS,
+    DEPENDS,
+    EQUAL,
+    LEVELS,
+    NEITHER,
+    UNTOLD,
+    Recommendation,
+)
 from analysis.inference.score_estimate import ScoreEstimate
 from analysis.inference.units import BATCHES, ONE_BATCH, SEEDS
 from analysis.labels import Labels
 from analysis.metrics.composability import point
+from tests.analysis.inference.edited_and_pruned import runs
 from tests.analysis.synthetic import curve, frame
 from tracking.catalogue import Catalogue
 
@@ -82,3 +93,60 @@ def test_orders_are_equal_where_all_numbers_are(backward: float, verdict: str) -
     levels = pd.DataFrame({"order": ["ft → wanda"], "differs": [False], "within": ["both"]})
     words = _verdict(ScoreEstimate(0.0), "ft → wanda", False, levels, False, counting)
     assert words == verdict
+
+
+@pytest.mark.parametrize(
+    ("within", "verdict"), [(["neither"] * 2, NEITHER), (["neither", "backward"], BOUNDS)]
+)
+def test_without_a_level_at_which_both_orders_are_within_the_bounds_these_decide(
+    within: list[str], verdict: str
+) -> None:
+    nothing = pd.DataFrame({"forward": [], "backward": []})
+    levels = pd.DataFrame({"order": ["ft → wanda"] * 2, "differs": False, "within": within})
+    words = _verdict(ScoreEstimate(math.nan), "ft → wanda", False, levels, False, nothing)
+    assert words == verdict
+
+
+@pytest.mark.parametrize(
+    ("claimed", "differs", "verdict"),
+    [
+        ([], False, UNTOLD),
+        ([], True, BETTER),
+        (["ft → wanda"], False, LEVELS),
+        (["ft → wanda"], True, BETTER),
+        (["wanda → ft"], False, LEVELS),
+        (["wanda → ft"], True, DEPENDS),
+        (["ft → wanda", "wanda → ft"], False, DEPENDS),
+    ],
+)
+def test_it_depends_on_the_level_where_tests_show_both_orders_to_be_better(
+    claimed: list[str], differs: bool, verdict: str
+) -> None:
+    counting = pd.DataFrame({"forward": [0.5], "backward": [0.25]})
+    orders = [*claimed, "ft → wanda"]
+    levels = pd.DataFrame({"order": orders, "differs": [True] * len(claimed) + [False]})
+    words = _verdict(ScoreEstimate(0.1), "ft → wanda", differs, levels, False, counting)
+    assert words == verdict
+
+
+def test_criteria_have_their_means_in_both_orders_and_levels_their_scores() -> None:
+    """By default edits and MMLU have a weight, bits have none; here their gain is not known."""
+    table = runs()
+    points = point(table)
+    gains_of = {
+        row: gain
+        for row, gain in collect_gains(table, points).items()
+        if gain.criterion != "average_bits"
+    }
+    titles = Labels(Catalogue.from_runs(table))
+    on_pair = advise_pair(points, gains_of, titles, None, {}, 0.95, is_printed=False)
+    columns = ["criterion", "weight", "chosen", "other", "gain", "low", "high", "p", "unit"]
+    nan = math.nan
+    rows = [
+        ("edit_success", 1.0, 0.85, 0.65, 0.2, nan, nan, nan, "F1"),
+        ("mmlu", 1.0, 0.52, 0.55, -0.03, nan, nan, nan, "accuracy"),
+        ("average_bits", 0.0, 10.0, 10.0, nan, nan, nan, nan, "bits per weight"),
+    ]
+    pd.testing.assert_frame_equal(on_pair.criteria, pd.DataFrame(rows, columns=columns))
+    assert on_pair.levels.score.tolist() == pytest.approx([0.04, 0.13])
+    assert on_pair.levels.order.tolist() == ["wanda → ft"] * 2
