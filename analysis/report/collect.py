@@ -265,11 +265,11 @@ def _tables(
         tested: the duels of ``inside``, of ``_tied``.
     """
     tables = appendix_tables(prepared.orders, points)
-    for _, in_context in inside.groupby("context", sort=False):
+    for _, in_context in inside.groupby("context"):
         levels = chosen_levels(in_context, prepared.orders.catalogue, prepared.request.levels)
         chosen_level = in_context.strength.map(labels.strength_of).map(levels)
         is_shown = (in_context.strength == "") | (in_context.level == chosen_level)
-        shown = in_context[is_shown].reset_index(drop=True)
+        shown = in_context[is_shown]
         tables += composed_tables(shown, prepared.titles, _tied_again(shown, tested))
     return sorted(tables, key=lambda table: (table.number, table.context))
 

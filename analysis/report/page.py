@@ -98,7 +98,6 @@ def render(content: Content) -> str:
         loader=FileSystemLoader(_FOLDER),
         autoescape=select_autoescape(default=True),
         trim_blocks=True,
-        lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2").render(
         title=content.title,
