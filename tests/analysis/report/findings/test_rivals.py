@@ -63,6 +63,8 @@ def test_the_best_of_each_group_is_corrected_for_the_number_of_groups(
     findings = list(best_composers(evidence_of(runs)))
     assert [finding.claim for finding in findings] == [claimed] * 2
     assert ("composes best" in findings[0].text) == claimed
+    groups = [finding.text.partition(" with ")[0] for finding in findings]
+    assert groups == ["Quantization", "Pruning"]
 
 
 def test_one_run_of_each_makes_none_the_best() -> None:
