@@ -77,7 +77,6 @@ def _write_tables(collected: Collected, changes: ItemChanges | None, folder: Pat
 
 
 def _write_csv(frame: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     plain_cells(_plain_columns(frame)).to_csv(path, index=False)
 
 

@@ -10,7 +10,7 @@ from analysis.metrics.composability import cells, duels, point
 from analysis.tables.composed import composed_tables
 from analysis.tables.table import WINS
 from tests.analysis.printed import TABLE_2
-from tests.analysis.synthetic import curve, frame
+from tests.analysis.synthetic import curve, frame, run
 from tests.analysis.tables.printed_tables import appendix, composed
 from tracking.catalogue import Catalogue
 from tracking.published import rows
@@ -173,9 +173,17 @@ def test_groups_stay_together_and_methods_that_the_paper_lacks_come_last_in_thei
     for method, level in (("magnitude", 0.25), ("rtn", 4), ("gptq", 4)):
         runs += curve("ft", method, [level], [0.5], [0.4], model="large")
     (table,) = composed_tables(point(frame(runs)), Labels(Catalogue()))
+    levels = "at 4 bits and sparsity 0.25"
+    assert table.caption == f"Editing and compression: {levels}; model=large, data=d"
     values: Any = table.blocks[0].values
     assert list(values.index) == ["Wanda", "SparseGPT", "Magnitude", "GPTQ", "RTN", "Average"]
     assert values.iloc[-1, 0] == pytest.approx((0.1 + 0.2 + 0.5 + 0.5 + 0.5) / 5)
+
+
+def test_a_caption_of_pairs_without_levels_names_none() -> None:
+    runs = frame(run(steps, edit_success=0.5) for steps in ("ft | rmu", "rmu | ft"))
+    (table,) = composed_tables(point(runs), Labels(Catalogue()))
+    assert table.caption == "Editing and unlearning: model=m, data=d"
 
 
 def test_wins_and_averages_come_from_all_runs_of_their_row_or_column() -> None:
