@@ -55,7 +55,7 @@ def _grid(
 ) -> PanelGrid:
     """Return one figure: a column per intervention and kind of level, a row per criterion."""
     titles = Labels(orders.catalogue)
-    points_of: dict[Any, pd.DataFrame] = dict(iter(points.groupby(_COLUMN, sort=False)))
+    points_of: dict[Any, pd.DataFrame] = dict(iter(points.groupby(_COLUMN)))
     columns: list[_Column] = sorted(points_of, key=_column_order)
     shown_columns = columns[:MOST_COLUMNS]
     panels = {}

@@ -113,7 +113,7 @@ def _front(
     if measured[size].nunique() < 2:
         return None
     sizes, qualities = measured[size].to_numpy(float), measured[quality].to_numpy(float)
-    sign = 1.0 if titles.catalogue.criteria[quality].better == "higher" else -1.0
+    is_high_good = titles.catalogue.criteria[quality].better == "higher"
     names = [titles.method(pair[side], pair[f"{side}_variant"]) for side in _SIDES]
     return Front(
         title=" + ".join(names),
@@ -124,7 +124,7 @@ def _front(
         ],
         sizes=sizes,
         qualities=qualities,
-        is_best=_is_best(sizes, sign * qualities),
+        is_best=_is_best(sizes, qualities if is_high_good else -qualities),
     )
 
 

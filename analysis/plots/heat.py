@@ -88,7 +88,7 @@ def _heat(cells: pd.DataFrame, name: str, context: str, titles: Labels) -> Heat:
         methods=[titles.method(*method) for method in shown],
         criteria=criteria,
         values=values,
-        most=_largest(values.values()) or 1.0,
+        most=_end_of_scale(values.values()),
         dropped=len(ranked) - len(shown),
     )
 
@@ -116,7 +116,7 @@ def _limited(methods: list[Method]) -> list[Method]:
     return shown[:MOST_METHODS]
 
 
-def _largest(matrices: Iterable[np.ndarray]) -> float:
-    """Return the largest finite value; 0 where there is none."""
-    finite = [matrix[np.isfinite(matrix)] for matrix in matrices]
-    return max((float(values.max()) for values in finite if len(values)), default=0.0)
+def _end_of_scale(matrices: Iterable[np.ndarray]) -> float:
+    """Return the largest finite value; 1 where nothing is above 0."""
+    finite = [value for matrix in matrices for value in matrix[np.isfinite(matrix)].tolist()]
+    return max([0.0, *finite]) or 1.0

@@ -62,6 +62,15 @@ def test_both_orders_end_in_the_intervention_alone_where_nothing_is_compressed()
     assert grid.level_range(quantized) == (4, 16)
 
 
+def test_curves_are_in_the_papers_order_and_variants_by_title() -> None:
+    runs = curve("ft", "sparsegpt", [0.25], [0.9], [0.8], **{"sparsegpt.samples": 64})
+    for samples in (64, 128):
+        runs += curve("ft", "wanda", [0.25], [0.9], [0.8], **{"wanda.samples": samples})
+    drawn = panel_grids(frame(runs))["figure2"].panels[0, 0].curves
+    titles = [drawn_curve.title for drawn_curve in drawn]
+    assert titles == ["Wanda (samples=128)", "Wanda (samples=64)", "SparseGPT"]
+
+
 def test_levels_rise_whatever_the_order_of_the_points() -> None:
     runs = frame(curve("ft", "wanda", [0.25, 0.5, 0.75], [0.9, 0.7, 0.3], [0.8, 0.6, 0.2]))
     points = co.point(runs)

@@ -36,6 +36,7 @@ def grids(*pairs: tuple[pd.Series, pd.DataFrame]) -> list[FrontGrid]:
 def test_a_setting_is_on_the_front_if_none_is_smaller_and_better() -> None:
     (grid,) = grids((PAIR, SETTINGS))
     (front,) = grid.fronts
+    assert grid.dropped == 0
     assert (grid.name, grid.size, grid.quality) == (
         "pareto-edit-success",
         "average_bits",
@@ -50,6 +51,21 @@ def test_where_lower_is_better_the_lowest_is_on_the_front() -> None:
     settings = SETTINGS.rename(columns={"edit_success": "wmdp"})
     (grid,) = grids((PAIR.replace({"ft": "rmu"}), settings))
     assert grid.fronts[0].is_best.tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "qualities", "is_best"),
+    [
+        ([12.0, 8.0, 8.0, 9.0], [0.6, 0.6, 0.6, 0.5], [False, True, True, False]),
+        ([12.0, 8.0, 12.0, 7.0], [0.7, 0.6, 0.8, 0.6], [False, False, True, True]),
+    ],
+    ids=["as good and larger", "as large and worse"],
+)
+def test_equal_settings_are_on_the_front_together(
+    sizes: list[float], qualities: list[float], is_best: list[bool]
+) -> None:
+    (grid,) = grids((PAIR, SETTINGS.assign(average_bits=sizes, edit_success=qualities)))
+    assert grid.fronts[0].is_best.tolist() == is_best
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,39 @@ def test_the_colour_scale_ends_at_the_largest_value() -> None:
     assert matrices.most == 1.0
 
 
+def test_one_scale_is_of_all_criteria_and_of_finite_values_only() -> None:
+    runs = [
+        run("ft | rmu", edit_success=0.9, mmlu=0.5),
+        run("rmu | ft", edit_success=0.6, mmlu=0.4),
+    ]
+    points = co.point(frame(runs))
+    for changed, most in ((points, 0.3), (points.assign(order_sensitivity=np.inf), 1.0)):
+        (matrices,) = heat.heats(changed, co.area(points), titles_of(frame(runs)))
+        assert matrices.most == pytest.approx(most)
+
+
+def test_methods_are_by_group_in_the_papers_order_whatever_was_run_first() -> None:
+    pairs = (("lora", "awq"), ("lora", "rmu"), ("memit", "ga"), ("ft", "rmu"), ("ft", "wanda"))
+    runs = []
+    for first, second in pairs:
+        runs += [run(f"{first} | {second}", edit_success=0.9)]
+        runs += [run(f"{second} | {first}", edit_success=0.8)]
+    (matrices,) = heats_of(frame(runs))
+    assert matrices.methods == ["FT", "MEMIT", "LoRA", "GA", "RMU", "Wanda", "AWQ"]
+
+
+@pytest.mark.parametrize(("variants", "shown"), [(23, 24), (24, 13)])
+def test_variants_are_left_out_from_25_methods_on(variants: int, shown: int) -> None:
+    """All interventions have as many then: 12 of the 24 variants of FT, and the only one of RMU."""
+    runs = [
+        run(steps, edit_success=0.5, **{"ft.lr": float(rate + 1)})
+        for rate in range(variants)
+        for steps in ("ft | rmu", "rmu | ft")
+    ]
+    (matrices,) = heats_of(frame(runs))
+    assert (len(matrices.methods), matrices.dropped) == (shown, variants + 1 - shown)
+
+
 def test_the_drawn_colours_go_from_none_to_the_largest_value() -> None:
     runs = [run("ft | rmu", edit_success=0.9), run("rmu | ft", edit_success=0.6)]
     (matrices,) = heats_of(frame(runs))
