@@ -34,6 +34,13 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def opened_below(folder: Path) -> list[str]:
+    """Return what this process has open of a folder and below."""
+    descriptors = [Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
+    targets = [os.readlink(path) for path in descriptors if path.is_symlink()]
+    return [target for target in targets if target.startswith(str(folder))]
+
+
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The system's temporary folder, for this test."""
@@ -72,6 +79,17 @@ def test_what_others_have_in_the_temporary_folder_stays(temporary: Path) -> None
     assert before - set(names(temporary)) == {"composability-changed-old"}
 
 
+@pytest.mark.parametrize(("seconds", "left"), [(3601.0, 1), (3601.5, 0)])
+def test_a_folder_of_a_version_before_goes_once_it_is_older_than_an_hour(
+    seconds: float, left: int, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (temporary / "composability-changed-old").mkdir()
+    os.utime(temporary / "composability-changed-old", (1, 1))
+    monkeypatch.setattr("interventions.aside.time.time", lambda: seconds)
+    clear_scratch()
+    assert len(names(temporary)) == left
+
+
 def test_a_folder_that_another_process_cleared_before_it_was_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,9 +126,37 @@ def test_a_folder_whose_lock_another_has_is_left_to_it_and_one_without_locks_is_
         assert len(names(tmp_path)) == folders
         assert aside.name in names(tmp_path)
     assert len(names(tmp_path)) == folders - 1
-    opened = [Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
-    targets = [os.readlink(path) for path in opened if path.is_symlink()]
-    assert not [target for target in targets if target.startswith(str(tmp_path))]
+    assert not opened_below(tmp_path)
+
+
+def test_a_folder_that_goes_while_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+    gone: list[str] = []
+
+    def flock(descriptor: int, how: int) -> None:
+        real(descriptor, how)
+        if not gone:
+            gone.extend(names(tmp_path))
+            (tmp_path / gone[0]).rmdir()
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with whole_folder(tmp_path) as aside:
+        assert names(tmp_path) == [aside.name] != gone
+
+
+def test_a_leftover_that_cannot_be_removed_stays_and_is_not_left_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".writing-half" / "below").mkdir(parents=True)
+
+    def refuse(*args: object, **options: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    clear_leftovers(tmp_path)
+    assert names(tmp_path) == [".writing-half"] and not opened_below(tmp_path)
 
 
 def test_a_folder_that_is_removed_is_renamed_first(
@@ -160,9 +206,9 @@ def test_a_folder_is_removed_and_one_that_went_meanwhile_is_given_up_without_an_
     (tmp_path / "full" / "below").mkdir(parents=True)
     remove(tmp_path / "full")
     assert names(tmp_path) == []
-    with whole_folder(tmp_path / "cache") as aside:
+    with whole_folder(tmp_path / "new" / "cache") as aside:
         aside.rmdir()
-    assert names(tmp_path / "cache") == []
+    assert names(tmp_path / "new" / "cache") == []
     folder = tmp_path / "key"
     folder.mkdir()
 
