@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +11,10 @@ import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from interventions import answers
+from interventions.answers import Continuation
 from interventions.criteria import editing
 from interventions.lm import LM
-from interventions.prompt_format import PLAIN
+from interventions.prompt_format import PLAIN, PromptFormat
 from tests.anatomies.tokenizers import KINDS, tokenizer
 
 PAIRS = (
@@ -127,3 +129,106 @@ def test_an_answer_ends_where_the_model_ends_it(lm: LM) -> None:
     lm.model.generation_config.eos_token_id = first
     lm.tokenizer.eos_token = lm.tokenizer.convert_ids_to_tokens(first)
     assert answers.greedy_answers(lm, targets) == [[]]
+
+
+IDS = {"": [], "a": [5, 6], "b": [8], "a b": [5, 7, 4], "b b": [9, 8], " b": [8], "a ": [5, 6]}
+
+
+class Words:
+    """A tokenizer of texts whose ids are known: 1 begins, 2 ends and 3 pads them, 4 is unknown."""
+
+    bos_token_id, eos_token_id, pad_token_id, unk_token_id = 1, 2, 3, 4
+    all_special_ids = (1, 2, 3, 4)
+
+    def __call__(
+        self, texts: list[str], add_special_tokens: bool = True
+    ) -> dict[str, list[list[int]]]:
+        assert texts  # a batch of no texts has no ids
+        rows = [IDS[text] for text in texts]
+        return {"input_ids": [[1, *row, 2, 2] if add_special_tokens else row for row in rows]}
+
+
+CHAT = PromptFormat("chat", adds_special_tokens=False)
+
+
+@pytest.mark.parametrize(
+    ("prompt_format", "prompt", "answer", "expected"),
+    [
+        (PLAIN, "a", "", Continuation([1, 5, 6], [])),
+        # the end of the prompt is joined with the answer; an unknown token is text
+        (PLAIN, "a", "b", Continuation([1, 5], [7, 4])),
+        (PLAIN, "", "b", Continuation([1], [8])),
+        (CHAT, "a", "b", Continuation([5], [7, 4])),
+        # nothing is in common, and a model is given one token at least
+        (CHAT, "b", "b", Continuation([8], [9, 8])),
+    ],
+)
+def test_an_answer_begins_where_the_ids_of_prompt_and_whole_part(
+    prompt_format: PromptFormat, prompt: str, answer: str, expected: Continuation
+) -> None:
+    known: Any = Words()
+    assert answers.continuations(known, [(prompt, answer)], prompt_format) == [expected]
+
+
+def test_no_pairs_have_no_answers() -> None:
+    known: Any = Words()
+    assert answers.continuations(known, [], PLAIN) == []
+    assert answers.continuations(known, [], CHAT) == []
+
+
+@pytest.mark.parametrize("generates", [True, False])
+@pytest.mark.parametrize(
+    ("prompt_format", "expected"), [(PLAIN, [[5, 6, 4], [5]]), (CHAT, [[5], [5]])]
+)
+def test_an_answer_is_cut_to_its_targets_length_and_in_a_chat_to_its_turn(
+    generates: bool,
+    prompt_format: PromptFormat,
+    expected: list[list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A chat's turn ends with a special token, which is skipped elsewhere."""
+    targets = [Continuation([10], [0] * 4), Continuation([11, 12], [0])]
+    prompts: list[list[list[int]]] = []
+
+    def generates_so(lm: LM, known_prompts: list[list[int]]) -> bool:
+        prompts.append(known_prompts)
+        return generates
+
+    def generated(lm: LM, of: Sequence[Continuation]) -> list[list[int]]:
+        assert generates
+        return [[5, 2, 6, 4, 7] for _ in of]
+
+    def predicted(lm: LM, target: Continuation) -> list[int]:
+        assert not generates
+        return [5, 2, 6, 4, 7]
+
+    monkeypatch.setattr(answers, "generates_what_it_predicts", generates_so)
+    monkeypatch.setattr(answers, "_generated", generated)
+    monkeypatch.setattr(answers, "_predicted", predicted)
+    lm: Any = SimpleNamespace(tokenizer=Words(), prompt_format=prompt_format)
+    assert answers.greedy_answers(lm, targets) == expected
+    assert prompts == [[[10], [11, 12]]]
+
+
+@pytest.mark.parametrize(
+    ("end", "length", "expected"),
+    [(None, 3, [8, 9, 7]), (7, 5, [8, 9, 7]), ([6, 8], 5, [8]), (9, 1, [8]), (9, 0, [])],
+)
+def test_plain_passes_answer_token_by_token_up_to_an_end_or_the_length(
+    end: int | list[int] | None,
+    length: int,
+    expected: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    likeliest = {(5, 6): 8, (5, 6, 8): 9, (5, 6, 8, 9): 7}
+
+    def plain_logits(lm: LM, ids: list[int]) -> torch.Tensor:
+        logits = torch.zeros(len(ids), 12)
+        logits[-1, likeliest[tuple(ids)]] = 1
+        return logits
+
+    monkeypatch.setattr(answers, "plain_logits", plain_logits)
+    lm: Any = SimpleNamespace(
+        model=SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=end))
+    )
+    assert answers._predicted(lm, Continuation([5, 6], [0] * length)) == expected
