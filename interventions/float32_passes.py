@@ -53,7 +53,7 @@ def float32_passes(
     casts = _Casts(replaced)
     units: list[nn.Module] = list(blocks(model))
     in_blocks = {id(module) for block in units for module in block.modules()}
-    units += [module for module in model.modules() if _has_weights(module, in_blocks)]
+    units += [module for module in model.modules() if id(module) not in in_blocks]
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.autograd.graph.saved_tensors_hooks(casts.pack, casts.unpack))
         for unit in units:
@@ -61,12 +61,6 @@ def float32_passes(
             for handle in casts.hook(unit, modules):
                 stack.callback(handle.remove)
         yield
-
-
-def _has_weights(module: nn.Module, in_blocks: set[int]) -> bool:
-    return id(module) not in in_blocks and any(
-        weight is not None for weight in module._parameters.values()
-    )
 
 
 class _Casts:

@@ -67,6 +67,7 @@ def test_a_backward_pass_holds_no_weight_in_float32(monkeypatch: pytest.MonkeyPa
         loss = logits(lm).square().sum()
     shapes = {tuple(sorted(tensor.shape)) for tensor in lm.model.parameters() if tensor.dim() == 2}
     weights = [tensor for tensor in held if tuple(sorted(tensor.shape)) in shapes]
+    assert held
     assert all(tensor.untyped_storage().data_ptr() == copy.data_ptr() for tensor in weights)
     loss.backward()
     assert copy.grad is not None and weight.grad is None
@@ -83,6 +84,40 @@ def test_gradients_are_those_of_float32() -> None:
     logits(exact).square().sum().backward()
     assert copy.grad is not None and expected.grad is not None
     assert torch.equal(copy.grad, expected.grad)
+
+
+def test_of_the_blocks_the_one_that_runs_is_in_float32() -> None:
+    lm = small_lm(torch.bfloat16, name="llama")
+    dtypes: list[set[torch.dtype]] = []
+
+    def note(module: nn.Module, inputs: Any) -> None:
+        dtypes.append({weight.dtype for weight in module.parameters()})
+        dtypes.append({weight.dtype for weight in lm.model.model.layers[0].parameters()})
+
+    with float32_passes(lm.model, {}):
+        handle = lm.model.model.layers[1].register_forward_pre_hook(note)
+        logits(lm)
+        handle.remove()
+    assert dtypes == [{torch.float32}, {torch.bfloat16}]
+
+
+def test_a_block_that_runs_again_has_one_cast_of_each_weight_without_a_gradient() -> None:
+    linear, casts = nn.Linear(2, 2).bfloat16(), _Casts({})
+    handles = casts.hook(linear, [linear])
+    noted: list[nn.Parameter] = []  # they live on, so that no storage has the address of another
+
+    def note(module: nn.Module, inputs: Any) -> None:
+        noted.extend(module.parameters())
+        assert len(casts._weights) == 2
+
+    handles.append(linear.register_forward_pre_hook(note))
+    for _ in range(2):
+        assert linear(torch.ones(1, 2)).dtype is torch.float32
+        assert casts._weights == {}
+    for handle in handles:
+        handle.remove()
+    assert [weight.requires_grad for weight in noted] == [False] * 4
+    assert {weight.dtype for weight in linear.parameters()} == {torch.bfloat16}
 
 
 def test_between_two_steps_the_model_computes_as_it_is() -> None:

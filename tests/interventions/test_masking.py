@@ -75,6 +75,29 @@ def test_the_environments_secrets_are_masked_in_every_form(
     assert without_secrets(f"url%3A{quote(secret, safe='')}%40") == "url%3A***%40"
 
 
+def test_a_secrets_longest_form_is_masked_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Percent-decoded, this one is a part of itself: 35bcd."""
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "3%35bcd")
+    assert without_secrets("no 3%35bcd here") == "no *** here"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("ft(token=abcdefghijkl1)", "ft(token=abcdefghijkl1)"),
+        ("ft(token=abcdefghijklm1)", "ft(token=***)"),
+        ("ft(token=abcdefghijklmn)", "ft(token=abcdefghijklmn)"),
+        ("(token=last)", "(token=last)"),
+        ("ft(token=last)" + " x" * 300, "ft(token=last)" + " x" * 300),
+        ("ft() token=last", "ft() token=***"),
+    ],
+)
+def test_a_hyperparameter_named_token_is_masked_from_fourteen_characters_with_a_digit(
+    text: str, masked: str
+) -> None:
+    assert without_secrets(text) == masked
+
+
 def test_the_stores_password_is_masked_without_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://ada:{SECRET}@host/runs")
     assert without_secrets(f"authentication of {SECRET} failed") == "authentication of *** failed"
