@@ -1,8 +1,10 @@
 """LM: what is saved and loaded, what counts as pruned, how texts are encoded and scored."""
 
 import json
+import math
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -136,6 +138,22 @@ def test_token_losses_are_those_of_unpadded_texts(lm: LM) -> None:
         logits = lm.model(ids).logits[0, :-1]
         expected = F.cross_entropy(logits, ids[0, 1:], reduction="none")
         assert torch.allclose(losses[row][counted[row]], expected, atol=1e-4)
+
+
+def test_a_tokens_loss_is_by_what_stands_before_it_and_a_minus_100_does_not_count() -> None:
+    """By hand: the second token has 3 of 4 parts of the probability, the fourth one of 4."""
+    logits = torch.tensor([[[3.0, 1], [1, 1], [3, 1], [9, 1]]]).log()
+
+    def model(input_ids: torch.Tensor, use_cache: bool) -> SimpleNamespace:
+        assert not use_cache  # it would fill the memory, and nothing goes on from it
+        return SimpleNamespace(logits=logits.bfloat16())
+
+    lm: Any = LM(cast(Any, model), cast(Any, None))
+    labels = torch.tensor([[0, 0, -100, 1]])
+    losses, counted = lm.token_losses({"input_ids": labels}, labels)
+    assert losses.dtype is torch.float32 and counted.tolist() == [[True, False, True]]
+    expected = torch.tensor([[-math.log(3 / 4), 0, -math.log(1 / 4)]])
+    torch.testing.assert_close(losses, expected, atol=0.01, rtol=0)
 
 
 def test_texts_are_padded_on_the_side_and_cut_to_the_length_that_is_wanted(lm: LM) -> None:
