@@ -44,6 +44,7 @@ def fields(**values: Any) -> Example:
         ("limit", None, None),
         ("limit", 2, 2),
         ("rate", 1e-300, 1e-300),
+        ("rate", 1e300, 1e300),
     ],
 )
 def test_a_value_is_coerced_to_its_fields_type(field: str, written: Any, value: Any) -> None:
@@ -64,6 +65,8 @@ def test_a_value_is_coerced_to_its_fields_type(field: str, written: Any, value: 
         ("steps", True, "example.steps must be an integer, but got True"),
         ("rate", 0, "example.rate must be greater than 0, but got 0.0"),
         ("rate", math.inf, "example.rate must be greater than 0, but got inf"),
+        ("rate", 10**400, "example.rate must be greater than 0, but got inf"),
+        ("rate", -(10**400), "example.rate must be greater than 0, but got -inf"),
         ("rate", math.nan, "example.rate must be greater than 0, but got nan"),
         ("layers", (), "example.layers must be a tuple of an integer, such as (1, 2), but got ()"),
         ("layers", "12", "example.layers must be a tuple of an integer"),

@@ -193,3 +193,17 @@ def test_of_a_device_with_an_index_only_its_own_tensors_count(asked: str, counts
     tensor: Any = SimpleNamespace(layout=torch.strided, device=torch.device("cuda:1"))
     assert _is_counted(tensor, torch.device(asked)) is counts
     assert _is_counted(tensor, None) and not _is_counted(tensor, torch.device("cpu"))
+
+
+def test_where_nothing_is_made_nothing_is_counted() -> None:
+    with live_memory() as memory:
+        pass
+    assert (memory.current_bytes, memory.peak_bytes) == (0, 0)
+
+
+@DEVICES
+def test_in_inference_mode_an_operator_has_its_named_arguments(device: str) -> None:
+    numbers = torch.zeros(10, device=device)
+    with torch.inference_mode(), live_memory() as memory:
+        doubles = torch.ops.aten.to.dtype_layout(numbers, dtype=torch.float64)
+    assert doubles.dtype is torch.float64 and memory.current_bytes == 10 * 8

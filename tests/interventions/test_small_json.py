@@ -7,7 +7,7 @@ import pytest
 
 from interventions import small_json
 from interventions.errors import InvalidInput
-from interventions.small_json import MOST_LEVELS, entries, read_json_object
+from interventions.small_json import MOST_LEVELS, entries, number_of_values, read_json_object
 
 
 def nested(levels: int) -> str:
@@ -85,3 +85,12 @@ def test_a_file_of_as_many_bytes_as_may_be_is_read(
     monkeypatch.setattr(small_json, "MOST_BYTES", 7)
     with pytest.raises(InvalidInput, match=r"^config\.json has 8 bytes, over 7$"):
         read_json_object(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [(5, 0), ([], 0), ({"a": {}}, 1), ([[1, 2], {"a": [3]}, "text"], 7)]
+)
+def test_a_value_has_as_many_values_as_are_inside_it_at_any_depth(
+    value: object, number: int
+) -> None:
+    assert number_of_values(value) == number

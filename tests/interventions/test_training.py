@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from transformers import BatchEncoding
 
+from interventions import training
 from interventions.anatomy import blocks
 from interventions.errors import InvalidInput
 from interventions.lm import LM
 from interventions.training import (
+    add_gradients,
     block_weights,
+    characters,
     check_writers,
     label_losses,
     readable,
@@ -74,6 +79,9 @@ def test_experts_of_which_only_one_would_learn_are_refused() -> None:
     mlp["experts"] = nn.ModuleList([expert()])[0]
     mlp["shared_experts"] = mlp.pop("experts")
     check_writers(model, (0,), "ft.layers")
+    block["mixer"] = nn.Conv1d(4, 4, 1)
+    with pytest.raises(InvalidInput, match=r"not known here: 0\.mixer\.weight \(4, 4, 1\) is no"):
+        check_writers(model, (0,), "ft.layers")
 
 
 def test_no_more_tokens_are_read_than_the_model_can(models: dict[str, Any]) -> None:
@@ -127,9 +135,60 @@ def test_where_no_label_counts_the_losses_are_0_and_have_a_gradient() -> None:
         ([1, 1, 4], 6, 1, [(0, 2), (2, 3)]),  # three rows of four would be twelve
         ([1, 3, 1, 1, 5, 5], 8, 2, [(0, 2), (2, 4), (4, 6)]),
         ([1, 2, 2, 1], 8, 2, [(0, 4)]),
+        ([3, 0, 0, 0], 2, 1, [(0, 1), (1, 4)]),
     ],
 )
 def test_slices_are_as_many_rows_as_fit_with_their_padding(
     lengths: list[int], tokens: int, together: int, expected: list[tuple[int, int]]
 ) -> None:
     assert row_slices(lengths, tokens, together) == [slice(*ends) for ends in expected]
+
+
+def test_a_batch_has_as_many_characters_as_its_longest_text_in_every_row() -> None:
+    assert [characters(texts) for texts in (["three", "one"], ["one"])] == [10, 3]
+
+
+@pytest.mark.parametrize(
+    ("ids", "pass_tokens", "rows", "gradient"),
+    [
+        # by hand: of the losses 2 to 6 but 4, whose mean is 4, -3 times
+        ([[1, 2, 3], [1, 5, 0], [1, 6, 0]], 6, [2, 1], -3 * 4),
+        ([[1, 2, 3], [1, 5, 0], [1, 6, 0]], 8, [2, 1], -3 * 4),
+        ([[1, 2, 3], [1, 5, 0], [1, 6, 0]], 9, [3], -3 * 4),
+        ([[1, 2, 3], [1, 5, 0]], 2, [1, 1], -3 * 10 / 3),
+        ([[1, 4]], 4, [1], -3 * 4),
+        ([[1]], 4, [1], 0),
+    ],
+)
+def test_a_batchs_gradient_is_that_of_the_mean_over_its_tokens_in_passes_of_some_rows(
+    ids: list[list[int]],
+    pass_tokens: int,
+    rows: list[int],
+    gradient: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A token's loss is its id times a weight; 0 is padding."""
+    weight = nn.Parameter(torch.tensor(1.0))
+    encoded = BatchEncoding({"input_ids": torch.tensor(ids)})
+    rows_of_passes: list[int] = []
+
+    def label_losses(
+        lm: LM, batch: BatchEncoding, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, None]:
+        assert torch.equal(batch["input_ids"], labels.clamp(min=0))
+        rows_of_passes.append(len(labels))
+        return weight * labels[:, 1:].clamp(min=0).float(), None
+
+    def text_labels(batch: BatchEncoding) -> torch.Tensor:
+        return batch["input_ids"].masked_fill(batch["input_ids"] == 0, -100)
+
+    encodings = {(("one", "two"), 5): encoded}
+    lm: Any = SimpleNamespace(
+        model=None, encode=lambda *arguments: encodings[arguments], text_labels=text_labels
+    )
+    monkeypatch.setattr(training, "label_losses", label_losses)
+    monkeypatch.setattr(training, "readable", lambda model, tokens: min(tokens, 5))
+    monkeypatch.setattr(training, "PASS_TOKENS", pass_tokens)
+    add_gradients(lm, ("one", "two"), max_tokens=7, factor=-3.0)
+    assert rows_of_passes == rows
+    assert weight.grad is not None and weight.grad.item() == pytest.approx(gradient)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from interventions import trunk
 from interventions.lm import LM
@@ -102,3 +104,49 @@ def test_without_memory_for_the_trial_nothing_is_concluded() -> None:
         trunk_of(lm, lm.tokenizer(TEXT)["input_ids"])
     handle.remove()
     assert trunk_of(lm, lm.tokenizer(TEXT)["input_ids"]) is lm.model.model
+
+
+class Scaling(nn.Module):
+    """A trunk that gives states and, behind them, what its model scales them by."""
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, float, str]:
+        return ids[..., None] * torch.tensor([1.0, 10.0]), 2.0, "rest"
+
+
+class Scaled(nn.Module):
+    """A model that needs all of its trunk's output, and token ids of two dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = Scaling()
+
+    def forward(self, input_ids: Tensor, use_cache: bool) -> SimpleNamespace:
+        assert input_ids.dim() == 2 and not use_cache
+        states, scale, _ = self.trunk(input_ids)
+        return SimpleNamespace(logits=scale * states)
+
+
+def test_a_head_gets_the_rest_of_its_trunks_output_too() -> None:
+    model: Any = Scaled()
+    passed = trunk_pass(model, model.trunk, {"input_ids": torch.tensor([[1, 2, 3], [4, 5, 6]])})
+    logits = passed.logits(torch.tensor([1, 0]), torch.tensor([2, 0]))
+    assert logits.tolist() == [[12, 120], [2, 20]]
+
+
+def test_every_second_position_is_tried_from_the_last_one_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A head that reads its neighbour gives something else there."""
+    tried: list[tuple[list[int], list[int]]] = []
+
+    def logits(rows: Tensor, positions: Tensor) -> Tensor:
+        tried.append((rows.tolist(), positions.tolist()))
+        return torch.eye(5)[positions]
+
+    passed = SimpleNamespace(logits=logits)
+    monkeypatch.setattr(trunk, "trunk_pass", lambda model, part, encoded: passed)
+    monkeypatch.setattr(trunk, "plain_logits", lambda lm, ids: torch.eye(5)[: len(ids)])
+    lm: Any = SimpleNamespace(model=None, device=torch.device("cpu"))
+    assert trunk._is_alike(lm, nn.Identity(), [7, 8, 9, 7, 8], 0)
+    assert trunk._is_alike(lm, nn.Identity(), [7, 8, 9, 7], 0)
+    assert tried == [([0, 0, 0], [4, 2, 0]), ([0, 0], [3, 1])]
