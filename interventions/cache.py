@@ -95,7 +95,7 @@ def bound_statistics(kept: Collection[Path]) -> None:
             return
         if path not in kept:
             with suppress(OSError):  # of a cache that is only read
-                path.unlink(missing_ok=True)
+                path.unlink()
             total -= size
 
 

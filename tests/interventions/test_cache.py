@@ -128,3 +128,85 @@ def test_a_size_that_is_no_number_of_at_least_0_is_refused(
     monkeypatch.setenv(cache.LIMIT, text)
     with pytest.raises(InvalidInput, match=f"must be a number of at least 0, but got '{text}'"):
         cache.limit_gib()
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_checkout"),
+    [
+        (None, False),
+        ("name: composable-interventions\nentry_points:\n", True),
+        ("name: composable-interventions-of-others\n", False),
+        ("name: other\n", False),
+    ],
+)
+def test_a_checkout_is_a_folder_with_our_project_in_it(
+    lines: str | None, is_checkout: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if lines is not None:
+        (tmp_path / "MLproject").write_text(lines)
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "interventions" / "cache.py"))
+    monkeypatch.chdir("/")
+    monkeypatch.delenv("COMPOSABILITY_CACHE", raising=False)
+    assert cache.checkout() == (tmp_path if is_checkout else None)
+    root = tmp_path if is_checkout else Path("/")
+    assert cache.root() == root
+    assert cache.folder() == root / ".cache" / "checkpoints"
+    monkeypatch.setenv("COMPOSABILITY_CACHE", "")
+    assert cache.folder() == root / ".cache" / "checkpoints"
+    monkeypatch.setenv("COMPOSABILITY_CACHE", "/elsewhere")
+    assert cache.folder() == Path("/elsewhere")
+
+
+def test_statistics_are_the_plain_files_of_their_folder(tmp_path: Path) -> None:
+    assert cache.statistics_files(tmp_path) == []
+    folder = tmp_path / "statistics"
+    (folder / "below").mkdir(parents=True)
+    (folder / "moments").write_text("12345")
+    (folder / "link").symlink_to(folder / "moments")
+    os.utime(folder / "moments", (7, 9))
+    assert cache.statistics_files(tmp_path) == [(9.0, 5, folder / "moments")]
+
+
+def test_a_missing_cache_is_made_with_the_folders_above_it(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "cache"
+    assert cache.make_writable(folder) and (folder / "locks").is_dir()
+    assert cache.make_writable(folder)
+
+
+def test_a_cache_that_can_only_be_read_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: mode == os.R_OK | os.X_OK)
+    line = f"the cache '{tmp_path}' can only be read: what is in it is used, and nothing is kept"
+    with pytest.warns(UserWarning) as said:
+        assert cache.make_writable(tmp_path) is False
+        assert cache.make_writable(tmp_path) is False
+    assert [str(warning.message) for warning in said] == [line]
+    # one that was not there cannot be only read
+    with pytest.raises(InvalidInput, match="permission denied"):
+        cache.make_writable(tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left on device"), "no space left on device"),
+        (OSError("Odd"), "odd"),
+        (None, "permission denied"),
+    ],
+)
+def test_a_cache_that_can_neither_be_written_nor_read_is_refused(
+    error: OSError | None, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mkdir(path: Path, **options: object) -> None:
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(InvalidInput) as refusal:
+        cache.make_writable(tmp_path)
+    assert str(refusal.value) == (
+        f"cannot write to the cache '{tmp_path}': {reason};"
+        " name another folder with COMPOSABILITY_CACHE"
+    )

@@ -11,6 +11,7 @@ from interventions.files import (
     file_lock,
     is_plain_file,
     read_plain,
+    set_read_only,
     whole_file,
     write_whole,
 )
@@ -143,3 +144,22 @@ def test_removing_takes_links_and_folders_but_not_what_a_link_points_at(tmp_path
     assert names(tmp_path) == ["target"] and names(target) == ["note.txt"]
     remove(target)
     assert names(tmp_path) == []
+
+
+def test_the_plain_files_of_a_folder_lose_and_get_the_right_to_be_written(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "folder", tmp_path / "outside"
+    (folder / "below").mkdir(parents=True)
+    for path, mode in ((folder / "note", 0o666), (folder / "tool", 0o750), (outside, 0o644)):
+        path.touch()
+        path.chmod(mode)
+    (folder / "below").chmod(0o755)
+    (folder / "link").symlink_to(outside)
+
+    def modes() -> list[int]:
+        paths = (folder / "note", folder / "tool", outside, folder / "below")
+        return [path.stat().st_mode & 0o777 for path in paths]
+
+    set_read_only(folder)
+    assert modes() == [0o444, 0o550, 0o644, 0o755]
+    set_read_only(folder, False)
+    assert modes() == [0o644, 0o750, 0o644, 0o755]

@@ -59,3 +59,20 @@ def test_gptq_has_multiples_of_32_on_both_sides(out: int, inputs: int) -> None:
         FORMATS["gptq"].pack(
             "up", torch.zeros(out, inputs, dtype=torch.int64), grid, Scheme(4, 16, False)
         )
+
+
+@pytest.mark.parametrize(
+    ("scale", "fits"), [(2.0**-24, True), (1e-6, False), (1000.3, True), (65520.0, False)]
+)
+def test_gptqs_scales_are_those_that_float16_holds(scale: float, fits: bool) -> None:
+    """It is coarse below 6e-5, and ends at 65504."""
+    grid = QuantizationGrid(4, 32, torch.full((32, 1), scale), torch.zeros(32, 1))
+    integers = torch.zeros(32, 32, dtype=torch.int64)
+    if fits:
+        FORMATS["gptq"].pack("up", integers, grid, Scheme(4, 32, False))
+        return
+    with pytest.raises(InvalidInput) as error:
+        FORMATS["gptq"].pack("up", integers, grid, Scheme(4, 32, False))
+    assert str(error.value) == (
+        "the scales of layer up do not fit into the float16 of the format 'gptq'"
+    )

@@ -139,3 +139,6 @@ def test_a_backend_forgets_what_it_padded_and_cut_and_a_slow_tokenizer_has_none(
     for tokenizer in (fast, slow):
         _forget_last_call(tokenizer)
     assert sorted(forgotten) == ["padding", "truncation"]
+    fast.save_pretrained = lambda folder: forgotten.append(folder.name)
+    save_tokenizer(fast, Path("folder"))
+    assert sorted(forgotten[2:4]) == ["padding", "truncation"] and forgotten[4:] == ["folder"]

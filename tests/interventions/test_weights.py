@@ -1,6 +1,7 @@
 """Weights that do not fit their model are refused, before a run and when they are loaded."""
 
 import json
+import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
 
 from interventions.data.testbed import MODEL
 from interventions.lm import LM, skeleton
-from interventions.weights import check_stored_weights, load_weights
+from interventions.weights import _without_bars, check_stored_weights, load_weights
 from tests.anatomies.zoo import ANATOMIES, build
 from tests.interventions.model_folders import (
     folder_with_code,
@@ -136,3 +138,35 @@ def test_checking_reads_names_and_shapes_only(
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", noted)
     check_stored_weights(model_folder(tmp_path))
     assert {parameter.device.type for parameter in models[0].parameters()} == {"meta"}
+
+
+def test_of_weights_of_another_shape_the_first_by_name_is_named_and_loggers_stay_as_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mismatched = [("up", (3,), (4,)), ("down", (1, 2), (2, 2))]
+    logger = logging.getLogger("transformers.modeling_utils")
+    before = list(logger.filters)
+    monkeypatch.setattr(
+        AutoModelForCausalLM,
+        "from_pretrained",
+        lambda source, **options: (None, {"mismatched_keys": mismatched}),
+    )
+    assert refused(lambda: load_weights(MODEL)).endswith(
+        "2 of its weights have another shape than config.json describes:"
+        " 'down' is (1, 2), not (2, 2)"
+    )
+    assert logger.filters == before
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_bars_that_were_shown_are_shown_again(shown: bool) -> None:
+    were_shown = transformers_logging.is_progress_bar_enabled()
+    switches = {
+        True: transformers_logging.enable_progress_bar,
+        False: transformers_logging.disable_progress_bar,
+    }
+    switches[shown]()
+    with _without_bars():
+        assert not transformers_logging.is_progress_bar_enabled()
+    assert transformers_logging.is_progress_bar_enabled() is shown
+    switches[were_shown]()
