@@ -160,6 +160,32 @@ def test_narrow_groups_have_the_bounds_of_the_authors_code() -> None:
     assert HQQ(bits=8, group=16).fitted(fine).scale.item() == pytest.approx(5e-5)
 
 
+def test_a_group_is_one_value_up_to_a_range_of_a_ten_thousandth() -> None:
+    bound = torch.tensor(1e-4)
+    ranges = torch.stack([bound.nextafter(bound - 1), bound, bound.nextafter(bound + 1)])
+    weight = torch.stack([torch.zeros(3), ranges], 1)
+    scale = HQQ(bits=2, group=2, iterations=0).fitted(weight).scale
+    assert scale.flatten().tolist() == [1.0, 1.0, pytest.approx(5e-5)]
+
+
+def test_passes_end_at_an_error_that_is_that_of_the_pass_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    errors, penalties = iter([3.0, 2.0, 1.5, 1.5, 1.0]), []
+
+    def updated(
+        step: HQQ, grouped: Tensor, scale: Tensor, zero: Tensor, beta: float
+    ) -> tuple[Tensor, Tensor]:
+        penalties.append(beta)
+        return zero + 1, torch.tensor(next(errors))
+
+    monkeypatch.setattr(HQQ, "_updated", updated)
+    weight = torch.tensor([[0.0, 1.0, 2.0, 3.0]])
+    grid = HQQ(bits=2, group=4, beta=8.0, kappa=2.0, iterations=5).fitted(weight)
+    assert penalties == [8.0, 16.0, 32.0, 64.0]
+    assert grid.zero.tolist() == [[4.0]]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_a_checkpoint_is_on_its_grids_when_it_is_loaded_in_any_dtype(
     small: Data, tmp_path: Path, dtype: str
