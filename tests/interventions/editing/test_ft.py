@@ -13,7 +13,7 @@ from interventions.base import make
 from interventions.composition import apply
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
-from interventions.editing.ft import FT, _rows, _shares, answer_loss
+from interventions.editing.ft import FT, _rows, _shares, answer_loss, train_on_answers
 from interventions.lm import LM
 from tests.interventions.comparison import changed_weights, unpadded_loss
 
@@ -110,6 +110,38 @@ def test_the_training_ends_below_a_loss(lm: LM, small: Data, steps: Callable[[],
     encoded, labels = lm.encode_pairs([(e.prompt, f" {e.target}") for e in small.edits])
     with torch.no_grad():
         assert answer_loss(*lm.token_losses(encoded, labels), "tokens").item() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("stop_below", "penalty", "steps_done"),
+    [(2.5, 1, [1, 2]), (3.0, 1, [1, 2]), (3.25, 1, []), (0.0, 1, [1, 2]), (0.0, -4, [1, 2])],
+)
+def test_the_loss_that_may_end_the_training_has_the_penalty_in_it(
+    lm: LM,
+    stop_below: float,
+    penalty: float,
+    steps_done: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Losses of 2 and a penalty: only a loss below the bound ends it, and without one none does."""
+    weight = lm.model.model.layers[0].mlp.down_proj.weight
+
+    def losses_of_two(lm: LM, encoded: BatchEncoding, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.full((1, 1), 2.0) + 0 * weight.sum(), torch.ones(1, 1, dtype=torch.bool)
+
+    monkeypatch.setattr("interventions.editing.ft.label_losses", losses_of_two)
+    reported: list[int] = []
+    train_on_answers(
+        lm,
+        [("the old", " mill")],
+        [weight],
+        steps=2,
+        lr=0.1,
+        stop_below=stop_below,
+        penalty=lambda: penalty + 0 * weight.sum(),
+        after_step=reported.append,
+    )
+    assert reported == steps_done
 
 
 @pytest.fixture
