@@ -12,6 +12,7 @@ from transformers import BatchEncoding
 
 from interventions import training
 from interventions.anatomy import blocks
+from interventions.editing.ft import FT
 from interventions.errors import InvalidInput
 from interventions.lm import LM
 from interventions.training import (
@@ -24,6 +25,7 @@ from interventions.training import (
     row_slices,
     writers,
 )
+from interventions.unlearning.rmu import RMU
 from tests.anatomies.references import is_router
 from tests.anatomies.tokenizers import tokenizer
 from tests.anatomies.zoo import ANATOMIES
@@ -73,9 +75,10 @@ def test_experts_of_which_only_one_would_learn_are_refused() -> None:
     attention = nn.ModuleDict({"in": nn.Linear(4, 4)})
     mlp = nn.ModuleDict({"experts": nn.ModuleList([expert(), expert()])})
     block = nn.ModuleDict({"attn": attention, "mlp": mlp})
-    model: Any = nn.ModuleDict({"layers": nn.ModuleList([block])})
-    with pytest.raises(InvalidInput, match=r"^ft.layers names layer 0, whose experts are modules"):
-        check_writers(model, (0,), "ft.layers")
+    model: Any = nn.ModuleDict({"layers": nn.ModuleList([block] * 3)})
+    for step, field in ((FT(layers=(0,)), "ft.layers"), (RMU(layer=2), "rmu.layer")):
+        with pytest.raises(InvalidInput, match=rf"^{field} names layer 0, whose experts are modul"):
+            step.check(model)
     mlp["experts"] = nn.ModuleList([expert()])[0]
     mlp["shared_experts"] = mlp.pop("experts")
     check_writers(model, (0,), "ft.layers")

@@ -18,6 +18,7 @@ from interventions.unlearning.rmu import RMU
         (GA(last_layers=7), "ga.last_layers is 7, but the model has 6 layers"),
         (GD(last_layers=16), "gd.last_layers is 16, but the model has 6 layers"),
         (RMU(layer=6), "rmu.layer names layer 6, but the model has layers 0 to 5"),
+        (RMU(layer=8), "rmu.layer names layer 8, but the model has layers 0 to 5"),
     ],
     ids=str,
 )

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from interventions.composition import Composition, apply
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
+from interventions.errors import InvalidInput
 from interventions.lm import LM
 from interventions.partial_pass import hidden_states
 from interventions.unlearning.rmu import RMU, topics
@@ -113,6 +114,44 @@ def test_one_step_of_rmu_is_one_plain_adamw_step(lm: LM, small: Data, steps: Ste
         reference.rmu_loss(small.forget[:8:2], small.retain[:4], 4, steps.targets[0], 10.0)
     )
     assert_stepped_alike(stepped, optimizer)
+
+
+def test_three_topics_take_turns_and_go_on_where_they_were(
+    lm: LM, small: Data, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first batch, of the first topic, tells whether padding is harmless."""
+    encode, batches = LM.encode, list[list[str]]()
+
+    def noted(lm: LM, texts: list[str], *lengths: Any) -> Any:
+        batches.append(texts)
+        return encode(lm, texts, *lengths)
+
+    monkeypatch.setattr(LM, "encode", noted)
+    data = dataclasses.replace(small, forget_topics=("first", "second", "third"))
+    apply(RMU(layer=2, steps=7, batch=1), lm, data, KEY)
+    assert [target.norm().item() for target in steps.targets] == pytest.approx([400.0] * 7)
+    directions = {tuple(target.tolist()): index for index, target in enumerate(steps.targets)}
+    assert [directions[tuple(target.tolist())] for target in steps.targets] == [6, 4, 5, 6, 4, 5, 6]
+    places = [(0, 0), (0, 0), (1, 0), (2, 0), (3, 1), (4, 1), (5, 1), (6, 2)]
+    assert batches == [[small.forget[hazard], small.retain[held]] for hazard, held in places]
+
+
+def test_a_model_that_padding_changes_is_refused_by_the_first_batch_of_either_kind(
+    lm: LM, small: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[list[int]] = []
+
+    def harmful(lm: LM, texts: list[list[int]]) -> bool:
+        rows.extend(texts)
+        return False
+
+    monkeypatch.setattr("interventions.padding.pads_harmlessly", harmful)
+    before = lm.fingerprint()
+    with pytest.raises(InvalidInput, match=r"^rmu cannot train a LlamaForCausalLM: it predicts"):
+        apply(RMU(layer=2, steps=1, batch=2, max_tokens=5), lm, small, KEY)
+    texts = (small.forget[0], small.forget[2], *small.retain[:2])
+    assert rows == [lm.tokenizer.encode(text)[:5] for text in texts]
+    assert lm.fingerprint() == before
 
 
 @pytest.mark.parametrize("layer", [2, 3, 5])
