@@ -125,6 +125,7 @@ def test_the_loss_that_may_end_the_training_has_the_penalty_in_it(
 ) -> None:
     """Losses of 2 and a penalty: only a loss below the bound ends it, and without one none does."""
     weight = lm.model.model.layers[0].mlp.down_proj.weight
+    before = weight.detach().clone()
 
     def losses_of_two(lm: LM, encoded: BatchEncoding, labels: Tensor) -> tuple[Tensor, Tensor]:
         return torch.full((1, 1), 2.0) + 0 * weight.sum(), torch.ones(1, 1, dtype=torch.bool)
@@ -138,10 +139,26 @@ def test_the_loss_that_may_end_the_training_has_the_penalty_in_it(
         steps=2,
         lr=0.1,
         stop_below=stop_below,
-        penalty=lambda: penalty + 0 * weight.sum(),
+        penalty=lambda: penalty + weight.sum() - weight.detach().sum(),
         after_step=reported.append,
     )
     assert reported == steps_done
+    # of a gradient that stays as it is Adam's steps are as long as its learning rate
+    torch.testing.assert_close(weight, before - 0.1 * len(steps_done), atol=1e-5, rtol=0)
+
+
+def test_the_trunk_is_sought_with_the_first_text_before_any_weight_learns(
+    lm: LM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is kept for the passes, which may be in another precision."""
+    weight = lm.model.model.layers[0].mlp.down_proj.weight
+    searches: list[tuple[list[int], bool]] = []
+    monkeypatch.setattr(
+        "interventions.editing.ft.trunk_of",
+        lambda lm, ids: searches.append((ids, weight.requires_grad)),
+    )
+    train_on_answers(lm, [("the old", " mill"), ("the", " mill")], [weight], steps=1, lr=0.1)
+    assert searches == [(lm.tokenizer.encode("the old mill"), False)]
 
 
 @pytest.fixture
