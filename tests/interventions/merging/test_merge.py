@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from interventions.criteria.base import measure
 from interventions.data.base import Data
 from interventions.errors import InvalidInput
 from interventions.lm import LM
+from interventions.merging import merge
 from interventions.merging.merge import Merge
 from tests.interventions.merging.branches import (
     KEY,
@@ -248,6 +250,34 @@ def test_bits_and_sparsity_after_merging_are_measured(lm: LM, small: Data) -> No
         measure(only, small, ["average_bits"])["average_bits"].value
         == measure(quantized, small, ["average_bits"])["average_bits"].value
     )
+
+
+class Bound:
+    """A grid of weights that are at most so large."""
+
+    def __init__(self, most: float) -> None:
+        self.most = most
+
+    def holds(self, weight: torch.Tensor) -> bool:
+        return bool((weight <= self.most).all())
+
+
+def test_the_grid_of_the_first_model_that_the_weights_lie_on_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Branches come before the model that they start from; a layer may lie on no grid."""
+    weights = dict.fromkeys("abcde", torch.tensor([1.0, 2.0]))
+    linears = {name: SimpleNamespace(weight=weight) for name, weight in weights.items()}
+    monkeypatch.setattr(merge, "block_linears", lambda model: linears)
+    low, first, second, before = Bound(1), Bound(2), Bound(3), Bound(4)
+    grids = (
+        {"a": before, "b": before, "c": before, "d": low},
+        {"a": low, "b": first, "f": first},
+        {"a": second, "b": second, "d": low},
+    )
+    start, *branches = [SimpleNamespace(model=None, grids=by_name) for by_name in grids]
+    result: Any = merge._grids(cast(Any, start), cast(Any, branches))
+    assert result == {"a": second, "b": first, "c": before}
 
 
 @dataclasses.dataclass

@@ -1,8 +1,11 @@
-"""The fields of a merge: its weights, and how it is written."""
+"""The fields of a merge: its weights, how it is written, and what its branches' steps refuse."""
 
 import pytest
 
+from interventions.data.base import Data
+from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput
+from interventions.lm import skeleton
 from tests.interventions.merging.branches import merge_of
 
 
@@ -26,3 +29,21 @@ def test_a_merge_is_written_with_its_branches_and_what_is_no_default() -> None:
     assert merge_of("ft", "rmu").identity() == {"how": "linear", "weights": [1.0, 1.0]}
     dare = merge_of("ft", "rmu", how="dare", drop=0.25)
     assert dare.identity() == {"how": "dare", "weights": [1.0, 1.0], "drop": 0.25}
+
+
+@pytest.mark.parametrize("branches", [("ft", "rtn | rmu(layer=7)"), ("ga(last_layers=7)", "ft")])
+def test_a_step_of_any_branch_that_does_not_fit_the_model_is_refused(
+    branches: tuple[str, str],
+) -> None:
+    merge_of("ft", "rtn | rmu(layer=5)").check(skeleton(MODEL))
+    with pytest.raises(InvalidInput, match=r"^(rmu\.layer names layer|ga\.last_layers is) 7, but"):
+        merge_of(*branches).check(skeleton(MODEL))
+
+
+@pytest.mark.parametrize("branches", [("ft", "rtn | ga(samples=3)"), ("ga(samples=3)", "ft")])
+def test_a_step_of_any_branch_that_asks_for_more_texts_than_there_are_is_refused(
+    branches: tuple[str, str],
+) -> None:
+    merge_of(*branches).check_texts(Data("none", forget=("a", "b", "c")))
+    with pytest.raises(InvalidInput, match=r"^ga\.samples is 3, but there are 2 texts \(forget\)"):
+        merge_of(*branches).check_texts(Data("none", forget=("a", "b")))
