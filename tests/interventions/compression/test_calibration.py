@@ -14,6 +14,7 @@ from interventions.base import Intervention
 from interventions.composition import apply
 from interventions.compression.awq import AWQ
 from interventions.compression.calibration import (
+    Inputs,
     by_inputs,
     calibrated_blocks,
     input_statistics,
@@ -277,3 +278,10 @@ def test_a_matrix_that_no_text_reaches_is_named(lm: LM, small: Data) -> None:
     lm.model.model.layers[1].mlp.spare_proj = torch.nn.Linear(4, 4)
     with pytest.raises(InvalidInput, match=r"LlamaForCausalLM never calls 1\.mlp\.spare_proj"):
         Wanda(sparsity=0.5).apply(lm, small)
+
+
+def test_an_error_is_weighed_by_tokens_and_without_a_token_as_of_one() -> None:
+    gram, change = torch.tensor([[2.0, 1], [1, 3]]), torch.tensor([[1.0, 2], [0, -1]])
+    statistics = [Inputs(gram, torch.ones(2), tokens) for tokens in (0, 1, 2, 5)]
+    assert [inputs.weight for inputs in statistics] == [1, 1, 2, 5]
+    assert {inputs.error(change) for inputs in statistics} == {18 + 3}

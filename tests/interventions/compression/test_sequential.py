@@ -75,13 +75,13 @@ def test_the_experts_layers_of_one_name_are_a_stage_whenever_they_are_first_used
 
 def test_a_stage_without_a_wanted_layer_costs_no_pass() -> None:
     passes: list[str] = []
-    observe = shown([("q", X), ("o", Y), ("up", Z)])
+    observe = shown([("q", X), ("o", Y), ("gate", Z), ("up", Z)])
 
     def counted(see: See) -> None:
         passes.append("pass")
         observe(see)
 
-    assert [list(stage) for stage in stage_statistics(counted, {"up"})] == [["q"], ["up"]]
+    assert [list(stage) for stage in stage_statistics(counted, {"up"})] == [["q"], ["gate", "up"]]
     assert len(passes) == 2
 
 
