@@ -9,7 +9,9 @@ from interventions.errors import InvalidInput
 from interventions.lm import skeleton
 from interventions.unlearning.ga import GA
 from interventions.unlearning.gd import GD
+from interventions.unlearning.npo import NPO
 from interventions.unlearning.rmu import RMU
+from interventions.unlearning.simnpo import SimNPO
 
 
 @pytest.mark.parametrize(
@@ -17,6 +19,8 @@ from interventions.unlearning.rmu import RMU
     [
         (GA(last_layers=7), "ga.last_layers is 7, but the model has 6 layers"),
         (GD(last_layers=16), "gd.last_layers is 16, but the model has 6 layers"),
+        (NPO(last_layers=7), "npo.last_layers is 7, but the model has 6 layers"),
+        (SimNPO(last_layers=9), "simnpo.last_layers is 9, but the model has 6 layers"),
         (RMU(layer=6), "rmu.layer names layer 6, but the model has layers 0 to 5"),
         (RMU(layer=8), "rmu.layer names layer 8, but the model has layers 0 to 5"),
     ],

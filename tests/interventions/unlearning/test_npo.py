@@ -138,3 +138,14 @@ def test_the_head_learns_where_it_is_said(method: Any, lm: LM, small: Data) -> N
 def test_what_is_not_retained_is_not_read(lm: LM, small: Data) -> None:
     data = dataclasses.replace(small, retain=())
     assert changed_weights(apply(NPO(**{**SMALL, "retain_weight": 0.0}), lm, data, KEY))
+
+
+def test_the_loss_of_a_text_is_that_of_the_equation_by_hand() -> None:
+    """Texts of 2 and 4 tokens, of 3 and 6 nats, and of 1 and 8 nats before."""
+    now, tokens, before = torch.tensor([3.0, 6]), torch.tensor([2, 4]), torch.tensor([1.0, 8])
+    by_npo = NPO(beta=0.5).loss(now, tokens, before)
+    assert by_npo.tolist() == pytest.approx([4 * math.log1p(math.exp(-x)) for x in (1, -1)])
+    per_token = NPO(beta=2.0, per_token=True).loss(now, tokens, before)
+    assert per_token.tolist() == pytest.approx([math.log1p(math.exp(-x)) for x in (2, -1)])
+    by_simnpo = SimNPO(beta=4.0, margin=1.5).loss(now, torch.tensor([2, 8]))
+    assert by_simnpo.tolist() == pytest.approx([math.log1p(math.exp(-x)) / 2 for x in (4.5, 1.5)])

@@ -1,8 +1,13 @@
-"""Which steps of NPO and SimNPO stand for all in a rehearsal."""
+"""Losses of texts in batches and passes, and the steps that stand for all in a rehearsal."""
 
 import dataclasses
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from interventions.base import Intervention
 from interventions.callbacks import watched
@@ -57,3 +62,32 @@ def test_a_pass_has_as_many_texts_as_fit_and_one_at_least(
 def test_a_text_of_one_token_counts_as_one_of_loss_0(lm: LM) -> None:
     ((_, sums, tokens),) = text_losses.text_passes(lm, ["the old mill", "the"], 1)
     assert sums.tolist() == [0, 0] and tokens.tolist() == [1, 1]
+
+
+def test_the_two_longest_batches_stand_for_all_that_are_asked_before_the_training(lm: LM) -> None:
+    """Characters of the batches, padding included: 2 x 10, 2 x 20, 2 x 30 and 5."""
+    text = "the old mill stands by the river"
+    texts = [text[:length] for length in (10, 5, 20, 5, 30, 5, 5)]
+    passes = NotedPasses()
+    with rehearsing(passes):
+        text_losses.text_losses(lm, texts, 2, 64)
+    assert passes.ended == [((2 * 10 + 5) / (2 * 20), 2)]
+
+
+def test_the_losses_of_all_batches_and_passes_are_in_the_order_of_the_texts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def passes_of_two(
+        lm: LM, texts: list[str], max_tokens: int
+    ) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        assert max_tokens == 9
+        for start in range(0, len(texts), 2):
+            part = slice(start, start + 2)
+            lengths = torch.tensor([float(len(text)) for text in texts[part]])
+            yield part, lengths, lengths
+
+    monkeypatch.setattr(text_losses, "text_passes", passes_of_two)
+    lm: Any = SimpleNamespace(device="cpu")
+    texts = ["a" * length for length in (3, 1, 4, 1, 5, 9, 2, 6)]
+    for batch in (3, 5, 8):
+        assert text_losses.text_losses(lm, texts, batch, 9).tolist() == [3, 1, 4, 1, 5, 9, 2, 6]
