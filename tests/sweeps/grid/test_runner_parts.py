@@ -24,6 +24,7 @@ KEYS = {
     "ft": ["k0", "k1"],
     "ga": ["k0", "k2"],
     "ft → ga": ["k0", "k1", "k3"],
+    "rtn": ["k0", "k4"],
 }
 FINISHED_RUNS = pd.DataFrame({"run_id": ["r1", "r2"], "mmlu": [0.25, 0.5]})
 
@@ -41,7 +42,7 @@ class Parent:
     experiment_id = "experiment"
 
     def __init__(self, *arguments: object) -> None:
-        self.client = self
+        self.client = self  # the part of MLflow's client that logs
         self.events: list[object] = []
         self.metrics: dict[str, float] = {}
         self.table = ""
@@ -84,7 +85,7 @@ def parent(monkeypatch: pytest.MonkeyPatch) -> Parent:
 
 def job(name: str) -> Job:
     keys = KEYS[name]
-    plan = SimpleNamespace(keys=keys, name=name)
+    plan = SimpleNamespace(keys=keys, name=name, requested="settings", composition=f"{name}?")
     return cast(Job, SimpleNamespace(id=name, name=name, keys=keys, prefixes=keys[:-1], plan=plan))
 
 
@@ -139,7 +140,7 @@ def test_checkpoints_are_pinned_while_a_later_job_passes_them(parent: Parent) ->
 
 def test_jobs_that_fail_are_said_with_their_reasons_after_all_is_logged(parent: Parent) -> None:
     with pytest.raises(Incomplete) as error:
-        run_missing(parent, *KEYS)
+        run_missing(parent, "base", "ft", "ga", "ft → ga")
     assert str(error.value) == (
         "2 of 4 failed; the same command tries them again"
         "\n  ga: out of luck"
