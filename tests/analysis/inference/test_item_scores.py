@@ -56,6 +56,15 @@ def test_edits_judge_every_seed_of_a_pair_that_reads_none() -> None:
     assert len(of_edits) == 1 and of_edits[0].crossed and len(of_edits[0].forward) == 3
 
 
+def test_edits_of_two_batches_are_others_and_questions_are_the_same() -> None:
+    """One unit, as all weights are equal: three edits of each batch, and three questions."""
+    same = np.full((2, 3), 0.5)
+    for criterion, codes in (("edit_success", [0, 1, 2, 3, 4, 5]), ("mmlu", [0, 1, 2])):
+        runs, items = scored(same, same, criterion, first_step="ga", weights="a")
+        (of_point,) = point_items(runs, items)
+        assert of_point.codes.tolist() == codes
+
+
 def test_items_that_only_some_units_have_are_left_out_where_they_are_crossed() -> None:
     runs, items = scored(answers(3, 12), answers(3, 12), "mmlu")
     first = runs.run_id.iloc[0]
@@ -166,6 +175,13 @@ def test_items_that_one_unit_lacks_are_left_out_of_all(lacking: int) -> None:
     expected = np.array([[0.2, 0.6, 0.8]]) + np.arange(3)[:, None]
     assert np.stack(forward) == pytest.approx(expected)
     assert np.stack(backward) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("count", "is_enough"), [(1, False), (2, True)])
+def test_every_unit_has_two_items_at_least(count: int, is_enough: bool) -> None:
+    units = [_RunScores(np.arange(size), np.zeros(size)) for size in (3, count)]
+    by_unit = _by_unit({"forward": units, "backward": units}, np.arange(2), False)
+    assert (by_unit is not None) is is_enough
 
 
 def run_scores(ids: list[str], scores: list[float], value: float) -> list[float] | None:

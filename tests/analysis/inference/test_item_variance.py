@@ -73,7 +73,8 @@ def test_what_is_no_sample_adds_nothing_and_what_lacks_items_is_not_known() -> N
     assert both == pytest.approx((variance_over_items([(0.5, asked)])[0], 30))
     assert math.isnan(variance_over_items([(1.0, exact)])[0])
     unknown = PointGains((0,), np.array([0.5]), sample="nested")
-    assert math.isnan(variance_over_items([(0.5, asked), (0.5, unknown)])[0])
+    variance, fewest = variance_over_items([(0.5, asked), (0.5, unknown)])
+    assert math.isnan(variance) and fewest == 0
     assert variance_over_items([(1.0, unknown)])[1] == variance_over_items([(1.0, exact)])[1] == 0
 
 
@@ -81,6 +82,8 @@ def test_half_an_item_is_added_to_each_cell_where_differences_are_bounded() -> N
     """Agresti and Min's: 1 / items squared, also of items that are all alike."""
     alike = gains_of(np.zeros((1, 20)), "mmlu", bounded=True)
     assert variance_over_items([(1.0, alike)])[0] == pytest.approx(1 / 20**2)
+    edits = gains_of(np.zeros((2, 20)), "edit_success", bounded=True, sample="nested")
+    assert variance_over_items([(1.0, edits)])[0] == pytest.approx(1 / 20**2 / 2)
     halves = [(0.5, alike), (0.25, alike)]
     assert variance_over_items(halves)[0] == pytest.approx((0.75 / 20) ** 2)
 
