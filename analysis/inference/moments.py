@@ -130,9 +130,9 @@ def moments_of_scores(scores: np.ndarray, crossed: bool, bounded: bool = True) -
         crossed: whether the items of all units are the same.
         bounded: whether the differences lie within -1 and 1.
     """
-    points, units, _ = scores.shape
+    points, units, items = scores.shape
     unit_means = scores.mean(axis=2)
-    values = scores.mean(axis=1) if crossed else scores.reshape(points, -1)
+    values = scores.mean(axis=1) if crossed else scores.reshape(points, units * items)
     total, squares = sums_of_items(values)
     of_items, residual = item_moments(scores)
     if not crossed:
