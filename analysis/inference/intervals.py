@@ -113,8 +113,8 @@ def _gain_columns(
     return {
         # + 0.0 turns -0.0, which is printed with its sign, into 0.0
         "gain": sign * difference + 0.0,
-        "gain_low": np.where(sign < 0, -high, sign * low) + 0.0,
-        "gain_high": np.where(sign < 0, -low, sign * high) + 0.0,
+        "gain_low": np.where(sign == -1, -high, sign * low) + 0.0,
+        "gain_high": np.where(sign == -1, -low, sign * high) + 0.0,
         "se": estimates.se,
         "df": np.where(np.isnan(estimates.se), np.nan, estimates.df),
         "p": p,

@@ -9,6 +9,7 @@ import pytest
 
 from analysis.inference import intervals as written
 from analysis.inference.procedures import Estimates, Moments
+from interventions.errors import InvalidInput
 from tracking.measures import Error
 
 NAN = np.nan
@@ -79,19 +80,22 @@ def test_columns_of_a_share_an_infinite_value_no_direction_and_equal_values() ->
 
 @pytest.mark.parametrize(
     ("error", "lows", "highs"),
-    [("best", [0, 3, NAN], [0.5, 5, NAN]), ("worst", [0.5, 4, NAN], [1, 6, NAN])],
+    [("best", [0, 3, NAN, 0], [0.5, 5, NAN, 0]), ("worst", [0.5, 4, NAN, 0], [1, 6, NAN, 0])],
 )
 def test_the_ends_of_the_error_are_those_of_the_better_or_the_worse_order(
     monkeypatch: pytest.MonkeyPatch, error: Error, lows: list[float], highs: list[float]
 ) -> None:
-    """Shares of 0.5 to 1.25 and of -0.5 to 0.5 end at 1 and 0; perplexities where they do."""
+    """Shares of 0.5 to 1.25 and of -0.5 to 0.5 end at 1 and 0; perplexities where they do.
+
+    Of the last point both ends are beyond 1.
+    """
     ends = {
-        "forward": ([0.0, 4, 0], [0.75, 5, 0]),  # shares less 1/2
-        "backward": ([-1.0, 3, 0], [0.0, 6, 0]),
+        "forward": ([0.0, 4, 0, 0.75], [0.75, 5, 0, 1]),  # shares less 1/2
+        "backward": ([-1.0, 3, 0, 0.75], [0.0, 6, 0, 1]),
     }
 
     def of_order(units: Any, points: Any, scores: Any, order: str) -> tuple[str, np.ndarray]:
-        return order, np.array([0.5, 0, 0.5])
+        return order, np.array([0.5, 0, 0.5, 0.5])
 
     def estimated(order: str, confidence: float) -> SimpleNamespace:
         low, high = map(np.array, ends[order])
@@ -100,9 +104,18 @@ def test_the_ends_of_the_error_are_those_of_the_better_or_the_worse_order(
     monkeypatch.setattr(written, "moments_of_order", of_order)
     monkeypatch.setattr(written, "estimate", estimated)
     points = pd.DataFrame(
-        {"better": ["higher", "lower", "neither"], "unit": ["accuracy", "perplexity", "share"]}
+        {
+            "better": ["higher", "lower", "neither", "higher"],
+            "unit": ["accuracy", "perplexity", "share", "accuracy"],
+        }
     )
     units: Any = None
     columns = written.error_ends(units, points, [], 0.95, error)
     np.testing.assert_array_equal(columns["order_free_error_low"], lows)
     np.testing.assert_array_equal(columns["order_free_error_high"], highs)
+
+
+def test_a_confidence_that_is_no_share_is_refused_before_anything_is_looked_at() -> None:
+    nothing = pd.DataFrame()
+    with pytest.raises(InvalidInput, match=r"^confidence must be between 0 and 1, but got 95$"):
+        written.intervals(nothing, nothing, confidence=95)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.inference.procedures import Moments, estimate, item_moments
+from analysis.inference.procedures import Moments, estimate, item_moments, sums_of_items
 
 
 def moments(**chosen: Any) -> Moments:
@@ -119,3 +119,27 @@ def test_item_moments_of_two_units_by_hand() -> None:
     of_items, residual = item_moments(np.array([[0.0, 0, 3], [1, 2, 3]]))
     assert of_items == pytest.approx(1.75 / 3)
     assert residual == pytest.approx(1 / 2 / 3)
+
+
+def test_item_moments_of_several_points_are_those_of_each() -> None:
+    """The second point's items have means 2 and 0, its residuals are 0.5 and -0.5."""
+    of_items, residual = item_moments(np.array([[[0.0, 2], [0, 2]], [[3, 0], [1, 0]]]))
+    assert of_items.tolist() == [1, 1]
+    assert residual.tolist() == [0, 0.5]
+
+
+def test_sums_are_over_the_items() -> None:
+    total, squares = sums_of_items(np.array([[1.0, 2, 3], [0, 1, -1]]))
+    assert (total.tolist(), squares.tolist()) == ([6, 0], [14, 2])
+
+
+def test_two_crossed_items_count() -> None:
+    assert numbers(crossed=True, items=2, item_variance=0.3, residual=0.2)["se"] == pytest.approx(
+        math.sqrt(0.35)
+    )
+
+
+def test_a_claim_has_at_most_twice_the_units_degrees_of_freedom() -> None:
+    """Strictly there are 35 of them, as most of the error is of a thousand items."""
+    crossed = numbers(crossed=True, items=1001, item_variance=0.3, residual=0.2)
+    assert crossed["p_claim"] == pytest.approx(2 * stats.t.sf(0.7 / math.sqrt(0.35), 6))
