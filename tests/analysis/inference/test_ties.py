@@ -8,6 +8,7 @@ import pytest
 from analysis.inference.best import BestMethod
 from analysis.inference.ties import _is_best, tied
 from analysis.metrics.composability import cells, duels, point, wins
+from interventions.errors import InvalidInput
 from tests.analysis.synthetic import curve, frame, run
 
 
@@ -149,3 +150,9 @@ def test_methods_without_a_level_are_compared_within_their_criterion() -> None:
     fought["tied"] = tied(table, points, views, fought)
     errors = fought[(fought.measure == "order_free_error") & fought.level.isna()]
     assert len(errors) >= 2 and not errors.tied.any()
+
+
+def test_a_confidence_that_is_no_share_is_refused_though_there_is_no_duel() -> None:
+    nothing = pd.DataFrame()
+    with pytest.raises(InvalidInput, match=r"^confidence must be between 0 and 1, but got 0\.0$"):
+        tied(nothing, nothing, nothing, nothing, confidence=0.0)
