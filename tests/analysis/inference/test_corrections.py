@@ -30,3 +30,6 @@ def test_a_claim_needs_a_test_that_is_as_small_as_the_confidence_says() -> None:
     p = np.array([0.05, 0.0501, np.nan])
     assert may_claim(p, 0.95).tolist() == [True, False, False]
     assert may_claim(p, 0.9).tolist() == [True, True, False]
+    # 1 - 0.95 is not exactly 0.05: a trillionth more is rounding
+    rounded = np.array([0.05 + 0.9e-12, 0.05 + 1.5e-12])
+    assert may_claim(rounded, 0.95).tolist() == [True, False]

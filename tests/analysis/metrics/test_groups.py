@@ -1,6 +1,12 @@
 import pytest
 
-from analysis.metrics.groups import canonical, category_of, group_of, groups_of_category
+from analysis.metrics.groups import (
+    canonical,
+    category_of,
+    group_of,
+    group_rank,
+    groups_of_category,
+)
 from tracking.catalogue import Catalogue, InterventionFacts
 
 OWN = InterventionFacts("Distil", "compression", group="distillation")
@@ -32,3 +38,10 @@ def test_an_intervention_says_its_group_itself() -> None:
 def test_an_intervention_that_no_run_describes_is_of_no_category() -> None:
     assert category_of("unheard_of", Catalogue()) == "other"
     assert group_of("unheard_of", Catalogue()) == "other"
+
+
+def test_groups_are_shown_in_the_papers_order_and_unknown_ones_last() -> None:
+    groups = ["quantization", "distillation", "editing", "pruning", "unlearning", "compression"]
+    assert sorted(groups, key=group_rank) == [
+        *("editing", "unlearning", "pruning", "quantization", "compression", "distillation")
+    ]
