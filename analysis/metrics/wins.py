@@ -56,7 +56,7 @@ def duels(cells: pd.DataFrame) -> pd.DataFrame:
     long = _one_measure_per_row(cells)
     key = _key_of(long)
     ranked = long.sort_values([*key, "value"], kind="stable")
-    groups = ranked.groupby(key, dropna=False, sort=False)
+    groups = ranked.groupby(key, dropna=False)
     rank = groups.cumcount()
     competes = groups["value"].transform("size") > 1
     first, second = ranked[(rank == 0) & competes], ranked[(rank == 1) & competes]
@@ -131,7 +131,7 @@ def _one_measure_per_row(cells: pd.DataFrame) -> pd.DataFrame:
     optional = [name for name in _OPTIONAL_KEY if name in cells]
     names = ["method", "group", "versus", "criterion", "cell", *optional]
     long = frame.melt(names, list(MEASURES), "measure", "value")
-    return long.dropna(subset="value").reset_index(drop=True)
+    return long.dropna(subset="value")
 
 
 def _name_variants(names: pd.Series, variants: pd.Series) -> pd.Series:

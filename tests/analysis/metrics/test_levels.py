@@ -96,3 +96,10 @@ def test_what_could_have_been_meant_is_listed_in_order() -> None:
     with pytest.raises(InvalidInput, match=r"levels that both orders have: 0\.25, 0\.5$"):
         at_levels(points, {"sparsity": 0.75})
     assert at_levels(points, {"sparsity": 0.25}).columns.tolist() == points.columns.tolist()
+
+
+def test_strengths_are_listed_by_name() -> None:
+    names = ["f", "b", "e", "a", "d", "c"]
+    points = pd.DataFrame({"strength": ["", *(f"wanda.{name}" for name in names)]})
+    with pytest.raises(InvalidInput, match=r"there are: a, b, c, d, e, f$"):
+        at_levels(points, {"ratio": 0.5})

@@ -149,6 +149,13 @@ def test_a_close_second_ties_where_the_difference_is_noise() -> None:
     assert errors.wins.sum() == 0
 
 
+def test_without_a_level_only_the_lowest_tie() -> None:
+    errors = {"ga": 0.1, "gd": 0.1, "rmu": 0.3}
+    rows = [cell(method, error, level=math.nan) for method, error in errors.items()]
+    counted = wins(pd.DataFrame(rows)).query("measure == 'order_free_error'")
+    assert counted.ties.tolist() == [1, 1, 0]
+
+
 def test_methods_that_are_composed_with_different_ones_do_not_compete() -> None:
     assert won([cell("wanda", 0.2), {**cell("sparsegpt", 0.1), "versus": "lora"}]) == {}
 
