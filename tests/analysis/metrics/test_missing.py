@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 
 from analysis.metrics.composability import missing, point
-from analysis.metrics.missing import missing_alone
+from analysis.metrics.missing import _missing_runs, missing_alone
 from tests.analysis.synthetic import curve, frame, run
 
 
@@ -121,3 +124,27 @@ def test_gaps_are_named_in_the_order_of_the_points_and_their_levels_from_low_to_
     in_order = ["ft", "wanda", "ft", "wanda", "lora", "awq", "memit", "awq"]
     assert alone.what.tolist() == [f"{name} {said}" for name in in_order]
     assert alone.intervention_variant.tolist()[:4] == ["lr=0.002"] * 2 + ["lr=0.001"] * 2
+
+
+@pytest.mark.parametrize(
+    ("forward_runs", "replicates", "unpaired", "words"),
+    [
+        (("a",), 1, 0, []),
+        (("a",), 1, 1, ["1 replicate (seed and edit batch) in one order only"]),
+        (("a", "c"), 1, 2, ["2 replicates (seed and edit batch) in one order only"]),
+        (("a",), 0, 2, ["no seed and edit batch is common to both orders"]),
+        ((), 0, 1, ["ft → wanda was not run"]),
+    ],
+)
+def test_replicates_that_only_one_order_has_are_counted(
+    forward_runs: tuple[str, ...], replicates: int, unpaired: int, words: list[str]
+) -> None:
+    pair = SimpleNamespace(
+        intervention="ft",
+        partner="wanda",
+        forward_runs=forward_runs,
+        backward_runs=("b",),
+        replicates=replicates,
+        unpaired=unpaired,
+    )
+    assert _missing_runs(pair) == words
