@@ -185,7 +185,7 @@ def _match_orders(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def _left_out(runs: pd.DataFrame, ended: pd.DataFrame, steps: pd.Series, repeats: int) -> list[str]:
     """Return a sentence for each reason for which runs are not used."""
-    longer, twice = steps.between(3, _TWICE - 1), steps == _TWICE
+    longer, twice = (steps > 2) & (steps < _TWICE), steps == _TWICE
     counts = {
         "that did not finish": len(runs) - len(ended),
         "of three and more interventions: composability is defined for two": int(longer.sum()),

@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from analysis.metrics.align import both_orders
+from analysis.metrics.align import _first_values, both_orders
 from analysis.metrics.columns import POINT, VARIANT
 from analysis.metrics.composability import point
 from interventions.errors import InvalidInput
@@ -184,3 +185,10 @@ def test_a_strength_that_no_run_states_is_no_level() -> None:
     runs = [run(steps, edit_success=0.5) for steps in ("ft | wanda", "wanda | ft")]
     row = only(point(frame(runs)))
     assert row.strength == "" and np.isnan(row.level)
+
+
+def test_the_first_six_values_are_named_and_the_others_counted() -> None:
+    names = pd.DataFrame({"run_name": ["a", "b", "c", "a", "d", "e", "f", "g"]})
+    assert _first_values(names.iloc[:7], "run_name") == "a, b, c, d, e, f"
+    assert _first_values(names, "run_name") == "a, b, c, d, e, f and 1 more"
+    assert _first_values(names, "pair") == "none"

@@ -148,3 +148,7 @@ def test_a_window_is_implied_by_the_data_where_all_runs_on_them_have_it() -> Non
     assert _is_implied(runs, "window")
     assert not _is_implied(runs.drop(columns="data"), "window")
     assert not _is_implied(runs.assign(data="a"), "window")
+
+
+def test_a_single_run_has_the_first_number() -> None:
+    assert _number_rows(np.array([[3, 5]])).tolist() == [0]
