@@ -10,7 +10,7 @@ from scipy import stats
 from analysis.metrics.restored import restored
 from interventions.errors import InvalidInput
 from tests.analysis.synthetic import frame, run
-from tracking.catalogue import CriterionFacts, as_tag
+from tracking.catalogue import CriterionFacts, InterventionFacts, as_tag
 
 BASE = run("none", wmdp=0.9)
 
@@ -63,6 +63,18 @@ def test_the_first_step_alone_has_its_hyperparameters_seed_and_batch() -> None:
     ):
         with pytest.raises(InvalidInput, match="has the hyperparameters, seed, edit batch"):
             told(pair, other)
+
+
+def test_unlearning_that_is_swept_is_compared_with_its_own_level_alone() -> None:
+    """The level of a pair is that of its first step here; wmdp falls to 0.5 and to 0.3."""
+    forget = as_tag({"forget": InterventionFacts("Forget", "unlearning", "rate")})
+    runs = [
+        run(steps, wmdp=wmdp, about_interventions=forget, **{"forget.rate": rate})
+        for rate, alone, both in ((1.0, 0.5, 0.6), (2.0, 0.3, 0.6))
+        for steps, wmdp in (("forget", alone), ("forget | lora", both))
+    ]
+    rows = told(*runs).set_index("level")
+    assert rows.restored.to_dict() == pytest.approx({1.0: 0.25, 2.0: 0.5})
 
 
 def test_replicates_with_equal_values_are_one_and_three_have_an_interval() -> None:
