@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from analysis.plots import figures
 from tests.analysis.plots.golden import described, stored
@@ -122,3 +123,24 @@ def test_a_legend_has_at_most_five_columns() -> None:
     wide = replace(panel_grid(), rows=["mmlu"], columns=["a", "b", "c", "d"], panels={})
     legend: Any = figures.draw(wide, TITLES).legends[0]
     assert legend._ncols == 5
+
+
+@pytest.mark.parametrize(("criterion", "is_in_legend"), [("mmlu", True), ("wikitext_ppl", False)])
+def test_chance_is_in_the_legend_where_a_row_has_one(criterion: str, is_in_legend: bool) -> None:
+    grid = replace(panel_grid(), rows=[criterion], panels={})
+    (legend,) = figures.draw(grid, TITLES).legends
+    assert ("chance" in [text.get_text() for text in legend.get_texts()]) == is_in_legend
+
+
+def test_a_picture_has_160_dots_per_inch_in_a_folder_that_may_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "figure.png"
+    for inches in (1, 2):
+        assert figures.save_figure(Figure(figsize=(inches, 1)), path) == path
+        header = path.read_bytes()[16:24]
+        assert [int.from_bytes(header[:4]), int.from_bytes(header[4:])] == [inches * 160, 160]
+
+
+def test_a_picture_whose_names_leave_no_room_is_drawn_without_its_layout(tmp_path: Path) -> None:
+    figure = Figure(figsize=(1, 1), layout="constrained")
+    figure.subplots().set_ylabel("a name\n" * 50)
+    assert figures.save_figure(figure, tmp_path / "figure.png").is_file()
