@@ -18,21 +18,21 @@ from analysis.plots import drawing
 from analysis.plots.drawing import draw_all, drawn_meanwhile
 from analysis.plots.fronts import front_grids
 from analysis.plots.heat import heats
-from tests.analysis.plots.panel_grids import panel_grids, titles_of
+from tests.analysis.plots.hand_made import TITLES, panel_grid
+from tests.analysis.plots.panel_grids import titles_of
 from tests.analysis.synthetic import frame, run
 from tests.quality.plain_words import ROOT
 
 
 @pytest.fixture(scope="module")
-def titles(published: pd.DataFrame) -> Labels:
-    return titles_of(published)
+def titles() -> Labels:
+    return TITLES
 
 
 @pytest.fixture(scope="module")
-def two_grids(published: pd.DataFrame) -> list[Any]:
-    """Two small figures, of twelve panels."""
-    grids = panel_grids(published)
-    return [grids["perplexity-editing"], grids["perplexity-unlearning"]]
+def two_grids() -> list[Any]:
+    """Two small figures, of eight panels."""
+    return [replace(panel_grid(), name=name) for name in ("first", "second")]
 
 
 @contextmanager
@@ -72,8 +72,8 @@ def test_a_process_draws_what_is_drawn_here(
         assert started[0].poll() is None
     assert written(tmp_path / "apart") == written(tmp_path / "here")
     assert sorted(written(tmp_path / "here")) == [
-        "perplexity-editing.png",
-        "perplexity-unlearning.png",
+        "first.png",
+        "second.png",
     ]
 
 
@@ -81,13 +81,13 @@ def test_a_few_are_there_when_the_block_begins(
     two_grids: list[Any], titles: Labels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
-        apart(monkeypatch, few=12) as started,
+        apart(monkeypatch, few=8) as started,
         drawn_meanwhile(two_grids, titles, tmp_path),
     ):
         assert len(written(tmp_path)) == 2
     assert not started
     with (
-        apart(monkeypatch, few=11) as started,
+        apart(monkeypatch, few=7) as started,
         drawn_meanwhile(two_grids, titles, tmp_path),
     ):
         assert started

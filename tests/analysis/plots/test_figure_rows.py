@@ -57,3 +57,11 @@ def test_criteria_of_one_unit_share_a_figure_and_units_do_not() -> None:
     rows = rows_of(OWN | extra)
     assert rows["perplexity-editing"] == ["wikitext_ppl", "other_ppl"]
     assert rows["s-per-token-unlearning"] == ["latency"]
+
+
+def test_criteria_of_one_group_have_one_row() -> None:
+    grouped = {
+        name: CriterionFacts("higher", "share", category="editing", group=group)
+        for name, group in (("a", "both"), ("b", "both"), ("c", ""), ("d", ""), ("e", "c"))
+    }
+    assert rows_of(grouped)["figure2"] == ["a", "c", "d"]
