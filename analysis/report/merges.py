@@ -89,13 +89,13 @@ def merged_points(
     merges = merges_of_pairs(runs)
     sides = [
         side
-        for (pair, way), of_way in merges.groupby(["merged_pair", "way"], sort=False)
+        for (pair, way), of_way in merges.groupby(["merged_pair", "way"])
         for side in _sides(runs, of_way, str(pair), str(way), items, confidence)
     ]
     if not sides:
         return pd.DataFrame()
     frame = pd.concat(sides, ignore_index=True)
-    frame["point"] = frame.groupby([*_SAME[:-1], "order"], dropna=False, sort=False).ngroup()
+    frame["point"] = frame.groupby([*_SAME[:-1], "order"], dropna=False).ngroup()
     frame = with_claims(frame, Catalogue.from_runs(usable(runs)[0]), confidence)
     parts = [_of_order(frame, order) for order in ("forward", "backward")]
     both = parts[0].merge(

@@ -31,6 +31,16 @@ def test_an_order_that_was_not_run_has_no_runs_beside_the_merge() -> None:
     assert len(backward.backward_runs) == 1 and backward.backward_gain == value - 0.5
 
 
+def test_ways_of_merging_come_by_name() -> None:
+    runs = pair("ft | wanda", "wanda | ft")
+    for way in (", how='ties'", ", how='linear'"):
+        runs += merges(0.625, rest=way)[:1]
+    points = merged_points(frame(runs))
+    assert points.way.tolist() == ["merge(how='linear')", "merge(how='ties')"]
+    assert points[["forward", "backward"]].to_numpy().tolist() == [[0.875, 0.5]] * 2
+    assert points.index.tolist() == [0, 1]
+
+
 def test_merges_are_of_the_requested_criteria(monkeypatch: pytest.MonkeyPatch) -> None:
     points = pd.DataFrame({"criterion": ["edit_success", "mmlu", "mmlu"], "merged": [1, 2, 3]})
     compared: list[Any] = []
