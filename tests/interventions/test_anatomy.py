@@ -32,6 +32,7 @@ from interventions.lm import LM
 from interventions.weight_matrix import WeightMatrix
 from tests.anatomies.references import decoder_blocks
 from tests.anatomies.zoo import ANATOMIES, Anatomy
+from tests.interventions.test_weight_matrix import Experts
 
 
 def _bare(anatomy: Anatomy) -> PreTrainedModel:
@@ -151,6 +152,9 @@ def test_of_an_mlp_among_other_projections_to_the_stream_the_widest_is_meant() -
         }
     )
     assert list(residual_writers(block)) == ["fc2"]
+    mlp = nn.ModuleDict({"up": nn.Linear(4, 6), "down": nn.Linear(6, 4)})
+    later = nn.ModuleDict({"projection": nn.Linear(2, 4)})
+    assert list(residual_writers(nn.ModuleDict({"mlp": mlp, "later": later}))) == ["mlp.down"]
 
 
 MESSAGES = {
@@ -186,3 +190,31 @@ def test_a_backend_for_linear_layers_is_refused_where_there_are_other_matrices()
             check_only_linears(model, "backend='x'")
     with torch.device("meta"):
         check_only_linears(_bare(ANATOMIES["opt"]), "backend='x'")
+
+
+@pytest.mark.parametrize(
+    ("mlp", "writer"),
+    [
+        # the first matrix, of attention, reads a stream of four
+        ({"down": (6, 4), "up": (4, 6)}, "down"),
+        ({"first": (4, 6), "last": (6, 5)}, "last"),
+    ],
+)
+def test_an_mlps_writer_is_as_wide_as_the_stream_or_its_last_matrix(
+    mlp: dict[str, tuple[int, int]], writer: str
+) -> None:
+    layers = {name: nn.Linear(*sizes) for name, sizes in mlp.items()}
+    attention = nn.ModuleDict({"q_proj": nn.Linear(4, 4)})
+    block = nn.ModuleDict({"self_attn": attention, "mlp": nn.ModuleDict(layers)})
+    assert list(residual_writers(block)) == [f"mlp.{writer}"]
+    assert down_projection(block).module is layers[writer]
+
+
+def test_of_two_experts_neither_is_the_blocks_down_projection() -> None:
+    experts = Experts()
+    experts.register_buffer("_apply_gate", None)
+    with pytest.raises(InvalidInput) as error:
+        down_projection(nn.ModuleDict({"experts": experts}))
+    assert str(error.value) == (
+        "ModuleDict has 2 down-projections, of experts: none of them is the block's"
+    )

@@ -10,14 +10,18 @@ import torch
 import transformers
 from peft import get_peft_model
 from peft.tuners.lora.layer import ParamWrapper
+from torch import nn
+from transformers.pytorch_utils import Conv1D
 
+from interventions import lora_targets
 from interventions.anatomy import blocks
 from interventions.composition import apply
 from interventions.editing.lora import LoRA
 from interventions.errors import InvalidInput
 from interventions.lm import LM
-from interventions.lora_targets import find_targets
+from interventions.lora_targets import Targets, _is_taken_for_experts, find_targets
 from interventions.low_rank import merged
+from interventions.weight_matrix import WeightMatrix
 from tests.anatomies.texts import tiny_data
 from tests.anatomies.tokenizers import tokenizer
 from tests.anatomies.zoo import ANATOMIES
@@ -194,3 +198,36 @@ def test_the_greatest_rank_is_the_smaller_side_of_the_largest_matrix() -> None:
     rows, narrow_rows = (len(layer.weight) for layer in (attention.q_proj, attention.v_proj))
     assert narrow_rows < rows == find_targets(model, ["query_value"]).greatest_rank
     assert find_targets(model, ["v_proj"]).greatest_rank == narrow_rows
+
+
+def test_one_conv1d_makes_targets_transposed() -> None:
+    linear = WeightMatrix(nn.Linear(2, 3))
+    conv1d = WeightMatrix(Conv1D(3, 2), transposed=True)
+    assert Targets({"a": linear, "b": conv1d}, False).transposed
+    assert not Targets({"a": linear}, False).transposed
+
+
+@pytest.mark.parametrize(("name", "is_beside"), [("mixtral", True), ("llama", False)])
+def test_layers_are_beside_experts_where_a_block_has_some(
+    name: str, is_beside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lora_targets, "_is_taken_for_experts", lambda model, layers: False)
+    assert find_targets(ANATOMIES[name].model(), ["query_value"]).beside_experts is is_beside
+
+
+@pytest.mark.parametrize(
+    ("names", "is_taken"), [({"up", "down"}, False), ({"up"}, True), (None, True), ("error", True)]
+)
+def test_layers_are_taken_for_experts_where_peft_renames_or_refuses_them(
+    names: Any, is_taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert(config: Any, model: Any, adapter: None) -> None:
+        if names == "error":
+            raise ValueError("no gate beside up")
+        config.target_modules = names
+
+    monkeypatch.setattr(
+        "peft.utils.transformers_weight_conversion.convert_peft_config_for_transformers", convert
+    )
+    model: Any = None
+    assert _is_taken_for_experts(model, ["up", "down"]) is is_taken
