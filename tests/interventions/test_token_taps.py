@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from interventions.anatomy import linears
 from interventions.errors import InvalidInput
 from interventions.text_model import blocks
-from interventions.token_taps import by_text, token_taps
+from interventions.token_taps import _experts_hook, by_text, token_taps
 from interventions.weight_matrix import WeightMatrix
 from tests.anatomies.references import inputs as plain_inputs
 from tests.anatomies.zoo import ANATOMIES
@@ -122,3 +122,26 @@ def test_on_the_meta_device_too_only_what_reads_the_same_shares_its_inputs() -> 
         second(inputs)
         third(torch.zeros(1, 3, 4, device="meta"))
     assert seen[0] is seen[1] and seen[1] is not seen[2]
+
+
+class NineExperts(nn.Module):
+    """Fused experts without a gate, of which only what they are called with is read."""
+
+    has_gate = False
+
+    def forward(self, hidden: Tensor, chosen: Tensor) -> None:
+        pass
+
+
+def test_experts_are_seen_in_the_order_of_their_numbers() -> None:
+    seen: list[tuple[str, list[list[float]]]] = []
+    names = {(8, "up_proj"): "late", (1, "up_proj"): "early"}
+    pass_on = _experts_hook(
+        names, lambda name, inputs: seen.append((name, inputs.tolist())), MASK[:1]
+    )
+    pass_on(
+        NineExperts(),
+        (torch.tensor([[[1.0], [2.0], [3.0]]]),),
+        {"chosen": torch.tensor([[8, 0], [1, 8], [2, 1]])},
+    )
+    assert seen == [("early", [[2], [3]]), ("late", [[1], [2]])]
