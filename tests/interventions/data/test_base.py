@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from interventions.data.base import PARTS, Data, Edit, Lazy, PortabilityPrompt, Questions
+from interventions.data.base import PARTS, Data, Edit, Lazy, PortabilityPrompt, Prompt, Questions
 from interventions.errors import InvalidInput
 
 
@@ -154,3 +154,40 @@ def test_data_have_the_sets_of_questions_that_are_named() -> None:
     data = Data("own", questions=Questions((("mmlu", "mmlu"),)))
     assert data.has("questions") and data.has("questions.mmlu")
     assert not data.has("questions.wmdp") and not Data("own").has("questions")
+
+
+EDITS = tuple(Edit(name, f"{name} is in", "Rome", "Oslo", ()) for name in ("Ann", "Bea", "Cid"))
+
+
+def test_a_limit_draws_a_sample_of_what_is_measured_and_0_draws_none() -> None:
+    locality = tuple(Prompt(edit.subject, "Rome") for edit in EDITS)
+    data = Data("own", EDITS, locality, first_edits=EDITS, forget=("a", "b", "c"))
+    assert data.limited(0) is data
+    limited = data.limited(2)
+    counts = [len(part) for part in (limited.edits, limited.first_edits, limited.locality)]
+    assert counts == [2, 2, 2] and set(limited.edits) < set(EDITS)
+    assert (limited.limit, limited.questions.limit, limited.forget) == (2, 2, ("a", "b", "c"))
+
+
+def test_an_intervention_with_calibration_texts_of_its_own_sees_them() -> None:
+    data = Data("own", calibration=("a",), calibration_of=(("awq", ("b", "c")),))
+    assert data.seen_by("wanda") is data
+    seen = data.seen_by("awq")
+    assert (seen.calibration, seen.calibration_of) == (("b", "c"), ())
+
+
+def test_a_step_gets_one_batch_of_edits_which_the_data_must_have() -> None:
+    alone = Data("own", EDITS)
+    assert alone.with_batch(0).edits == EDITS
+    several = Data(
+        "own", EDITS, first_edits=EDITS[:1], edit_batches=((1, EDITS[:1]), (4, EDITS[1:]))
+    )
+    later = several.with_batch(4)
+    assert (later.edits, later.first_edits, later.edit_batches) == (EDITS[1:], (), ())
+    for data, batches in ((alone, "0"), (several, "1, 4")):
+        with pytest.raises(InvalidInput) as error:
+            data.with_batch(2)
+        assert str(error.value) == (
+            f"the run's data have the batches {batches} after the first, but not 2: a batch is read"
+            " if a composition names it at the start of a run"
+        )
