@@ -1,5 +1,6 @@
 """The configs of lm-eval's tasks by name, from a folder of tasks like its own."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,8 @@ from typing import Any
 import lm_eval.tasks
 import pytest
 
-from interventions.data import lm_eval_index
+from interventions.data import lm_eval_index, lm_eval_tasks
+from interventions.data.base import Questions
 from interventions.data.lm_eval_index import task_configs, task_files
 
 # path -> text; of a task its name and the file of its data
@@ -78,3 +80,23 @@ def test_a_task_is_of_the_first_file_by_path_that_names_it(
         "arc_easy": home / "arc/easy.yaml",
         "arc": home / "arc/whole.yaml",
     }
+
+
+def test_task_objects_are_made_of_configs_alone_and_lm_eval_is_quiet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        lm_eval.tasks,
+        "TaskManager",
+        lambda include_defaults: SimpleNamespace(
+            load=lambda configs: {"tasks": configs, "include_defaults": include_defaults}
+        ),
+    )
+    monkeypatch.setattr(lm_eval_tasks, "configs", lambda questions: [{"task": questions.tasks}])
+    logger = logging.getLogger("lm_eval")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    made = lm_eval_tasks.tasks.__wrapped__(Questions((("facts", "mmlu"),)))
+    assert made == {"tasks": [{"task": (("facts", "mmlu"),)}], "include_defaults": False}
+    assert logger.level == logging.ERROR
+    logger.setLevel(level)

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,8 @@ from interventions.composition import Composition
 from interventions.criteria.base import measure
 from interventions.data import hub, lm_eval_tasks
 from interventions.data.base import Data, Questions
-from interventions.data.paper import MMLU, WMDP_BIO, paper
+from interventions.data.hub import Source
+from interventions.data.paper import MMLU, WMDP_BIO, WMDP_CYBER, _questions, paper
 from interventions.errors import InvalidInput
 from interventions.lm import LM
 from tests.interventions.data.local_copies import (
@@ -139,3 +142,16 @@ def test_the_paper_profile_of_a_composition_is_planned_on_the_papers_data(
     assert plan.composition == Composition.parse("wanda(sparsity=0.25)")
     assert plan.data.edits == paper(2, source=copies).edits
     assert len(plan.keys) == 2
+
+
+@pytest.mark.parametrize("source", [MMLU, WMDP_BIO, WMDP_CYBER], ids=lambda source: source.name)
+def test_questions_without_rows_are_refused_before_a_run(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rows(read: Source, folder: Path | None) -> Iterator[dict[str, Any]]:
+        return iter([] if read is source else [{"question": "Which?"}])
+
+    monkeypatch.setattr(Source, "rows", rows)
+    with pytest.raises(InvalidInput) as error:
+        _questions.__wrapped__(None, "test")
+    assert str(error.value) == f"{source.name} ({source.files}) has no rows"
