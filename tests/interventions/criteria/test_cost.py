@@ -78,6 +78,9 @@ def test_memory_is_that_of_the_device_that_is_used(monkeypatch: pytest.MonkeyPat
     with cost("cuda:1") as on_gpu:
         gpu.peaks[1] = 4 * 2**30
     assert (on_gpu.peak_gib, on_gpu.step_gib) == (4.0, 3.0)
+    with cost("cuda:1") as idle:
+        pass
+    assert (idle.peak_gib, idle.step_gib) == (1.0, 0.0)
     with cost("cpu") as on_cpu:
         pass
     assert on_cpu.peak_gib < 2 and gpu.peaks[0] == 9 * 2**30

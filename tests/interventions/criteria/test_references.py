@@ -1,10 +1,11 @@
 """What can be another model's answer to one question, as JSON gives it back."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from interventions.criteria.references import REFERENCES
+from interventions.criteria.references import REFERENCES, references_of
 from interventions.data.testbed import testbed as small_world
 
 IS_ANSWER = {reference.part: reference.is_answer for reference in REFERENCES}
@@ -37,3 +38,32 @@ def test_answers_are_found_again_by_what_they_depend_on() -> None:
     assert greedy.identity(data) == ["base_answers", 2, data.identity("locality")]
     assert chosen.identity(data) == ["base_choices", 1, questions]
     assert greedy.made_up(data) == ("",) * 150
+
+
+@pytest.mark.parametrize(
+    ("stored", "answers"),
+    [
+        (["Rome", ""], ("Rome", "")),
+        ([], ()),
+        (["Rome", 5], None),
+        ("Rome", None),
+        ({"Rome": "Oslo"}, None),
+        (None, None),
+    ],
+)
+def test_stored_answers_are_all_answers_or_none(stored: Any, answers: Any) -> None:
+    assert REFERENCES[1].from_json(stored) == answers
+
+
+def test_stored_choices_are_tuples_again() -> None:
+    stored = [["mmlu/0", [-1.0, -2.5]], ["mmlu/1", []]]
+    expected = (("mmlu/0", (-1.0, -2.5)), ("mmlu/1", ()))
+    assert REFERENCES[0].from_json(stored) == REFERENCES[2].from_json(stored) == expected
+
+
+def test_criteria_need_the_answers_that_they_read_in_the_order_of_the_list() -> None:
+    first: Any = SimpleNamespace(reads={"base_choices", "questions"})
+    second: Any = SimpleNamespace(reads={"retain_choices"})
+    parts = [reference.part for reference in references_of([first, second])]
+    assert parts == ["retain_choices", "base_choices"]
+    assert references_of([]) == []
