@@ -4,10 +4,12 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from interventions.composition import Composition, apply
 from interventions.criteria.base import measure
@@ -15,6 +17,7 @@ from interventions.data import testbed as world
 from interventions.data.base import Data
 from interventions.data.testbed import MODEL
 from interventions.errors import InvalidInput
+from interventions.finetuning import finetune
 from interventions.finetuning.finetune import Finetune, _hash
 from interventions.lm import LM, skeleton
 from tests.interventions.comparison import changed_weights
@@ -149,6 +152,30 @@ def test_steps_are_reported_from_the_first_on(
     apply(Finetune(steps=4, batch=2, samples=3, layers=(0,)), lm, small, KEY)
     assert reported == [1, 2, 3, 4]
     assert batches == [[first, second], [third, first], [second, third], [first, second]]
+
+
+@pytest.mark.parametrize(("layers", "trained"), [(None, [0, 1, 2]), ((2, 0), [0, 2])])
+def test_a_step_is_adamws_of_its_own_gradient_in_float32_without_decay(
+    layers: tuple[int, ...] | None, trained: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a gradient that stays as it is AdamW's steps are as long as its learning rate."""
+    weights = [nn.Parameter(torch.ones(1, dtype=torch.bfloat16), False) for _ in range(3)]
+
+    def add_gradients(lm: LM, texts: list[str], max_tokens: int, share: float) -> None:
+        assert (max_tokens, share) == (64, 1)
+        for weight in weights:
+            if weight.requires_grad:
+                weight.sum().backward()
+
+    monkeypatch.setattr(finetune, "add_gradients", add_gradients)
+    monkeypatch.setattr(finetune, "blocks", lambda model: weights)
+    monkeypatch.setattr(finetune, "block_weights", lambda weight: [weight])
+    lm: Any = SimpleNamespace(model=None)
+    step = Finetune(steps=3, lr=0.01, batch=1, layers=layers)
+    assert step.apply(lm, Data("none", retain=("a", "b"))) is lm
+    expected = [0.97 if index in trained else 1.0 for index in range(3)]
+    rounded = torch.tensor(expected, dtype=torch.float32).bfloat16().tolist()
+    assert [weight.item() for weight in weights] == rounded
 
 
 def test_texts_are_known_by_a_hash_of_32_digits_and_no_texts_by_none() -> None:
