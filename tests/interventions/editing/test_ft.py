@@ -114,7 +114,14 @@ def test_the_training_ends_below_a_loss(lm: LM, small: Data, steps: Callable[[],
 
 @pytest.mark.parametrize(
     ("stop_below", "penalty", "steps_done"),
-    [(2.5, 1, [1, 2]), (3.0, 1, [1, 2]), (3.25, 1, []), (0.0, 1, [1, 2]), (0.0, -4, [1, 2])],
+    [
+        (2.5, 1, [1, 2]),
+        (3.0, 1, [1, 2]),
+        (3.25, 1, []),
+        (0.75, -1.5, []),
+        (0.0, 1, [1, 2]),
+        (0.0, -4, [1, 2]),
+    ],
 )
 def test_the_loss_that_may_end_the_training_has_the_penalty_in_it(
     lm: LM,
