@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from interventions.data.testbed import MODEL
 from interventions.editing import subject_memories
 from interventions.editing.prompts import EditPrompts
+from interventions.errors import InvalidInput
+from interventions.lm import skeleton
 
 
 def test_what_is_missing_is_divided_by_the_layers_to_come_and_their_gains(
@@ -91,3 +94,30 @@ def test_the_bare_prompt_counts_as_much_as_all_prefixes_together(
     assert layers == [7, 7]
     states = subject_memories.states_at_subjects(lm, parts, 3)
     assert states.tolist() == [[0], [each]] * 2 and layers[2:] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((0, 6), "memit.layers names layer 6, but the model has layers 0 to 5"),
+        ((1, 1), r"memit.layers names layer 1 twice: \(1, 1\)"),
+    ],
+)
+def test_layers_that_the_model_lacks_or_that_are_named_twice_cannot_be_written(
+    layers: tuple[int, ...], message: str
+) -> None:
+    model = skeleton(MODEL)
+    subject_memories.check_writable(model, (0, 5), "memit")
+    with pytest.raises(InvalidInput, match=f"^{message}$"):
+        subject_memories.check_writable(model, layers, "memit")
+
+
+def test_a_second_moment_is_a_square_of_numbers_of_eight_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subject_memories, "blocks", lambda model: [5, 3, 2])
+    monkeypatch.setattr(
+        subject_memories, "down_projection", lambda width: SimpleNamespace(in_features=width)
+    )
+    model: Any = None
+    assert subject_memories.moments_bytes(model, (2, 1)) == 8 * (4 + 9)

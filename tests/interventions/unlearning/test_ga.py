@@ -4,11 +4,12 @@ Jang et al. 2023, "Knowledge Unlearning for Mitigating Privacy Risks", equation 
 """
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interventions.anatomy import blocks
@@ -141,6 +142,45 @@ def test_one_step_of_ga_is_one_step_up_by_a_plain_optimizer(lm: LM, small: Data)
         == {n for n in changed_weights(stepped) if n.startswith("model.layers.5.")}
         != set()
     )
+
+
+FORGOTTEN = [(["a", "b"], -0.5), (["c", "d"], -0.5), (["e"], -1.0)]
+RETAINED = [(["r"], 1.5), (["s"], 1.5), (["r"], 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("step", "batches", "weight"),
+    [
+        (GA(samples=5, batch=2, accumulate=2, lr=1.0), FORGOTTEN, 3.0),
+        (
+            GD(samples=5, batch=2, accumulate=2, lr=1.0, retain_weight=3.0, retain_batch=1),
+            [batch for pair in zip(FORGOTTEN, RETAINED, strict=True) for batch in pair],
+            -1.0,
+        ),
+    ],
+    ids=["ga", "gd"],
+)
+def test_a_step_is_adamws_of_the_mean_gradient_of_its_batches(
+    step: GA | GD,
+    batches: list[tuple[list[str], float]],
+    weight: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two steps, of two batches and of one, of gradients that are as large in both."""
+    trained = nn.Parameter(torch.ones(1, dtype=torch.bfloat16), False)
+    read_batches: list[tuple[list[str], float]] = []
+
+    def note(lm: LM, texts: Sequence[str], max_tokens: int, factor: float) -> None:
+        read_batches.append((list(texts), factor))
+        (factor * trained).sum().backward()
+
+    monkeypatch.setattr(f"{step.__module__}.add_gradients", note)
+    monkeypatch.setattr(f"{step.__module__}.last_weights", lambda *layers: [trained])
+    lm: Any = SimpleNamespace()
+    data = Data("none", forget=("a", "b", "c", "d", "e", "f"), retain=("r", "s"))
+    assert step.apply(lm, data) is lm
+    assert read_batches == batches
+    assert trained.item() == weight
 
 
 def test_ga_refuses_more_layers_than_there_are(lm: LM) -> None:
