@@ -103,3 +103,44 @@ def test_the_pass_that_looks_for_norms_keeps_no_states_and_changes_nothing(
     assert call["use_cache"] is False and call["training"] is False
     assert call["input_ids"].tolist() == [[0, 0]] and call["attention_mask"].shape == (1, 1, 2, 2)
     assert model.training is is_training
+
+
+class Choosy(nn.Module):
+    """One block, which norms before or behind its MLP, and fails at the end where it has a mask."""
+
+    def __init__(self, is_behind: bool) -> None:
+        super().__init__()
+        self.norm, self.down = nn.LayerNorm(2), nn.Linear(2, 2)
+        self.order = [self.down, self.norm] if is_behind else [self.norm, self.down]
+
+    def forward(self, input_ids: Tensor, use_cache: bool, attention_mask: Any = None) -> None:
+        for module in self.order:
+            module(torch.zeros(1, 2))
+        if attention_mask is not None:
+            raise ValueError("a mask of another shape")
+
+
+def test_a_pass_that_failed_says_nothing_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "blocks", lambda model: [model])
+    monkeypatch.setattr(stream, "text_config", lambda model: None)
+    monkeypatch.setattr(stream, "down_projection", lambda block: SimpleNamespace(module=block.down))
+    check_no_norm_after(cast(Any, Choosy(is_behind=False)), (0,), "memit")
+    with pytest.raises(InvalidInput, match="norm of block 0 runs behind the MLP"):
+        check_no_norm_after(cast(Any, Choosy(is_behind=True)), (0,), "memit")
+
+
+def test_that_a_block_has_no_one_down_projection_is_said_before_its_norms(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    block = nn.ModuleDict({"post_mlp_norm": nn.Identity()})
+    monkeypatch.setattr(stream, "blocks", lambda model: [block])
+
+    def with_experts(block: nn.Module) -> None:
+        raise InvalidInput("it has experts")
+
+    monkeypatch.setattr(stream, "down_projection", with_experts)
+    with pytest.raises(InvalidInput, match="it has experts"):
+        check_no_norm_after(cast(Any, nn.Identity()), (0,), "memit")
+    monkeypatch.setattr(stream, "down_projection", lambda block: None)
+    with pytest.raises(InvalidInput, match="post_mlp_norm of its blocks rescales"):
+        check_no_norm_after(cast(Any, nn.Identity()), (0,), "memit")
