@@ -1,14 +1,20 @@
 """Which texts second moments are of, what their keys go by, and what is said of a full disk."""
 
 import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
 
+from interventions import cache
 from interventions.editing import second_moments as moments
+from interventions.lm import LM
 from tests.interventions.merging.branches import small_lm
 
 
@@ -81,6 +87,32 @@ def test_a_key_goes_by_what_is_known_of_a_model_in_any_order(
     assert len({*keys[0].values(), *keys[2].values()}) == 4
 
 
+class Constant:
+    """A tokenizer that gives every text the same token."""
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+
+    def get_vocab(self) -> dict[str, int]:
+        return {"a": 1}
+
+    def __call__(self, texts: list[str]) -> dict[str, list[list[int]]]:
+        return {"input_ids": [[self.token] for _ in texts]}
+
+
+def test_a_key_goes_by_every_text_and_by_the_tokens_of_the_first() -> None:
+    lm = small_lm("llama")
+
+    def key(token: int, *texts: str) -> str:
+        lm.tokenizer = cast(Any, Constant(token))
+        return moments._keys(lm, texts, (0,))[0]
+
+    texts = [("a", "bc"), ("ab", "c"), ("bc", "a"), ("abc",), ("a", "bc", "")]
+    assert len({key(1, *several) for several in texts}) == 5
+    assert key(1, "a") == key(1, "a") != key(2, "a")
+    assert key(1, *["a"] * 40) != key(1, *["a"] * 39, "b")
+
+
 def test_a_models_facts_are_all_but_those_of_where_it_came_from() -> None:
     lm = small_lm("llama")
     facts = moments._computing_facts(lm.model)
@@ -129,3 +161,33 @@ def test_moments_that_cannot_be_kept_are_a_warning_that_says_why(
         monkeypatch.setattr(moments, "whole_file", fail)
         with pytest.warns(UserWarning, match=f"^second moments are not kept: {reason}$"):
             moments._save(cast(Any, SimpleNamespace(stem="key")), torch.eye(2))
+
+
+def test_what_is_stored_is_marked_as_used_and_the_rest_is_computed_and_stored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COMPOSABILITY_CACHE", str(tmp_path))
+    folder = tmp_path / "statistics"
+    folder.mkdir()
+    used, removed, missing = (folder / f"key {layer}.safetensors" for layer in (3, 1, 2))
+    used.touch()
+    os.utime(used, (1, 1))
+    stored = {used: torch.tensor(3.0), removed: torch.tensor(1.0)}
+    computed, calls = torch.tensor(2.0), list[tuple[object, ...]]()
+
+    def compute(lm: LM, texts: Sequence[str], layer: int) -> Tensor:
+        calls.append((list(texts), layer))
+        return computed
+
+    monkeypatch.setattr(moments, "_keys", lambda lm, texts, layers: {n: f"key {n}" for n in layers})
+    monkeypatch.setattr(moments, "_load", stored.get)
+    monkeypatch.setattr(moments, "_compute", compute)
+    monkeypatch.setattr(moments, "_save", lambda *saved: calls.append(saved))
+    monkeypatch.setattr(cache, "warn_if_others_may_write", lambda *folders: calls.append(folders))
+    monkeypatch.setattr(cache, "bound_statistics", lambda files: calls.append(tuple(files)))
+    lm: Any = SimpleNamespace(device=torch.device("cpu"))
+    by_layer = moments.second_moments(lm, ["a", "b"], (3, 1, 2))
+    assert by_layer == {3: stored[used], 1: stored[removed], 2: computed}
+    saved = [(["a", "b"], 2), (missing, computed)]
+    assert calls == [(tmp_path,), *saved, (used, removed, missing)]
+    assert used.stat().st_mtime > 1
