@@ -191,3 +191,17 @@ def test_what_is_stored_is_marked_as_used_and_the_rest_is_computed_and_stored(
     saved = [(["a", "b"], 2), (missing, computed)]
     assert calls == [(tmp_path,), *saved, (used, removed, missing)]
     assert used.stat().st_mtime > 1
+
+
+def test_a_budget_is_of_tokens_for_each_input_of_the_widest_layer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is stored of a rehearsal, in which nothing is computed."""
+    monkeypatch.setattr(moments, "_most_inputs", lambda lm, layers: 2 * max(layers))
+    monkeypatch.setattr(moments, "_enough", lambda lm, texts, tokens: [texts[0], tokens])
+    monkeypatch.setattr(moments, "_compute", lambda *computed: computed[1:])
+    lm: Any = SimpleNamespace(device=torch.device("meta"))
+    by_layer: Any = moments.second_moments(lm, ["a", "b"], (4, 1), 2.5)
+    assert by_layer == {4: (["a", 20.0], 4), 1: (["a", 20.0], 1)}
+    by_layer = moments.second_moments(lm, ["a", "b"], (4,))
+    assert by_layer == {4: (["a", "b"], 4)}
