@@ -86,3 +86,51 @@ def test_interventions_whose_time_is_not_known_are_named_in_order(
     monkeypatch.setattr(estimate, "_finished_runs", lambda experiment_id, settings: [])
     job: Any = SimpleNamespace(plan=plan)
     assert estimate_time([job], "7") == Estimate(0.0, 0, tuple(sorted(names)))
+
+
+def recorded(steps: tuple[str, ...], **seconds: float) -> Any:
+    """Return a run, as the store gives it, with seconds by the part that took them."""
+    params = {**schema.step_params(steps), schema.COMPOSITION: " | ".join(steps)}
+    names = {"apply": schema.SECONDS_APPLY, "measure": schema.SECONDS_MEASURE}
+    metrics = {names[part]: value for part, value in seconds.items()}
+    return SimpleNamespace(data=SimpleNamespace(params=params, metrics=metrics))
+
+
+def test_a_runs_seconds_of_applying_are_those_of_its_last_step() -> None:
+    durations = estimate._read_durations(
+        [
+            recorded((), measure=1.0),
+            recorded(("ft", "ga"), apply=2.0, measure=3.0),
+            recorded(("ga",), apply=4.0),
+            recorded(("ga", "ft")),
+            recorded((), apply=9.0),
+        ]
+    )
+    assert (durations.apply, durations.measure) == ({"ga": [2.0, 4.0]}, [1.0, 3.0])
+
+
+def test_a_sweeps_parent_run_says_no_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = SimpleNamespace(data=SimpleNamespace(params={"model": "testbed"}, metrics={}))
+    run, queries = recorded(("ft",), apply=1.0), list[str]()
+
+    def search_runs(experiment_ids: list[str], query: str, max_results: int) -> list[Any]:
+        queries.append(query)
+        return [parent, run]
+
+    client = SimpleNamespace(search_runs=search_runs)
+    monkeypatch.setattr(estimate, "store", SimpleNamespace(client=lambda: client))
+    settings: Any = SimpleNamespace(model="m", data="d")
+    assert estimate._finished_runs("4", settings) == [run, run]
+    assert queries == [
+        "params.`model` = 'm' and params.`data` = 'd' and attributes.status = 'FINISHED'",
+        f"params.`{schema.USED}model` = 'm' and params.`{schema.USED}data` = 'd'"
+        " and attributes.status = 'FINISHED'",
+    ]
+
+
+def test_the_time_is_that_of_applying_and_of_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [recorded((), measure=2.0), recorded(("ft",), apply=8.0, measure=4.0)]
+    monkeypatch.setattr(estimate, "_finished_runs", lambda experiment_id, settings: runs)
+    jobs = grid_jobs("ft(steps=1)", (0, 1))
+    # one application, and two checkpoints at the median of 2 and 4 seconds
+    assert estimate_time(jobs, "4") == Estimate(8.0 + 2 * 3.0, 2, ())

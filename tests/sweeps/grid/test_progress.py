@@ -87,3 +87,14 @@ def test_the_metrics_are_logged_after_the_first_job_and_then_not_before_ten_seco
         parent.seconds = seconds
         progress.job_done()
     assert [batch["sweep/done"] for batch in parent.batches] == [1.0, 3.0, 5.0]
+
+
+def test_a_failed_job_moves_the_progress_line_and_is_logged_as_a_done_one_is(
+    parent: Parent,
+) -> None:
+    progress = progress_of(parent, Tally(total=3))
+    progress.job_failed(job("rtn"), "out of luck")
+    assert [batch["sweep/failed"] for batch in parent.batches] == [1.0]
+    parent.seconds += 10.5
+    progress.job_failed(job("ft"), "again")
+    assert [batch["sweep/failed"] for batch in parent.batches] == [1.0, 2.0]

@@ -99,3 +99,14 @@ def test_the_compromise_is_scaled_by_the_range_of_each_objective() -> None:
 def test_trials_on_or_beyond_the_bound_dominate_nothing() -> None:
     study = completed([[1.0, 0.9], [0.5, 0.0], [3.0, 0.9], [2.0, -1.0]])
     assert hypervolume(study.trials, study.directions, (1, 0)) == 0
+
+
+def test_one_broken_constraint_of_two_is_enough() -> None:
+    study = optuna.create_study(directions=[MINIMIZE], sampler=RandomSampler(seed=0))
+    for slot, (loss, second) in enumerate([(0.1, 0.5), (0.3, 0.0), (0.2, 1e-9)]):
+        trial = study.ask()
+        trial.set_user_attr(SLOT, slot)
+        trial.set_constraint("first", -1.0)
+        trial.set_constraint("second", second)
+        study.tell(trial, loss)
+    assert [trial.number for trial in best_trials(study)] == [1]
