@@ -110,3 +110,12 @@ def test_one_broken_constraint_of_two_is_enough() -> None:
         trial.set_constraint("second", second)
         study.tell(trial, loss)
     assert [trial.number for trial in best_trials(study)] == [1]
+
+
+def test_without_constraints_every_trial_may_be_the_best() -> None:
+    study = optuna.create_study(directions=[MINIMIZE], sampler=RandomSampler(seed=0))
+    for slot, loss in enumerate((0.3, 0.1, 0.2)):
+        trial = study.ask()
+        trial.set_user_attr(SLOT, slot)
+        study.tell(trial, loss)
+    assert [trial.number for trial in best_trials(study)] == [1]
