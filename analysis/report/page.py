@@ -134,6 +134,7 @@ def render(content: Content) -> str:
         restored=_parts_or_none(content.restored, numbers),
         merges=_parts_or_none(content.merges, numbers),
         missing=content.missing[:MOST_ROWS],
+        missing_more=max(0, len(content.missing) - MOST_ROWS),
         left_out=content.left_out,
         notes=content.notes,
         error_words=content.error_words,

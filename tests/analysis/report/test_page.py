@@ -92,6 +92,23 @@ def test_the_page_says_what_is_missing_and_what_was_left_out() -> None:
     assert "There are no pairs for Table 3 and 4." in html
 
 
+def test_gaps_beyond_the_most_that_a_page_lists_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = [run("ft | wanda", level=level, edit_success=0.7) for level in (0.25, 0.5, 0.75)]
+    runs += curve("lora", "wanda", [0.25], [0.9], [0.8])
+
+    def lines(most: int) -> list[str]:
+        monkeypatch.setattr("analysis.report.page.MOST_ROWS", most)
+        return re.findall("<li>([^<]*)", section(page(frame(runs)), "missing", "findings"))
+
+    gaps = lines(100)
+    assert len(gaps) > 3
+    assert lines(len(gaps)) == gaps
+    assert lines(len(gaps) - 1) == [*gaps[:-1], "1 more gap of these kinds."]
+    assert lines(2) == [*gaps[:2], f"{len(gaps) - 2} more gaps of these kinds."]
+
+
 def test_a_page_of_complete_runs_says_that_nothing_is_missing() -> None:
     runs = [
         *curve("ft", "wanda", [0.25, 0.5], [0.9, 0.8], [0.8, 0.7]),
