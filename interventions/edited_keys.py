@@ -19,7 +19,7 @@ _PREFIX = "edited_keys."  # of a tensor's name, before the block's index
 
 def save_edited_keys(keys: Mapping[int, Tensor], folder: Path) -> None:
     """Write the keys (in, edits) of a model's blocks into a file of their own in its folder."""
-    tensors = {f"{_PREFIX}{layer}": keys[layer].contiguous() for layer in sorted(keys)}
+    tensors = {f"{_PREFIX}{layer}": key.contiguous() for layer, key in keys.items()}
     write_tensors(tensors, folder / _FILE)
 
 

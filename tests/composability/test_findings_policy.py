@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from composability import findings
+from interventions.errors import InvalidInput
 
 FIRST, LATER = (SimpleNamespace(replicate=number) for number in (0, 1))
 
@@ -61,3 +62,12 @@ def test_a_verdict_is_about_the_first_planned_runs_model(
     preset: Any = SimpleNamespace(parts=())
     plans: Any = {"auto": entries}
     assert findings.judge_preset(preset, plans, {}, request).model == model
+
+
+@pytest.mark.parametrize("replicates", [2, 1001])
+def test_batches_that_no_test_can_be_made_of_are_refused_before_the_store_is_asked(
+    replicates: int,
+) -> None:
+    request: Any = SimpleNamespace(replicates=replicates)
+    with pytest.raises(InvalidInput, match=f"edit_batches must be from 3 .* got {replicates}"):
+        findings.run_command(request, False, "none")

@@ -37,6 +37,12 @@ def test_every_checkpoint_is_applied_once(small: str) -> None:
     assert planned.seconds == pytest.approx(expected)
 
 
+def test_a_preset_is_planned_for_a_gpu_that_is_not_here(small: str) -> None:
+    settings = {**FAST, "recompress": "never", "device": "cuda", "dtype": "float32"}
+    planned = plan_preset(small, settings, 80.0)
+    assert planned.compositions == 8 and planned.planned.composition == small
+
+
 @pytest.mark.parametrize(
     ("policy", "again"),
     [

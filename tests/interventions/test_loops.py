@@ -64,15 +64,16 @@ def test_a_peak_before_the_loop_is_kept() -> None:
 
 
 def test_a_loop_that_is_left_in_its_second_pass_stands_for_none() -> None:
-    def left() -> None:
+    def left() -> list[torch.Tensor]:
+        tensors = []
         for index in iterations(range(1000)):
-            torch.zeros(1000, device="meta")
+            tensors.append(torch.zeros(1000, device="meta"))
             if index == 1:
                 break
+        return tensors
 
-    def two() -> None:
-        for _ in iterations(range(2)):
-            torch.zeros(1000, device="meta")
+    def two() -> list[torch.Tensor]:
+        return [torch.zeros(1000, device="meta") for _ in iterations(range(2))]
 
     assert rehearse(left, [], H100)[1] == rehearse(two, [], H100)[1]
 

@@ -110,6 +110,13 @@ def test_a_program_that_is_about_to_end_tries_once(slept: list[float]) -> None:
     assert slept == [] and patiently(unreliable) == "answer"
 
 
+def test_a_block_without_waiting_ends_with_waiting_again(slept: list[float]) -> None:
+    with without_waiting():
+        pass
+    assert patiently(Unreliable(1, locked())) == "answer"
+    assert slept == [retry.WAITS[0]]
+
+
 class Model:
     """Something large that must not outlive the run that failed with it."""
 

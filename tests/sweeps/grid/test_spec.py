@@ -169,6 +169,9 @@ def test_the_parent_runs_params_are_the_values_as_on_the_command_line() -> None:
         ({"preset": "quick", "gpus": True}, "gpus at least 0, but got '1' and 'True'"),
         ({"preset": "quick", "gpus": float("inf")}, "gpus at least 0, but got '1' and 'inf'"),
         ({}, "give interventions or a preset (paper, quick), one of the two"),
+        # before the compositions are looked at
+        ({"interventions": "ft; nothing", "name": "a/b"}, "name must be of letters"),
+        ({"preset": "quick", "experiment": "http://ada:x@host"}, "experiment has a password"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_one_line(values: dict[str, Any], message: str) -> None:

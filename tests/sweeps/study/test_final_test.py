@@ -1,5 +1,7 @@
 """Nothing of the test data is seen before a study's end."""
 
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,9 +12,11 @@ from interventions.criteria.base import CRITERIA, measure
 from interventions.data import testbed
 from interventions.data.base import Data
 from interventions.lm import LM
+from sweeps.study import final_test
 from sweeps.study.final_test import final_split
 from sweeps.study.runner import run_study
 from tests.sweeps.study.small_study import study_spec, trial_runs
+from tracking import schema
 from tracking.checkpoints.store import Checkpoints
 from tracking.plan import RunContext
 from tracking.settings import Settings
@@ -74,3 +78,22 @@ def test_what_is_learned_from_is_shared_between_the_splits_and_what_is_judged_by
 
 def test_the_papers_data_are_tested_on_what_validation_does_not_ask() -> None:
     assert (final_split("testbed"), final_split("paper")) == ("test", "held_out")
+
+
+def test_no_checkpoint_of_a_chosen_setting_is_stored_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    members: list[tuple[Any, ...]] = []
+
+    def member(job: str, trial: int, keep: Callable[[str], bool], **tags: str) -> str:
+        members.append((job, trial, keep("key"), tags))
+        return "member"
+
+    def track(plan: str, member: str, checkpoints: str) -> Any:
+        return SimpleNamespace(run_id=f"{plan} {member} {checkpoints}")
+
+    monkeypatch.setattr(final_test, "track_member", track)
+    study: Any = SimpleNamespace(member=member, checkpoints="cache")
+    plan: Any = "plan"
+    assert final_test._measure(plan, "chosen-1f", 3, study) == "plan member cache"
+    assert members == [("chosen-1f", 3, False, {schema.CHOSEN: "true"})]

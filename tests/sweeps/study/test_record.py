@@ -1,12 +1,15 @@
 """What a study writes into the store at its end."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
+from sweeps.study.record import record_conclusion
 from sweeps.study.runner import run_study
 from tests.sweeps.study.small_study import (
     final_runs,
@@ -66,3 +69,21 @@ def test_a_conclusion_that_the_store_has_is_not_written_again(cache: Checkpoints
     client.set_tag(parent_id, schema.NOTE, "a note of my own")
     run_study(study_spec(), cache)
     assert parent_run().data.tags[schema.NOTE] == "a note of my own"
+
+
+def test_runs_that_others_have_superseded_go_even_where_all_is_recorded() -> None:
+    settled: list[list[str]] = []
+    client = SimpleNamespace(
+        get_run=lambda run_id: SimpleNamespace(
+            data=SimpleNamespace(metrics={"tune/trials": 2.0}, tags={})
+        ),
+        list_artifacts=lambda run_id: ["trials.csv"],
+    )
+    study: Any = SimpleNamespace(
+        parent=SimpleNamespace(client=client, settle_runs=settled.append), parent_id="1f"
+    )
+    queue: Any = SimpleNamespace(run_ids=lambda: ["2a", "3b"])
+    conclusion: Any = SimpleNamespace(trials=[1, 2])
+    spec: Any = None
+    record_conclusion(spec, study, queue, conclusion)
+    assert settled == [["2a", "3b"]]
