@@ -164,7 +164,7 @@ def _sides(
         # in the place of the opposite order
         stand_in = merges.assign(pair=pair, step1=second, step2=first).drop(columns=extra)
         stand_in = stand_in.assign(**{str(name): None for name in of_the_merge})
-        together = pd.concat([of_order, stand_in], ignore_index=True).astype(
+        together = pd.concat([of_order, stand_in]).astype(
             {
                 name: runs[name].dtype
                 for name in runs

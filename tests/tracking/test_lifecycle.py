@@ -41,6 +41,15 @@ def test_a_failure_leaves_the_run_failed_with_its_traceback(
     )
 
 
+def test_sigterm_raises_inside_a_block_alone() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with lifecycle._sigterm_raises() as is_raised:
+        assert is_raised
+        with pytest.raises(lifecycle.Terminated):
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def closed(uri: str, error: BaseException | None) -> tuple[str, dict[str, str]]:
     """Return the status and tags of a run whose block raises an error, or nothing."""
     client = MlflowClient(uri)
