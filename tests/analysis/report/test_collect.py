@@ -287,6 +287,6 @@ def test_requested_criteria_between_0_and_1_weigh_equally_in_the_order(
         return advise(*values)
 
     monkeypatch.setattr("analysis.report.collect.advise", advice)
-    others = {"mmlu": 0.5, "sparsity": 0.25, "wikitext_ppl": 8.0}
-    collected(curve("ft", "wanda", [0.25], [0.9], [0.8], **others), criteria=criteria)
+    values = {"mmlu": 0.5, "sparsity": 0.25, "wikitext_ppl": 8.0}
+    collected(curve("ft", "wanda", [0.25], [0.9], [0.8], **values), criteria=criteria)
     assert weighed == [weights]

@@ -28,8 +28,8 @@ def rendered(**parts: Any) -> str:
     blocks: Any = {name: block(0) for name in ("levels", "comparisons", "areas")}
     texts: Any = dict.fromkeys(("changes_note", "error_words", "over", "ui"), "")
     runs = pd.DataFrame({"run_id": ["a"], "experiment_id": ["1"]})
-    others: Any = {"title": "made up", "runs": runs, "findings": {}, "confidence": 0.95}
-    return render(Content(**nothing | empty | lines | blocks | texts | others | parts))
+    about: Any = {"title": "made up", "runs": runs, "findings": {}, "confidence": 0.95}
+    return render(Content(**nothing | empty | lines | blocks | texts | about | parts))
 
 
 def figures(name: str, count: int) -> list[tuple[str, str, go.Figure]]:
@@ -106,9 +106,9 @@ def test_what_steps_did_to_no_items_is_a_note_alone() -> None:
 def test_tables_2_to_4_stand_before_all_others() -> None:
     tables = [Table(number, "of pairs", "", [block(1)]) for number in (2, 4, 5, 8)]
     html = rendered(tables=tables)
-    main, others = section(html, "tables", "comparisons"), section(html, "all", "how")
+    main, appendix = section(html, "tables", "comparisons"), section(html, "all", "how")
     assert re.findall(r"<h3>Table (\d)\.", main) == ["2", "4"]
-    assert re.findall(r"<summary>Table (\d)\.", others) == ["5", "8"]
+    assert re.findall(r"<summary>Table (\d)\.", appendix) == ["5", "8"]
 
 
 def test_the_page_has_no_blank_lines() -> None:

@@ -96,7 +96,7 @@ def test_task_objects_are_made_of_configs_alone_and_lm_eval_is_quiet(
     logger = logging.getLogger("lm_eval")
     level = logger.level
     logger.setLevel(logging.WARNING)
-    made = lm_eval_tasks.tasks.__wrapped__(Questions((("facts", "mmlu"),)))
-    assert made == {"tasks": [{"task": (("facts", "mmlu"),)}], "include_defaults": False}
+    options = lm_eval_tasks.tasks.__wrapped__(Questions((("facts", "mmlu"),)))
+    assert options == {"tasks": [{"task": (("facts", "mmlu"),)}], "include_defaults": False}
     assert logger.level == logging.ERROR
     logger.setLevel(level)

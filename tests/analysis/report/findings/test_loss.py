@@ -107,10 +107,10 @@ def test_the_largest_loss_is_named_and_what_is_kept_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     without_level = loss_row("unlearning", 0.25, 0.3, "loses") | {"strength": "", "level": None}
-    kept = [loss_row("editing", level, 0.0, "keeps") for level in (0.25, 0.3)]
+    keeping = [loss_row("editing", level, 0.0, "keeps") for level in (0.25, 0.3)]
     lost = {0.5: 0.2, 0.75: 0.4}
     losing = [loss_row("editing", level, loss, "loses") for level, loss in lost.items()]
-    assert degraded_of(monkeypatch, *kept, *losing, without_level) == [
+    assert degraded_of(monkeypatch, *keeping, *losing, without_level) == [
         (
             f"{EDITING}: lost in both orders at 2 of 4 points (Holm, 5%), most measured for FT and"
             " Wanda at sparsity 0.75, 0.40 in the better order (0.30 to 0.50; p = 0.040); at 2 less"
